@@ -1,0 +1,130 @@
+// Package agent is the front desk: it reads the command line, opens channels,
+// runs one verb and turns what came of it into log lines and an exit code.
+// Only here is it known that there is a farm, an environment and a stdout;
+// stdout and stderr themselves are written by agent/openjd alone.
+//
+// Each verb is a file: build.go, publish.go, reindex.go, version.go. Start
+// with Main.
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/condaworker/condaworker/agent/openjd"
+)
+
+// Host is what the process was started with.
+type Host struct {
+	Args           []string // without the program's name
+	Stdout, Stderr io.Writer
+	Env            []string                // NAME=value
+	Cancel         context.CancelCauseFunc // ends the run early, e.g. when nobody reads its output
+}
+
+// Cancelled is why a context ended: a signal asked for it.
+type Cancelled struct{ Signal os.Signal }
+
+// Error names the signal.
+func (c Cancelled) Error() string { return "cancelled by " + c.Signal.String() }
+
+// Main runs one command line to its end and returns the exit code (README.md
+// has the table). It never calls os.Exit and leaves nothing running.
+func Main(ctx context.Context, h Host) int {
+	d := &desk{host: h, env: environMap(h.Env)}
+	root := d.command()
+	root.SetArgs(h.Args)
+	root.SetOut(h.Stdout)
+	root.SetErr(h.Stderr)
+	err := root.ExecuteContext(ctx)
+	if d.out == nil {
+		d.open(false)
+	}
+	return d.finish(ctx, err)
+}
+
+// desk is one run of the program.
+type desk struct {
+	host    Host
+	env     map[string]string
+	out     *openjd.Output
+	verbose bool
+}
+
+func (d *desk) command() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "condaworker",
+		Short:         "Build conda packages on a render-farm worker, publish them and index their channel",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.PersistentFlags().BoolVarP(&d.verbose, "verbose", "v", false, "log more")
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.AddCommand(d.buildCommand(), d.publishCommand(), d.reindexCommand(), d.versionCommand())
+	for _, c := range root.Commands() {
+		if args := c.Args; args != nil {
+			c.Args = func(c *cobra.Command, given []string) error {
+				if err := args(c, given); err != nil {
+					return usageError{fmt.Errorf("%w (usage: %s)", err, c.UseLine())}
+				}
+				return nil
+			}
+		}
+	}
+	return root
+}
+
+// open starts the output. machine says that stdout is for a program to read.
+func (d *desk) open(machine bool) {
+	d.out = openjd.New(openjd.Options{
+		Stdout:  d.host.Stdout,
+		Stderr:  d.host.Stderr,
+		Session: d.env["OPENJD_SESSION_WORKING_DIR"] != "" || d.env["DEADLINE_SESSION_ID"] != "",
+		JSON:    machine,
+		Verbose: d.verbose,
+		Broken:  func(err error) { d.host.Cancel(fmt.Errorf("write the log: %w", err)) },
+	})
+}
+
+// finish says what went wrong, in one sentence, and picks the exit code.
+func (d *desk) finish(ctx context.Context, err error) int {
+	if err == nil {
+		return 0
+	}
+	var signal Cancelled
+	if errors.As(context.Cause(ctx), &signal) {
+		err = signal
+	}
+	d.out.Fail(err.Error())
+	return exitCode(err)
+}
+
+// usageError is a command line that cannot be understood.
+type usageError struct{ error }
+
+// Unwrap returns the cause.
+func (e usageError) Unwrap() error { return e.error }
+
+func environMap(list []string) map[string]string {
+	vars := make(map[string]string, len(list))
+	for _, entry := range list {
+		name, value, _ := strings.Cut(entry, "=")
+		vars[name] = value
+	}
+	return vars
+}
+
+func signalCode(s os.Signal) int {
+	if n, ok := s.(syscall.Signal); ok {
+		return 128 + int(n)
+	}
+	return 1
+}

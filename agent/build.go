@@ -1,0 +1,333 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/condaworker/condaworker/agent/meter"
+	"github.com/condaworker/condaworker/builder"
+	"github.com/condaworker/condaworker/conda"
+	"github.com/condaworker/condaworker/env"
+	"github.com/condaworker/condaworker/indexer"
+	"github.com/condaworker/condaworker/store"
+)
+
+// buildOptions are the flags of the verb build. An empty text and a zero
+// count as not given, so that a job template can pass every parameter on.
+type buildOptions struct {
+	recipe       string
+	to           string
+	channels     []string
+	archives     []string
+	packageName  string
+	prefixLength int
+	buildNumber  string
+	platform     string
+	outputDir    string
+	workDir      string
+	report       string
+	format       string
+	timeout      time.Duration
+	idleTimeout  time.Duration
+	noTest       bool
+	keep         bool
+}
+
+func (d *desk) buildCommand() *cobra.Command {
+	var o buildOptions
+	c := &cobra.Command{
+		Use:   "build RECIPE --to URL",
+		Short: "Render a recipe, build its package, test it and publish it",
+		Example: `  condaworker build recipes/blender --to s3://studio-packages/Conda/Default
+  condaworker build recipes/maya --to ./channel --source-archive maya-2026.tgz --build-number auto`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) == 1 && o.recipe != "" {
+				return usageError{errors.New("the recipe is named twice: by argument and by --recipe")}
+			}
+			if len(args) == 1 {
+				o.recipe = args[0]
+			}
+			return d.build(c.Context(), o)
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&o.recipe, "recipe", "", "the recipe's folder or file (the same as the argument)")
+	f.StringVar(&o.to, "to", "", "channel to publish to: a folder, file:// or s3://bucket/prefix")
+	f.StringArrayVarP(&o.channels, "channel", "c", nil, "channel that requirements come from, after --to; repeatable, or several separated by blanks")
+	f.StringArrayVar(&o.archives, "source-archive", nil, "local file in place of the recipe's next url source; its sha256 must still match; repeatable")
+	f.StringVar(&o.packageName, "package-name", "", "package name in place of the recipe's")
+	f.IntVar(&o.prefixLength, "prefix-length", 0, "length of the padded build prefix in bytes (0: 255)")
+	f.StringVar(&o.buildNumber, "build-number", "", "build number in place of the recipe's; auto: one more than the highest in the channel")
+	f.StringVar(&o.platform, "target-platform", "", "platform to build for (default: this machine's)")
+	f.StringVar(&o.outputDir, "output-dir", "", "folder that keeps the package, as SUBDIR/NAME.conda")
+	f.StringVar(&o.workDir, "work-dir", "", "folder to build in (default: the system's temporary folder)")
+	f.StringVar(&o.report, "report", "", "write what the build used to this file as JSON, on failure too")
+	f.StringVar(&o.format, "format", "text", "text, or json: print the report on stdout and the log on stderr")
+	f.DurationVar(&o.timeout, "timeout", 0, "end a script after this time, e.g. 90m (0: never)")
+	f.DurationVar(&o.idleTimeout, "idle-timeout", 0, "end a script that prints nothing for this time (0: never)")
+	f.BoolVar(&o.noTest, "no-test", false, "do not run the package's own tests")
+	f.BoolVar(&o.keep, "keep", false, "keep the folder that the build took place in")
+	return c
+}
+
+// validate finds what can be found wrong before anything is opened.
+func (o *buildOptions) validate() error {
+	o.archives = slices.DeleteFunc(o.archives, func(a string) bool { return a == "" || a == "." })
+	switch {
+	case o.recipe == "":
+		return usageError{errors.New("name a recipe: condaworker build RECIPE --to URL")}
+	case o.to == "" && o.outputDir == "":
+		return usageError{errors.New("say where the package goes: --to URL, --output-dir DIR, or both")}
+	case o.buildNumber == "auto" && o.to == "":
+		return usageError{errors.New("--build-number auto needs the channel: --to URL")}
+	case o.prefixLength < 0 || o.prefixLength > 255:
+		return usageError{fmt.Errorf("--prefix-length %d: it is 1 to 255, or 0 for 255", o.prefixLength)}
+	case o.format != "text" && o.format != "json":
+		return usageError{fmt.Errorf("--format %s: it is text or json", o.format)}
+	}
+	if o.packageName != "" {
+		if err := conda.ValidName(o.packageName); err != nil {
+			return usageError{fmt.Errorf("--package-name %q: %w", o.packageName, err)}
+		}
+	}
+	for _, a := range o.archives {
+		if info, err := os.Stat(a); err != nil || !info.Mode().IsRegular() {
+			return usageError{fmt.Errorf("--source-archive %s: there is no such file", a)}
+		}
+	}
+	return o.validatePlatform()
+}
+
+// validatePlatform fills in this machine's platform and refuses what it could
+// not run.
+func (o *buildOptions) validatePlatform() error {
+	host, err := builder.HostPlatform()
+	if err != nil {
+		return err
+	}
+	if o.platform == "" {
+		o.platform = host
+	}
+	if o.platform != host {
+		return usageError{fmt.Errorf("--target-platform %s: this machine builds for %s only", o.platform, host)}
+	}
+	if runtime.GOOS == "windows" {
+		return errors.New("building on Windows is not supported by this version")
+	}
+	return nil
+}
+
+// fixedNumber is the build number that the flag names; nil for none or auto.
+func (o *buildOptions) fixedNumber() (*int, error) {
+	if o.buildNumber == "" || o.buildNumber == "auto" {
+		return nil, nil
+	}
+	n, err := strconv.Atoi(o.buildNumber)
+	if err != nil || n < 0 {
+		return nil, usageError{fmt.Errorf("--build-number %q: it is a whole number from 0 on, or auto", o.buildNumber)}
+	}
+	return &n, nil
+}
+
+// build is the verb: everything that needs cleaning up or reporting whatever
+// happens is here, the work itself is in buildAndPublish.
+func (d *desk) build(ctx context.Context, o buildOptions) (err error) {
+	d.open(o.format == "json")
+	if err := o.validate(); err != nil {
+		return err
+	}
+	work, err := makeWorkDir(o.workDir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.removeWork(work, o.keep)) }()
+	m := meter.Start(meter.Options{Dirs: []string{work}})
+	progress := newProgress(d.out, m)
+	packages, err := d.buildAndPublish(ctx, o, work, progress)
+	report := buildReport(m.Stop(), packages, err)
+	return errors.Join(err, d.deliver(report, o))
+}
+
+func (d *desk) buildAndPublish(ctx context.Context, o buildOptions, work string, p *progress) ([]published, error) {
+	request, target, err := d.buildRequest(ctx, o, work)
+	if err != nil {
+		return nil, err
+	}
+	built, err := builder.Build(ctx, request, p)
+	if err != nil || target == nil {
+		return unpublished(built), err
+	}
+	var done []published
+	end := p.Phase("publish")
+	for _, b := range built {
+		one, err := d.publishOne(ctx, target, o.to, indexer.Package{
+			Path: b.Path, SHA256: b.Summary.SHA256, MD5: b.Summary.MD5, IndexJSON: b.Index,
+		})
+		if err != nil {
+			end(err)
+			return done, err
+		}
+		done = append(done, one)
+	}
+	end(nil)
+	return done, nil
+}
+
+// buildRequest opens the channels and hands the options on as plain values.
+// A channel that cannot be written is found out now, not after the build.
+func (d *desk) buildRequest(ctx context.Context, o buildOptions, work string) (builder.Request, store.Store, error) {
+	number, err := o.fixedNumber()
+	if err != nil {
+		return builder.Request{}, nil, err
+	}
+	epoch, err := sourceDateEpoch(d.env["SOURCE_DATE_EPOCH"])
+	if err != nil {
+		return builder.Request{}, nil, err
+	}
+	r := builder.Request{
+		Recipe: o.recipe, Platform: o.platform, Archives: absolute(o.archives), PackageName: o.packageName,
+		PrefixLength: o.prefixLength, BuildNumber: number, Work: work, OutputDir: absolutePath(o.outputDir),
+		NoTest: o.noTest, Timeout: o.timeout, IdleTimeout: o.idleTimeout, Epoch: epoch,
+		Version: version(), Virtual: virtualPackages(o.platform), CallerEnv: d.env,
+	}
+	if r.Channels, err = d.readers(ctx, o.channels); err != nil || o.to == "" {
+		return r, nil, err
+	}
+	for _, c := range r.Channels {
+		r.ChannelNames = append(r.ChannelNames, c.URL)
+	}
+	target, url, err := d.openStore(ctx, o.to)
+	if err != nil {
+		return r, nil, err
+	}
+	exists, err := checkTarget(ctx, target, url)
+	if err != nil {
+		return r, nil, err
+	}
+	if exists {
+		r.Channels = slices.Insert(r.Channels, 0, env.Channel{URL: url.String(), Reader: target})
+	}
+	if o.buildNumber == "auto" {
+		r.NextBuildNumber = func(ctx context.Context, name, version string, subdirs []string) (int, error) {
+			return indexer.NextBuildNumber(ctx, target, name, version, subdirs)
+		}
+	}
+	return r, target, nil
+}
+
+// writable is what a door offers that can tell in advance that it cannot be
+// written.
+type writable interface{ CheckWritable() error }
+
+// checkTarget tells whether the channel has an index to take requirements
+// from. A folder that does not exist yet is made by publishing; a bucket is not.
+func checkTarget(ctx context.Context, s store.Store, u store.URL) (bool, error) {
+	if w, ok := s.(writable); ok {
+		if err := w.CheckWritable(); err != nil {
+			return false, fmt.Errorf("publish to %s: %w", u, err)
+		}
+	}
+	body, _, err := s.Get(ctx, "noarch/repodata.json", 0, 0)
+	switch {
+	case err == nil:
+		return true, body.Close()
+	case errors.Is(err, store.ErrNoChannel) && u.Scheme != store.Folder:
+		return false, err
+	case errors.Is(err, fs.ErrNotExist):
+		return false, nil
+	}
+	return false, fmt.Errorf("open channel %s: %w", u, err)
+}
+
+// makeWorkDir makes a folder of this run's own. The name is short: a build
+// prefix may be 255 bytes long in all.
+func makeWorkDir(parent string) (string, error) {
+	if parent != "" {
+		if err := os.MkdirAll(parent, 0o755); err != nil {
+			return "", fmt.Errorf("make --work-dir: %w", err)
+		}
+	}
+	dir, err := os.MkdirTemp(absolutePath(parent), "condaworker-")
+	if err != nil {
+		return "", fmt.Errorf("make a folder to build in: %w", err)
+	}
+	return filepath.EvalSymlinks(dir) // scripts see the same path that pwd -P prints
+}
+
+// removeWork removes the scratch folder, read-only folders of a script's
+// making included.
+func (d *desk) removeWork(dir string, keep bool) error {
+	if keep {
+		d.out.Log().Info("kept " + dir)
+		return nil
+	}
+	if os.RemoveAll(dir) == nil {
+		return nil
+	}
+	_ = filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if e != nil && e.IsDir() {
+			_ = os.Chmod(path, 0o700) // whatever still fails shows in RemoveAll below
+		}
+		return nil
+	})
+	if err := os.RemoveAll(dir); err != nil {
+		return fmt.Errorf("remove the build's folder: %w", err)
+	}
+	return nil
+}
+
+// sourceDateEpoch reads SOURCE_DATE_EPOCH: seconds since 1970.
+func sourceDateEpoch(text string) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	seconds, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || seconds < 0 {
+		return time.Time{}, usageError{fmt.Errorf("SOURCE_DATE_EPOCH=%q: it is the seconds since 1970", text)}
+	}
+	return time.Unix(seconds, 0), nil
+}
+
+// virtualPackages is what the system itself offers to a solve.
+func virtualPackages(platform string) []conda.Record {
+	family, _, _ := strings.Cut(platform, "-")
+	names := []string{"__" + family}
+	if family != "win" {
+		names = append(names, "__unix")
+	}
+	var records []conda.Record
+	for _, name := range names {
+		records = append(records, conda.Record{Name: name, Version: "0", Build: "0"})
+	}
+	return records
+}
+
+func absolute(paths []string) []string {
+	out := make([]string, len(paths))
+	for i, p := range paths {
+		out[i] = absolutePath(p)
+	}
+	return out
+}
+
+func absolutePath(path string) string {
+	if path == "" {
+		return ""
+	}
+	if abs, err := filepath.Abs(path); err == nil {
+		return abs
+	}
+	return path
+}

@@ -1,0 +1,69 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/condaworker/condaworker/env"
+	"github.com/condaworker/condaworker/store"
+	"github.com/condaworker/condaworker/store/dir"
+	"github.com/condaworker/condaworker/store/http"
+	"github.com/condaworker/condaworker/store/s3"
+)
+
+// openStore opens a channel for writing.
+func (d *desk) openStore(ctx context.Context, url string) (store.Store, store.URL, error) {
+	u, err := parseURL(url)
+	if err != nil {
+		return nil, u, err
+	}
+	switch u.Scheme {
+	case store.Folder:
+		return dir.Open(u.Path), u, nil
+	case store.S3:
+		s, err := s3.Open(ctx, s3.Options{Bucket: u.Bucket, Prefix: u.Prefix, Env: d.env})
+		return s, u, err
+	}
+	return nil, u, usageError{fmt.Errorf("channel %s is read only: packages are published to a folder or an s3:// URL", u)}
+}
+
+// openReader opens a channel for reading.
+func (d *desk) openReader(ctx context.Context, url string) (env.Channel, error) {
+	u, err := parseURL(url)
+	if err != nil {
+		return env.Channel{}, err
+	}
+	if u.Scheme == store.HTTP {
+		return env.Channel{URL: u.String(), Reader: http.Open(u.String())}, nil
+	}
+	s, _, err := d.openStore(ctx, url)
+	return env.Channel{URL: u.String(), Reader: s}, err
+}
+
+func parseURL(url string) (store.URL, error) {
+	u, err := store.ParseURL(url)
+	if err != nil {
+		return u, usageError{err}
+	}
+	if u.Scheme == store.Folder {
+		u.Path, err = filepath.Abs(u.Path)
+	}
+	return u, err
+}
+
+// readers opens the channels that requirements come from. Each argument may
+// hold several URLs separated by blanks: a job template has one parameter for
+// all of them.
+func (d *desk) readers(ctx context.Context, arguments []string) ([]env.Channel, error) {
+	var channels []env.Channel
+	for _, url := range strings.Fields(strings.Join(arguments, " ")) {
+		c, err := d.openReader(ctx, url)
+		if err != nil {
+			return nil, err
+		}
+		channels = append(channels, c)
+	}
+	return channels, nil
+}

@@ -1,0 +1,195 @@
+package openjd
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+)
+
+const (
+	messageLength = 1000            // characters; the service cuts a message at 4,096
+	progressStep  = 1.0             // percent
+	progressPause = 5 * time.Second // the worker tells the service every 15 s or so
+)
+
+// Options say where to write and who reads it.
+type Options struct {
+	Stdout, Stderr io.Writer
+	Session        bool // an OpenJD session reads the output: directives are printed
+	JSON           bool // a program reads Stdout: only Print writes there, the log goes to Stderr
+	Verbose        bool // debug lines are logged
+
+	// Redact are secrets, e.g. a token: ******** is printed in their place,
+	// except by Print. Those shorter than 4 bytes are no secrets and ignored;
+	// those of several lines are hidden line by line.
+	Redact []string
+
+	// Broken, when set, is called once with the first error that a write gave:
+	// the reader is gone (EPIPE) or the disk is full. What is written later to
+	// the same stream is dropped.
+	Broken func(error)
+}
+
+// Output is the process's standard output and standard error. Its methods are
+// safe for concurrent use; each writes whole lines in a single write.
+type Output struct {
+	session  bool
+	json     bool
+	doc      *stream // documents
+	log      *stream // everything else
+	errors   *stream // the outcome, outside a session
+	logger   *zap.Logger
+	now      func() time.Time
+	mu       sync.Mutex // guards what follows
+	secrets  []string
+	status   string
+	progress float64
+	told     time.Time // when progress was printed
+	failed   bool
+}
+
+// New returns an Output that writes as o says.
+func New(o Options) *Output {
+	shared := &device{broken: o.Broken}
+	stdout, stderr := &stream{device: shared, w: o.Stdout}, &stream{device: shared, w: o.Stderr}
+	out := &Output{session: o.Session, json: o.JSON, doc: stdout, log: stdout, errors: stderr, now: time.Now}
+	if o.JSON {
+		out.log = stderr
+	}
+	out.Redact(o.Redact...)
+	level := zapcore.InfoLevel
+	if o.Verbose {
+		level = zapcore.DebugLevel
+	}
+	out.logger = zap.New(&core{LevelEnabler: level, out: out}, zap.ErrorOutput(zapcore.AddSync(io.Discard)))
+	return out
+}
+
+// Log returns the logger. An event is a line of plain text, the level first,
+// e.g. "INFO  fetched the source url=https://example.org/a.tgz bytes=1048576";
+// a message of several lines becomes as many lines, each with its level.
+func (o *Output) Log() *zap.Logger { return o.logger }
+
+// Redact adds secrets that became known later, with the rules of
+// Options.Redact. Writers that Lines returned before do not hide them.
+func (o *Output) Redact(secrets ...string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.secrets = addSecrets(o.secrets, secrets)
+}
+
+// Status tells what goes on, e.g. "running the build script": the session's
+// progress message, or a line in the log when there is no session. Text is
+// made one line of at most 1,000 characters; what was told last is not
+// repeated, and an empty text tells nothing.
+func (o *Output) Status(text string) {
+	text = o.message(text)
+	o.mu.Lock()
+	news := text != "" && text != o.status
+	if news {
+		o.status = text
+	}
+	o.mu.Unlock() // before printing, which may call Broken
+	switch {
+	case !news:
+	case o.session:
+		o.log.print("openjd_status: " + text + "\n")
+	default:
+		o.log.print("INFO  " + text + "\n")
+	}
+}
+
+// Progress tells how much of the work is done, in percent. Only a session
+// hears it, and only a rise: by one percent and five seconds after the last,
+// or to 100. Values are clamped to 0..100; one that is no number is dropped.
+func (o *Output) Progress(percent float64) {
+	if !o.session || math.IsNaN(percent) {
+		return
+	}
+	percent = math.Floor(max(0, min(percent, 100))*10) / 10 // 99.96 is not done
+	if o.advance(percent) {
+		o.log.print(fmt.Sprintf("openjd_progress: %.1f\n", percent))
+	}
+}
+
+// advance notes that percent is reached and reports whether to print it.
+func (o *Output) advance(percent float64) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	now := o.now()
+	due := percent >= o.progress+progressStep && (o.told.IsZero() || now.Sub(o.told) >= progressPause)
+	if last := percent == 100 && o.progress < 100; !due && !last {
+		return false
+	}
+	o.progress, o.told = percent, now
+	return true
+}
+
+// Fail tells why the process failed, e.g. "solve linux-64: nothing provides
+// foo >=2": the session's failure message, or "error: ..." on standard error.
+// Both are one line of at most 1,000 characters; a text that is longer or has
+// several lines is logged in full before. A session that hears it fails the
+// action, so the exit status must not be 0. Only the first call counts; later
+// ones are just logged.
+func (o *Output) Fail(text string) {
+	line := cmp.Or(o.message(text), "failed without saying why")
+	o.mu.Lock()
+	first := !o.failed
+	o.failed = true
+	o.mu.Unlock()
+	if lines := cleanLines(text); !first || len(lines) > 1 || utf8.RuneCountInString(text) > messageLength {
+		o.logger.Error(text)
+	}
+	switch {
+	case !first:
+	case o.session:
+		o.log.print("openjd_fail: " + line + "\n")
+	default:
+		o.errors.print("error: " + line + "\n")
+	}
+}
+
+// Print writes b whole to standard output, with a newline at its end: with
+// Options.JSON a document for programs, else a block of text for people. In a
+// session it is changed where it would be taken for a command: in JSON, openjd_
+// is spelt with an escape, so that the document means the same, and in text the
+// lines are cleaned and those like commands get the prefix "| ".
+func (o *Output) Print(b []byte) error {
+	switch {
+	case o.session && o.json && json.Valid(b):
+		b = escapeJSON(b)
+	case o.session:
+		b = guard(b)
+	}
+	if len(b) > 0 && b[len(b)-1] != '\n' {
+		b = append(bytes.Clone(b), '\n')
+	}
+	return o.doc.write(b)
+}
+
+// message makes text a single line that is short enough for a directive.
+func (o *Output) message(text string) string {
+	text = strings.Join(cleanLines(text), " ")
+	text = strings.TrimSpace(strings.ReplaceAll(mask(text, o.hide()), "\t", " "))
+	if utf8.RuneCountInString(text) > messageLength {
+		text = string([]rune(text)[:messageLength-1]) + "…"
+	}
+	return text
+}
+
+// hide returns the secrets known so far.
+func (o *Output) hide() []string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.secrets
+}

@@ -1,0 +1,127 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/condaworker/condaworker/agent/meter"
+	"github.com/condaworker/condaworker/conda"
+	"github.com/condaworker/condaworker/indexer"
+	"github.com/condaworker/condaworker/lock"
+	"github.com/condaworker/condaworker/store"
+)
+
+type reindexOptions struct {
+	url         string
+	subdirs     []string
+	lockTimeout time.Duration
+	report      string
+	full        bool
+}
+
+func (d *desk) reindexCommand() *cobra.Command {
+	var o reindexOptions
+	c := &cobra.Command{
+		Use:   "reindex URL",
+		Short: "Bring a channel's index up to date with its packages, under the channel's lock",
+		Example: `  condaworker reindex s3://studio-packages/Conda/Default
+  condaworker reindex ./channel --subdir linux-64`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			d.open(false)
+			o.url = args[0]
+			return d.reindex(c.Context(), o)
+		},
+	}
+	f := c.Flags()
+	f.StringArrayVar(&o.subdirs, "subdir", nil, "index this subdir only (noarch is always indexed); repeatable")
+	f.DurationVar(&o.lockTimeout, "lock-timeout", 30*time.Minute, "give up when the channel's lock is not got in this time")
+	f.StringVar(&o.report, "report", "", "write what the run did and used to this file as JSON, on failure too")
+	f.BoolVar(&o.full, "full", false, "look into every package again")
+	return c
+}
+
+// releaseTimeout bounds the giving back of the lock after a signal: a session
+// allows seconds before it kills.
+const releaseTimeout = 3 * time.Second
+
+func (d *desk) reindex(ctx context.Context, o reindexOptions) error {
+	for _, s := range o.subdirs {
+		if !conda.IsSubdir(s) {
+			return usageError{fmt.Errorf("--subdir %q is not a platform of conda, e.g. linux-64 or noarch", s)}
+		}
+	}
+	target, url, err := d.openStore(ctx, o.url)
+	if err != nil {
+		return err
+	}
+	if err := mustExist(ctx, target, url); err != nil {
+		return err
+	}
+	m := meter.Start(meter.Options{})
+	p := newProgress(d.out, m)
+	report, err := d.indexLocked(ctx, target, o, p)
+	for _, s := range report.Skipped {
+		p.Warn(fmt.Sprintf("left out of the index: %s: %s", s.Key, s.Reason))
+	}
+	all := reindexReport(m.Stop(), report, err)
+	return errors.Join(err, d.deliverReindex(all, o, url.String()))
+}
+
+// indexLocked holds the channel's lock while it indexes. Losing the lock ends
+// the run; what was committed by then is right all the same.
+func (d *desk) indexLocked(ctx context.Context, s store.Store, o reindexOptions, p *progress) (indexer.Report, error) {
+	end := p.Phase("lock")
+	lease, locked, err := lock.Acquire(ctx, s, lock.Options{
+		Timeout: o.lockTimeout,
+		Holder:  d.holder(),
+		Waiting: func(h lock.Held) { p.Info("waiting for the channel's lock: " + h.String()) },
+	})
+	end(err)
+	if err != nil {
+		return indexer.Report{}, fmt.Errorf("lock channel %s: %w", o.url, err)
+	}
+	end = p.Phase("index")
+	report, err := indexer.Reindex(locked, s, indexer.Options{Subdirs: o.subdirs, Full: o.full, Log: p.Info})
+	end(err)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
+	defer cancel()
+	if freed := lease.Release(ctx); freed != nil && err == nil {
+		p.Warn(fmt.Sprintf("release the channel's lock: %v; others take it over when it ends", freed))
+	}
+	if err != nil {
+		return report, fmt.Errorf("index channel %s: %w", o.url, err)
+	}
+	return report, nil
+}
+
+// mustExist refuses to index a place that is not there: a misspelt URL would
+// become a new, empty channel.
+func mustExist(ctx context.Context, s store.Store, u store.URL) error {
+	body, _, err := s.Get(ctx, "noarch/repodata.json", 0, 0)
+	switch {
+	case err == nil:
+		return body.Close()
+	case errors.Is(err, store.ErrNoChannel):
+		return fmt.Errorf("index channel %s: %w; correct the URL, or publish a package to it first", u, err)
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	}
+	return fmt.Errorf("open channel %s: %w", u, err)
+}
+
+// holder is who holds the lock, in the words of the farm.
+func (d *desk) holder() lock.Holder {
+	host, _ := os.Hostname() // a host without a name holds a lock as well
+	return lock.Holder{
+		FarmID: d.env["DEADLINE_FARM_ID"], QueueID: d.env["DEADLINE_QUEUE_ID"], FleetID: d.env["DEADLINE_FLEET_ID"],
+		JobID: d.env["DEADLINE_JOB_ID"], SessionID: d.env["DEADLINE_SESSION_ID"], WorkerID: d.env["DEADLINE_WORKER_ID"],
+		Host: host, PID: os.Getpid(),
+	}
+}

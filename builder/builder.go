@@ -1,0 +1,162 @@
+// Package builder makes a conda package from a recipe: render, fetch, make the
+// environments, run the script, pack, test. Each step is a package of its own
+// (recipe, source, env, sandbox, pack) that knows nothing of the others; this
+// one calls them in order and hands the values on. It never publishes and
+// never prints: what is worth telling goes to an Observer. Start with Build.
+package builder
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/condaworker/condaworker/builder/pack"
+	"github.com/condaworker/condaworker/builder/recipe"
+	"github.com/condaworker/condaworker/conda"
+	"github.com/condaworker/condaworker/env"
+)
+
+// Request says what to build and how.
+type Request struct {
+	Recipe       string        // the recipe's folder, or its file
+	Platform     string        // to build for, e.g. linux-64
+	Archives     []string      // local files that replace the recipe's url sources, in order
+	PackageName  string        // replaces the recipe's; "" keeps it
+	PrefixLength int           // bytes of the padded prefix; 0 is 255
+	BuildNumber  *int          // replaces the recipe's; nil keeps it
+	Channels     []env.Channel // where requirements come from, first has priority
+	ChannelNames []string      // the channels as info/about.json lists them
+	Work         string        // an existing folder of this build's own; its caller removes it
+	OutputDir    string        // the package goes to OutputDir/<subdir>/; "" leaves it below Work
+	NoTest       bool          // the package's own tests are not run
+	Timeout      time.Duration // for each script; 0 is none
+	IdleTimeout  time.Duration // for a script that prints nothing; 0 is none
+	Epoch        time.Time     // all times in the package; zero takes the newest in the sources
+	Version      string        // of the program, for info/about.json
+	Virtual      []conda.Record
+
+	// CallerEnv is the environment that script_env, secrets and templates may
+	// name variables of. Nothing of it reaches a script unasked but proxies.
+	CallerEnv map[string]string
+
+	// NextBuildNumber, when set, chooses the build number by what the channel
+	// already has in subdirs.
+	NextBuildNumber func(ctx context.Context, name, version string, subdirs []string) (int, error)
+}
+
+// Observer hears how a build goes on.
+type Observer interface {
+	// Phase begins a step and returns what ends it with its outcome.
+	Phase(name string) (end func(error))
+	Info(text string)
+	Warn(text string)
+	// Lines takes the output of a foreign program; it is closed at its end.
+	Lines() io.WriteCloser
+}
+
+// Package is a finished package.
+type Package struct {
+	Path    string // e.g. /out/linux-64/blender-4.2.5-hb0f4dca_0.conda
+	Record  conda.Record
+	Index   []byte // info/index.json
+	Summary pack.Summary
+}
+
+// Build makes every package of the recipe that is not skipped, in build order.
+// On an error the packages that were finished before it are returned with it.
+// Errors: recipe.Problems (the recipe is wrong), *ScriptError, *TestError,
+// *solve.UnsolvableError, *source.HashError, or whatever the disk said.
+func Build(ctx context.Context, r Request, o Observer) ([]Package, error) {
+	var recipes rendered
+	err := phase(o, "render", func() (err error) {
+		recipes, err = render(r, o)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	var packages []Package
+	for i := range recipes.outputs {
+		p, err := buildOutput(ctx, r, recipes, i, o)
+		if err != nil {
+			return packages, err
+		}
+		packages = append(packages, p)
+	}
+	return packages, nil
+}
+
+// buildOutput is the life of one package, a line a step.
+func buildOutput(ctx context.Context, r Request, recipes rendered, i int, o Observer) (Package, error) {
+	b := &build{Request: r, Observer: o, rendered: recipes, out: recipes.outputs[i]}
+	steps := []struct {
+		name string
+		do   func(context.Context) error
+		skip bool
+	}{
+		{name: "verify", do: b.verify, skip: len(r.Archives) == 0},
+		{name: "number", do: b.number(i), skip: r.NextBuildNumber == nil},
+		{name: "fetch", do: b.fetch},
+		{name: "environments", do: b.environments, skip: !b.needsEnvironments()},
+		{name: "script", do: b.script},
+		{name: "pack", do: b.pack},
+		{name: "test", do: b.test, skip: r.NoTest},
+	}
+	if err := b.layout(); err != nil {
+		return Package{}, err
+	}
+	for _, s := range steps {
+		if s.skip {
+			continue
+		}
+		if err := phase(o, s.name, func() error { return s.do(ctx) }); err != nil {
+			return Package{}, err
+		}
+	}
+	return b.made, nil
+}
+
+func phase(o Observer, name string, do func() error) error {
+	end := o.Phase(name)
+	err := do()
+	end(err)
+	return err
+}
+
+// build is one output on its way to a package.
+type build struct {
+	Request
+	Observer
+	rendered
+
+	out    *recipe.Output
+	dirs   layout
+	newest time.Time // of the times in the sources
+	before []string  // what the prefix held before the script ran
+	made   Package
+}
+
+// number asks for the build number and renders again: it is part of the build
+// string, and a recipe may use it anywhere.
+func (b *build) number(i int) func(context.Context) error {
+	return func(ctx context.Context) error {
+		subdirs := []string{b.out.Subdir, "noarch"}
+		n, err := b.NextBuildNumber(ctx, b.out.Name, b.out.Version, subdirs)
+		if err != nil {
+			return fmt.Errorf("choose the build number of %s %s: %w", b.out.Name, b.out.Version, err)
+		}
+		again, err := recipe.Render(b.files, b.file, b.options(&n))
+		if err != nil {
+			return err
+		}
+		b.out = again[i]
+		b.Info(fmt.Sprintf("build number %d, build string %s", n, b.out.BuildString))
+		return nil
+	}
+}
+
+// dist is the package's name without suffix, e.g. blender-4.2.5-hb0f4dca_0.
+func (b *build) dist() string {
+	return b.out.Name + "-" + b.out.Version + "-" + b.out.BuildString
+}

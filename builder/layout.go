@@ -1,0 +1,71 @@
+package builder
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// layout is where one output's build takes place, all of it below Work. The
+// program's own files lie beside the work folder, never in it: recipes copy
+// "$SRC_DIR"/. into packages.
+type layout struct {
+	work        string // SRC_DIR
+	prefix      string // PREFIX, padded with _placehold to its length
+	buildPrefix string // BUILD_PREFIX; the prefix itself when both are one
+	home, tmp   string // HOME and TMPDIR of the scripts
+	scripts     string // generated scripts
+	downloads   string // sources before they are unpacked
+	cache       string // archives and unpacked packages of environments
+	testPrefix  string // PREFIX of the tests; short, so that padding is really replaced
+	testWork    string // SRC_DIR of the tests
+	packages    string // finished packages
+}
+
+const defaultPrefixLength = 255
+
+// layout makes the folders of this output's build, empty.
+func (b *build) layout() error {
+	root := filepath.Join(b.Work, b.out.Name)
+	if err := os.RemoveAll(root); err != nil {
+		return err
+	}
+	prefix, err := paddedPrefix(filepath.Join(root, "_h_env"), b.PrefixLength)
+	if err != nil {
+		return err
+	}
+	in := func(name string) string { return filepath.Join(root, name) }
+	b.dirs = layout{
+		work: in("work"), prefix: prefix, buildPrefix: in("_build_env"),
+		home: in("home"), tmp: in("tmp"), scripts: in("scripts"),
+		downloads: in("downloads"), cache: in("cache"),
+		testPrefix: in("_t_env"), testWork: in("test_tmp"), packages: b.OutputDir,
+	}
+	if b.OutputDir == "" {
+		b.dirs.packages = in("out")
+	}
+	if b.mergedPrefix() {
+		b.dirs.buildPrefix = b.dirs.prefix
+	}
+	for _, dir := range []string{b.dirs.work, b.dirs.prefix, b.dirs.home, b.dirs.tmp, b.dirs.scripts, b.dirs.testWork} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return fmt.Errorf("make the build's folders: %w", err)
+		}
+	}
+	return nil
+}
+
+// paddedPrefix appends _placehold to path until it is length bytes long: a
+// prefix can only be replaced by a shorter one inside a binary file, so it is
+// as long as a path may be (conda-build's rule; its default is 255).
+func paddedPrefix(path string, length int) (string, error) {
+	if length == 0 {
+		length = defaultPrefixLength
+	}
+	if len(path) > length {
+		return "", fmt.Errorf("the work folder is too deep: a prefix of %d bytes cannot hold %s; choose a shorter --work-dir or a longer --prefix-length", length, path)
+	}
+	pad := length - len(path)
+	return path + strings.Repeat("_placehold", pad/len("_placehold")+1)[:pad], nil
+}

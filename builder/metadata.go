@@ -1,0 +1,227 @@
+package builder
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/condaworker/condaworker/builder/pack"
+	"github.com/condaworker/condaworker/builder/recipe"
+	"github.com/condaworker/condaworker/conda"
+)
+
+// packOptions is all that goes into the package beside the prefix's files.
+func (b *build) packOptions(files []string) (pack.Options, error) {
+	index, err := b.indexJSON()
+	if err != nil {
+		return pack.Options{}, err
+	}
+	about, err := b.aboutJSON()
+	if err != nil {
+		return pack.Options{}, err
+	}
+	extra, err := b.infoFiles()
+	return pack.Options{
+		Prefix:            b.dirs.prefix,
+		Placeholder:       pack.Placeholder(len(b.dirs.prefix)),
+		Forbidden:         b.Work,
+		Dist:              b.dist(),
+		Files:             files,
+		IgnorePrefixFiles: b.out.Build.IgnorePrefixFiles,
+		IgnoreBinaryFiles: b.out.Build.IgnoreBinaryFiles,
+		IgnorePrefixGlobs: b.out.Build.IgnorePrefixGlobs,
+		Index:             index,
+		About:             about,
+		HashInput:         b.out.HashInput,
+		Extra:             extra,
+		Epoch:             b.packageTime(),
+	}, err
+}
+
+// indexJSON is info/index.json: what a channel's index says of the package
+// (CEP 34; conda-build's keys).
+func (b *build) indexJSON() ([]byte, error) {
+	index := map[string]any{
+		"name": b.out.Name, "version": b.out.Version,
+		"build": b.out.BuildString, "build_number": b.out.BuildNumber,
+		"subdir": b.out.Subdir, "depends": distinct(b.out.Requirements.Run),
+		"timestamp": b.packageTime().UnixMilli(),
+		"arch":      nil, "platform": nil,
+	}
+	if b.out.Noarch != "" {
+		index["noarch"] = b.out.Noarch
+	} else {
+		index["arch"], index["platform"] = conda.Arch(b.out.Subdir), conda.Platform(b.out.Subdir)
+	}
+	if c := distinct(b.out.Requirements.RunConstraints); len(c) > 0 {
+		index["constrains"] = c
+	}
+	setText(index, "license", b.out.About.License)
+	setText(index, "license_family", b.out.About.LicenseFamily)
+	return encodeJSON(index)
+}
+
+// aboutJSON is info/about.json. It names the program and the channels that
+// built the package, and nothing of the machine.
+func (b *build) aboutJSON() ([]byte, error) {
+	a := b.out.About
+	about := map[string]any{
+		"channels": distinct(b.ChannelNames), "extra": orEmpty(b.out.Extra),
+		"identifiers": []string{}, "keywords": []string{}, "tags": []string{},
+		"condaworker_version": b.Version,
+	}
+	maps.Copy(about, a.Other)
+	setText(about, "home", a.Home)
+	setText(about, "dev_url", a.Repository)
+	setText(about, "doc_url", a.Documentation)
+	setText(about, "license", a.License)
+	setText(about, "license_family", a.LicenseFamily)
+	setText(about, "summary", a.Summary)
+	setText(about, "description", a.Description)
+	if len(a.LicenseFiles) > 0 {
+		about["license_file"] = a.LicenseFiles
+	}
+	return encodeJSON(about)
+}
+
+// infoFiles are the recipe, the tests and the licences.
+func (b *build) infoFiles() ([]pack.InfoFile, error) {
+	files, err := b.recipeFiles()
+	if err != nil {
+		return nil, err
+	}
+	licences, err := b.licenceFiles()
+	if err != nil {
+		return nil, err
+	}
+	return slices.Concat(files, b.testFiles(), licences), nil
+}
+
+// recipeFiles are the recipe folder's files, and the evaluated recipe beside
+// the original: meta.yaml with meta.yaml.template, or rendered_recipe.yaml.
+func (b *build) recipeFiles() ([]pack.InfoFile, error) {
+	var files []pack.InfoFile
+	err := fs.WalkDir(b.files, ".", func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case name != "." && strings.HasPrefix(d.Name(), "."):
+			if d.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
+		case d.Type().IsRegular() && name != b.file:
+			files = append(files, pack.InfoFile{Path: "recipe/" + name, Source: filepath.Join(b.dir, filepath.FromSlash(name))})
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the recipe folder: %w", err)
+	}
+	original := filepath.Join(b.dir, b.file)
+	if b.out.Format == recipe.V0 {
+		return append(files, pack.InfoFile{Path: "recipe/meta.yaml.template", Source: original},
+			pack.InfoFile{Path: "recipe/meta.yaml", Data: b.out.Rendered}), nil
+	}
+	return append(files, pack.InfoFile{Path: "recipe/recipe.yaml", Source: original},
+		pack.InfoFile{Path: "recipe/rendered_recipe.yaml", Data: b.out.Rendered}), nil
+}
+
+// testFiles are the package's tests in the form that every builder runs again
+// from the package: info/test/run_test.sh and what it needs.
+func (b *build) testFiles() []pack.InfoFile {
+	var script strings.Builder
+	var requires []string
+	for _, t := range b.out.Tests {
+		lines := testLines(t)
+		if len(lines) == 0 {
+			continue
+		}
+		fmt.Fprintf(&script, "(\nset -ex\n%s\n)\n", strings.Join(lines, "\n"))
+		requires = append(requires, t.Requires...)
+	}
+	if script.Len() == 0 {
+		return nil
+	}
+	files := []pack.InfoFile{{Path: "test/run_test.sh", Data: []byte("set -e\n" + script.String() + "exit 0\n"), Mode: 0o755}}
+	if needs, err := encodeJSON(distinct(requires)); err == nil && len(requires) > 0 {
+		files = append(files, pack.InfoFile{Path: "test/test_time_dependencies.json", Data: needs})
+	}
+	return files
+}
+
+// licenceFiles finds the recipe's licence globs in the recipe folder, else in
+// the work folder. A glob that finds nothing is the author's mistake.
+func (b *build) licenceFiles() ([]pack.InfoFile, error) {
+	var files []pack.InfoFile
+	for _, glob := range b.out.About.LicenseFiles {
+		found, err := licences(glob, b.dir, b.dirs.work)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, found...)
+	}
+	return files, nil
+}
+
+func licences(glob string, dirs ...string) ([]pack.InfoFile, error) {
+	for _, dir := range dirs {
+		names, err := fs.Glob(os.DirFS(dir), path.Clean(strings.TrimSuffix(glob, "/")))
+		if err != nil {
+			return nil, fmt.Errorf("about.license_file %q is not a glob: %w", glob, err)
+		}
+		var files []pack.InfoFile
+		for _, name := range names {
+			full := filepath.Join(dir, filepath.FromSlash(name))
+			if info, err := os.Lstat(full); err == nil && info.Mode().IsRegular() {
+				files = append(files, pack.InfoFile{Path: "licenses/" + name, Source: full})
+			}
+		}
+		if len(files) > 0 {
+			return files, nil
+		}
+	}
+	return nil, fmt.Errorf("about.license_file %q: no such file in the recipe folder or the work folder", glob)
+}
+
+func encodeJSON(v any) ([]byte, error) {
+	var out bytes.Buffer
+	e := json.NewEncoder(&out)
+	e.SetEscapeHTML(false) // ">=1.0" stays readable
+	e.SetIndent("", "  ")
+	if err := e.Encode(v); err != nil {
+		return nil, fmt.Errorf("encode JSON: %w", err)
+	}
+	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), nil
+}
+
+func setText(m map[string]any, key, text string) {
+	if text != "" {
+		m[key] = text
+	}
+}
+
+func orEmpty(m map[string]any) map[string]any {
+	if m == nil {
+		return map[string]any{}
+	}
+	return m
+}
+
+// distinct is list without repetitions, in its order, and never nil.
+func distinct(list []string) []string {
+	out := []string{}
+	for _, s := range list {
+		if !slices.Contains(out, s) {
+			out = append(out, s)
+		}
+	}
+	return out
+}

@@ -1,0 +1,163 @@
+package recipe
+
+import (
+	"path"
+	"regexp"
+	"strings"
+)
+
+// The rules of conda for what ends up in a package's file name.
+var (
+	nameRule        = regexp.MustCompile(`^[a-z0-9_][a-z0-9_.-]*$`)
+	versionRule     = regexp.MustCompile(`^(?:\d+!)?[A-Za-z0-9_][A-Za-z0-9_.]*(?:\+[A-Za-z0-9_.]+)?$`)
+	buildStringRule = regexp.MustCompile(`^[A-Za-z0-9_.+]+$`)
+	hexRule         = regexp.MustCompile(`^[0-9a-f]+$`)
+	entryPointRule  = regexp.MustCompile(`^\s*([\w.-]+)\s*=\s*([\w.]+):([\w.]+)\s*$`)
+	variableRule    = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+)
+
+const maxNameLength = 128
+
+func (j *job) packageName(n *node, where string) string {
+	name := j.str(n, where)
+	switch {
+	case n.isNull() || name == "":
+		if n.isNull() {
+			return ""
+		}
+		j.report.fail(n.pos, "", "%s is empty", where)
+	case len(name) > maxNameLength:
+		j.report.fail(n.pos, "", "%s has more than %d characters", where, maxNameLength)
+	case strings.ToLower(name) != name:
+		j.report.fail(n.pos, "write "+strings.ToLower(name), "%s %q has capital letters, which package names must not", where, name)
+	case !nameRule.MatchString(name):
+		j.report.fail(n.pos, "use a-z, 0-9, and - _ . inside", "%s %q is not a package name", where, name)
+	case strings.Contains(name, ".."):
+		j.report.fail(n.pos, "remove a dot", "%s %q is not a package name: it has two dots in a row", where, name)
+	}
+	return name
+}
+
+func (j *job) version(n *node, where string) string {
+	version := j.str(n, where)
+	switch {
+	case n.isNull():
+	case strings.Contains(version, "-"):
+		j.report.fail(n.pos, "write "+strings.ReplaceAll(version, "-", "_")+" or "+strings.ReplaceAll(version, "-", "."),
+			"%s %q has a -, which separates the parts of a package's file name", where, version)
+	case !versionRule.MatchString(version) || len(version) > maxNameLength || strings.Contains(version, ".."):
+		j.report.fail(n.pos, "use digits and letters with . or _ between them, e.g. 1.10.2", "%s %q is not a version", where, version)
+	}
+	return version
+}
+
+func (j *job) buildString(n *node, where, s string) {
+	if !buildStringRule.MatchString(s) || len(s) > maxNameLength {
+		j.report.fail(n.pos, "use a-z, 0-9, _ . and +", "%s %q cannot be part of a package's file name", where, s)
+	}
+}
+
+// digest checks a hash that is written in hex and returns it in lower case.
+func (j *job) digest(n *node, where string, length int) string {
+	if n.isNull() {
+		return ""
+	}
+	given := j.str(n, where)
+	s := strings.ToLower(strings.TrimSpace(given))
+	hint := "replace it by what " + strings.TrimPrefix(path.Ext(where), ".") + "sum ARCHIVE prints"
+	switch {
+	case s == "":
+		j.report.fail(n.pos, "write the archive's hash, or leave the key out", "%s is empty", where)
+	case !hexRule.MatchString(s):
+		j.report.fail(n.pos, hint, "%s is %q: expected %d hex digits", where, given, length)
+	case len(s) != length:
+		j.report.fail(n.pos, hint, "%s has %d hex digits: expected %d", where, len(s), length)
+	}
+	return s
+}
+
+// inside checks that a path stays below the folder it is relative to.
+func (j *job) below(n *node, where, folder string) string {
+	p := strings.ReplaceAll(j.str(n, where), `\`, "/")
+	if p == "" {
+		return ""
+	}
+	clean := path.Clean(p)
+	switch {
+	case path.IsAbs(p) || len(p) > 1 && p[1] == ':':
+		j.report.fail(n.pos, "make it relative to "+folder, "%s %q is absolute", where, p)
+	case clean == ".." || strings.HasPrefix(clean, "../"):
+		j.report.fail(n.pos, "remove the ..", "%s %q leaves %s", where, p, folder)
+	case clean == ".":
+		return ""
+	}
+	return clean
+}
+
+func (j *job) belowAll(n *node, where, folder string) []string {
+	var all []string
+	for _, item := range n.list() {
+		if p := j.below(item, where, folder); p != "" {
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
+func (j *job) entryPoints(n *node, where string) []string {
+	var all []string
+	for _, item := range n.list() {
+		s := j.str(item, where)
+		m := entryPointRule.FindStringSubmatch(s)
+		if m == nil {
+			j.report.fail(item.pos, "write name = module:function", "%s %q is not an entry point", where, s)
+			continue
+		}
+		all = append(all, m[1]+" = "+m[2]+":"+m[3])
+	}
+	return all
+}
+
+// specs are match specs; what a spec means is the solver's business, that it
+// begins with a name is checked here.
+func (j *job) specs(n *node, where string) []string {
+	var all []string
+	for _, item := range n.list() {
+		s := strings.TrimSpace(j.str(item, where))
+		if s == "" {
+			continue
+		}
+		name := specName(s)
+		if !nameRule.MatchString(strings.ToLower(name)) {
+			j.report.fail(item.pos, "begin with the package's name, e.g. python >=3.11", "%s %q is not a match spec", where, s)
+			continue
+		}
+		all = append(all, s)
+	}
+	return all
+}
+
+// specName is the package's name in a match spec.
+func specName(s string) string {
+	if i := strings.LastIndex(s, "::"); i >= 0 {
+		s = s[i+2:]
+	}
+	if i := strings.IndexAny(s, " =<>!~["); i >= 0 {
+		s = s[:i]
+	}
+	return s
+}
+
+func (j *job) noarch(n *node) string {
+	s := j.str(n, "build.noarch")
+	switch {
+	case n.isNull():
+		return ""
+	case s == "generic" || s == "python":
+		return s
+	case s == "true" && j.format() == V0:
+		return "generic"
+	}
+	j.report.fail(n.pos, "write python or generic, or remove the key", "build.noarch is %q", s)
+	return ""
+}

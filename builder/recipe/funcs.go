@@ -1,0 +1,130 @@
+package recipe
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+
+	"github.com/condaworker/condaworker/builder/recipe/jinja"
+)
+
+var plainVersion = regexp.MustCompile(`^[A-Za-z0-9.]+$`)
+
+// nativeCompilers are the compilers of a platform when no variant names one.
+func (p platform) nativeCompiler(language string) string {
+	table := map[string]string{"c": "gcc", "cxx": "gxx", "fortran": "gfortran"}
+	switch {
+	case p.windows():
+		table = map[string]string{"c": "vs2022", "cxx": "vs2022", "fortran": "flang"}
+	case p.apple():
+		table = map[string]string{"c": "clang", "cxx": "clangxx", "fortran": "gfortran"}
+	case p.family == "emscripten":
+		table = map[string]string{"c": "emscripten", "cxx": "emscripten", "fortran": "emscripten"}
+	}
+	if name, ok := table[language]; ok {
+		return name
+	}
+	return language
+}
+
+// tool is compiler() and stdlib(): the match spec of a language's tool.
+func (j *job) tool(kind string) jinja.Func {
+	return func(c jinja.Call) (any, error) {
+		language, err := c.String(0, "language")
+		if err != nil {
+			return nil, err
+		}
+		j.use("CONDA_BUILD_SYSROOT")
+		key := language + "_" + kind
+		name, ok := j.use(key)
+		switch {
+		case ok:
+		case kind == "compiler":
+			name = j.platform.nativeCompiler(language)
+		case j.format() == V0:
+			name = language
+		default:
+			return nil, &jinja.Error{
+				Text: fmt.Sprintf("stdlib(%q) needs the variant key %s, which is not set", language, key),
+				Hint: fmt.Sprintf("set it in variants.yaml, e.g. %s: [sysroot]", key),
+			}
+		}
+		spec := variantText(name) + "_" + j.TargetPlatform
+		version, ok := j.use(key + "_version")
+		switch v := variantText(version); {
+		case !ok || v == "":
+			return spec, nil
+		case plainVersion.MatchString(v):
+			return spec + " " + v + ".*", nil
+		default:
+			return spec + " " + v, nil
+		}
+	}
+}
+
+// unsupported are functions that need a solve, a checkout or foreign code.
+func unsupported(name string) jinja.Func {
+	return func(jinja.Call) (any, error) {
+		return nil, &jinja.Error{Text: name + "() is not supported here yet", Hint: "write the value out"}
+	}
+}
+
+// unsupportedIn lists them for each format.
+var unsupportedIn = map[Format][]string{
+	V1: {"pin_subpackage", "pin_compatible", "cdt", "load_from_file", "cmp"},
+	V0: {
+		"pin_subpackage", "pin_compatible", "cdt", "ccache", "resolved_packages", "load_setup_py_data",
+		"load_setuptools", "load_file_data", "load_str_data", "load_file_regex", "load_npm",
+	},
+}
+
+// functions are what both formats can call.
+func (j *job) functions(f Format) map[string]any {
+	all := map[string]any{"compiler": j.tool("compiler"), "stdlib": j.tool("stdlib")}
+	for _, name := range unsupportedIn[f] {
+		all[name] = unsupported(name)
+	}
+	return all
+}
+
+// envObject is recipe.yaml's env.get and env.exists.
+func (j *job) envObject() *jinja.Dict {
+	d := jinja.NewDict()
+	d.Set("get", jinja.Func(func(c jinja.Call) (any, error) {
+		name, err := c.String(0, "name")
+		if err != nil {
+			return nil, err
+		}
+		if v, ok := j.Env[name]; ok {
+			return v, nil
+		}
+		if v, ok := c.Arg(1, "default"); ok {
+			return v, nil
+		}
+		return nil, &jinja.Error{
+			Text: fmt.Sprintf("the environment variable %s is not set", name),
+			Hint: fmt.Sprintf(`set it, or write env.get(%q, default="…")`, name),
+		}
+	}))
+	d.Set("exists", jinja.Func(func(c jinja.Call) (any, error) {
+		name, err := c.String(0, "name")
+		_, ok := j.Env[name]
+		return ok, err
+	}))
+	return d
+}
+
+// lateNames are variables of a running script that templates may print.
+var lateNames = []string{
+	"PREFIX", "BUILD_PREFIX", "SRC_DIR", "RECIPE_DIR", "BUILD_DIR", "PYTHON", "PY_VER", "PY3K", "SP_DIR", "STDLIB_DIR",
+	"PERL", "R", "LUA", "SCRIPTS", "LIBRARY_PREFIX", "LIBRARY_BIN", "LIBRARY_INC", "LIBRARY_LIB", "CPU_COUNT", "ARCH",
+	"SUBDIR", "HOME", "CONDA_PREFIX", "STDLIB_DIR", "NPY_VER", "PIP_NO_BUILD_ISOLATION", "LD_RUN_PATH", "PKG_CONFIG_PATH",
+}
+
+// late is the value of a script's variable, in the shell's own words.
+func (j *job) late(name string) (any, bool) {
+	if !slices.Contains(lateNames, name) {
+		return nil, false
+	}
+	return jinja.Late(j.platform.shellVariable(name)), true
+}

@@ -1,0 +1,157 @@
+package recipe
+
+import (
+	"crypto/sha1" //nolint:gosec // the hash names a variant, it protects nothing
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf16"
+)
+
+// pythonJSON writes a variant as Python's json.dumps does with sorted keys:
+// the bytes are hashed, so they must be the same. Values are scalars. ascii
+// escapes other letters, which conda-build does and rattler-build does not.
+func pythonJSON(variant map[string]any, ascii bool) []byte {
+	var b strings.Builder
+	b.WriteByte('{')
+	for i, key := range slices.Sorted(maps.Keys(variant)) {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		writeJSONString(&b, key, ascii)
+		b.WriteString(": ")
+		switch v := variant[key].(type) {
+		case string:
+			writeJSONString(&b, v, ascii)
+		case nil:
+			b.WriteString("null")
+		default:
+			b.WriteString(variantText(v))
+		}
+	}
+	b.WriteByte('}')
+	return []byte(b.String())
+}
+
+func writeJSONString(b *strings.Builder, s string, ascii bool) {
+	b.WriteByte('"')
+	for _, r := range s {
+		switch {
+		case r == '"' || r == '\\':
+			b.WriteByte('\\')
+			b.WriteRune(r)
+		case strings.ContainsRune("\n\r\t\b\f", r):
+			b.WriteString(map[rune]string{'\n': `\n`, '\r': `\r`, '\t': `\t`, '\b': `\b`, '\f': `\f`}[r])
+		case r < 0x20 || ascii && r == 0x7f || ascii && r > 0x7f && r < 0x10000:
+			fmt.Fprintf(b, `\u%04x`, r)
+		case ascii && r >= 0x10000:
+			high, low := utf16.EncodeRune(r)
+			fmt.Fprintf(b, `\u%04x\u%04x`, high, low)
+		default:
+			b.WriteRune(r)
+		}
+	}
+	b.WriteByte('"')
+}
+
+// variantText is a variant's value as text.
+func variantText(v any) string {
+	switch v := v.(type) {
+	case string:
+		return v
+	case bool:
+		return strconv.FormatBool(v)
+	case int64:
+		return strconv.FormatInt(v, 10)
+	case float64:
+		s := strconv.FormatFloat(v, 'g', -1, 64)
+		if v == math.Trunc(v) && !strings.ContainsAny(s, ".e") {
+			s += ".0"
+		}
+		return s
+	}
+	return fmt.Sprint(v)
+}
+
+// shortHash is the first seven hex digits of the text's SHA-1.
+func shortHash(text []byte) string {
+	sum := sha1.Sum(text) //nolint:gosec // see above
+	return hex.EncodeToString(sum[:])[:7]
+}
+
+// normalVariant gives keys the form in which templates name them, and values
+// the types that templates know.
+func normalVariant(given map[string]any) map[string]any {
+	variant := make(map[string]any, len(given))
+	for key, v := range given {
+		key = strings.NewReplacer("-", "_", ".", "_").Replace(key)
+		switch v := v.(type) {
+		case int:
+			variant[key] = int64(v)
+		case string, bool, int64, float64, nil:
+			variant[key] = v
+		default:
+			variant[key] = fmt.Sprint(v)
+		}
+	}
+	return variant
+}
+
+// use records that a name was needed, and tells whether the variant has it.
+func (j *job) use(name string) (any, bool) {
+	v, ok := j.variant[name]
+	if ok {
+		j.used[name] = true
+	}
+	return v, ok
+}
+
+// alwaysUsed are the keys that count as used by every recipe.
+var alwaysUsed = []string{"channel_targets", "channel_sources", "MACOSX_DEPLOYMENT_TARGET"}
+
+// usedVariant is the part of the variant that the output depends on.
+// targetPlatform is recorded as given; "" leaves it out.
+func (j *job) usedVariant(targetPlatform string, runSpecs []string) map[string]any {
+	used := map[string]any{}
+	for _, key := range alwaysUsed {
+		if v, ok := j.variant[key]; ok {
+			used[key] = v
+		}
+	}
+	for key := range j.used {
+		used[key] = j.variant[key]
+	}
+	delete(used, "target_platform")
+	if targetPlatform != "" {
+		used["target_platform"] = targetPlatform
+	}
+	for _, spec := range runSpecs {
+		if name := specName(spec); strings.HasPrefix(name, "__") {
+			used[name] = spec
+		}
+	}
+	return used
+}
+
+// hashLabels are the names that a build string shows, with their label and
+// how many parts of the version follow.
+var hashLabels = []struct {
+	label string
+	keys  []string
+	parts int
+}{
+	{"np", []string{"numpy"}, 2}, {"py", []string{"python"}, 2}, {"pl", []string{"perl"}, 3},
+	{"lua", []string{"lua"}, 2}, {"r", []string{"r", "r_base"}, 2},
+}
+
+// compactVersion is "3.11.* *_cpython" to 311.
+func compactVersion(v string, parts int) string {
+	v, _, _ = strings.Cut(strings.TrimSpace(v), " ")
+	v = strings.TrimLeft(v, "=<>!~")
+	segments := strings.Split(v, ".")
+	return strings.TrimSuffix(strings.Join(segments[:min(parts, len(segments))], ""), "*")
+}

@@ -1,0 +1,64 @@
+package recipe
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"testing/fstest"
+)
+
+// folder is a recipe's folder with the recipe and empty files beside it.
+func folder(file, text string, others ...string) fstest.MapFS {
+	f := fstest.MapFS{file: {Data: []byte(text)}}
+	for _, name := range others {
+		f[name] = &fstest.MapFile{Data: []byte("echo " + name + "\n")}
+	}
+	return f
+}
+
+// render is Render for linux-64 of a recipe that has exactly one output.
+func render(t *testing.T, fsys fstest.MapFS, o Options) *Output {
+	t.Helper()
+	file, err := Find(fsys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o.TargetPlatform == "" {
+		o.TargetPlatform = "linux-64"
+	}
+	outs, err := Render(fsys, file, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(outs) != 1 {
+		t.Fatalf("%d outputs, want 1", len(outs))
+	}
+	return outs[0]
+}
+
+// problems renders a recipe that must be refused.
+func problems(t *testing.T, file, text string) Problems {
+	t.Helper()
+	_, err := Render(folder(file, text), file, Options{TargetPlatform: "linux-64"})
+	var list Problems
+	if !errors.As(err, &list) {
+		t.Fatalf("got %v, want Problems", err)
+	}
+	return list
+}
+
+// has fails unless one of the lines is printed at the place with the text.
+func has(t *testing.T, list Problems, place, text string) {
+	t.Helper()
+	for _, p := range list {
+		if strings.HasPrefix(p.Error(), place+": ") && strings.Contains(p.Error(), text) {
+			return
+		}
+	}
+	t.Errorf("no %s with %q in\n%v", place, text, list)
+}
+
+const (
+	sha  = "05e877c06216e102a040e11b6b7fd8364dc699ed01b9386fc407564ce722c454"
+	head = "package:\n  name: tool\n  version: 1.10\n"
+)

@@ -1,0 +1,25 @@
+package jinja
+
+// Limits of one recipe's evaluation. Real recipes stay far below a hundredth.
+const (
+	maxSteps    = 1_000_000 // evaluated nodes and loop rounds
+	maxOutput   = 1 << 20   // bytes of any text that is made
+	maxItems    = 100_000   // of any list that is made
+	maxNesting  = 100       // of parentheses, lists and blocks
+	maxChain    = 1000      // operators or filters in a row
+	bytesAStep  = 64        // making text costs a step for so many bytes
+	maxExponent = 1024
+)
+
+// Budget is what a recipe's templates may spend together.
+type Budget struct {
+	left int
+}
+
+// NewBudget is 10^6 steps.
+func NewBudget() *Budget { return &Budget{left: maxSteps} }
+
+func (b *Budget) spend(steps int) bool {
+	b.left -= steps
+	return b.left >= 0
+}

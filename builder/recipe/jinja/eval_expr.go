@@ -1,0 +1,406 @@
+package jinja
+
+import "strings"
+
+func (m *machine) eval(x expr) (any, error) {
+	if err := m.step(x.at()); err != nil {
+		return nil, err
+	}
+	switch x := x.(type) {
+	case *literal:
+		return x.value, nil
+	case *name:
+		return m.name(x)
+	case *unary:
+		return m.unary(x)
+	case *binary:
+		return m.binary(x)
+	case *comparison:
+		return m.comparison(x)
+	case *conditional:
+		return m.conditional(x)
+	case *attribute:
+		return m.attribute(x)
+	case *index:
+		return m.index(x)
+	case *slice:
+		return m.slice(x)
+	case *call:
+		return m.call(x)
+	case *filter:
+		return m.filter(x)
+	case *test:
+		return m.test(x)
+	case *list:
+		return m.list(x)
+	case *dict:
+		return m.dict(x)
+	}
+	return nil, errorAt(x.at(), "unknown expression")
+}
+
+func (m *machine) name(x *name) (any, error) {
+	for i := len(m.locals) - 1; i >= 0; i-- {
+		if v, ok := m.locals[i][x.id]; ok {
+			return v, nil
+		}
+	}
+	if m.scope.Lookup != nil {
+		if v, ok := m.scope.Lookup(x.id); ok {
+			return v, nil
+		}
+	}
+	if fn, ok := builtins[x.id]; ok {
+		return fn, nil
+	}
+	return Undefined{Name: x.id}, nil
+}
+
+// known evaluates an operand that must have a value.
+func (m *machine) known(x expr) (any, error) {
+	v, err := m.eval(x)
+	if err != nil {
+		return nil, err
+	}
+	return m.defined(v, x)
+}
+
+func (m *machine) all(list []expr) ([]any, error) {
+	values := make([]any, len(list))
+	for i, x := range list {
+		var err error
+		if values[i], err = m.known(x); err != nil {
+			return nil, err
+		}
+	}
+	return values, nil
+}
+
+func (m *machine) list(x *list) (any, error) {
+	items, err := m.all(x.items)
+	if err != nil {
+		return nil, err
+	}
+	return items, m.paySize(items, x.at())
+}
+
+func (m *machine) dict(x *dict) (any, error) {
+	d := NewDict()
+	for i := range x.keys {
+		k, err := m.known(x.keys[i])
+		if err != nil {
+			return nil, err
+		}
+		v, err := m.known(x.values[i])
+		if err != nil {
+			return nil, err
+		}
+		d.Set(text(k, m.dialect), v)
+	}
+	return d, m.paySize(d, x.at())
+}
+
+func (m *machine) conditional(x *conditional) (any, error) {
+	v, err := m.eval(x.cond)
+	if err != nil {
+		return nil, err
+	}
+	yes, err := m.truth(v, x.cond)
+	switch {
+	case err != nil:
+		return nil, err
+	case yes:
+		return m.eval(x.then)
+	case x.alt != nil:
+		return m.eval(x.alt)
+	}
+	return Undefined{}, nil
+}
+
+func (m *machine) attribute(x *attribute) (any, error) {
+	v, err := m.known(x.x)
+	if err != nil {
+		return nil, err
+	}
+	if u, ok := v.(Undefined); ok {
+		return u, nil
+	}
+	if d, ok := v.(*Dict); ok {
+		if item, ok := d.Get(x.name); ok {
+			return item, nil
+		}
+	}
+	if m.dialect == Meta {
+		if fn := m.method(v, x.name); fn != nil {
+			return fn, nil
+		}
+	}
+	return Undefined{Name: x.name, text: kindOf(v) + " has no " + `"` + x.name + `"`, hint: m.attributeHint(v, x.name)}, nil
+}
+
+func (m *machine) attributeHint(v any, name string) string {
+	if d, ok := v.(*Dict); ok {
+		if near := Near(name, d.keys); near != "" {
+			return `did you mean "` + near + `"?`
+		}
+	}
+	if _, ok := filters[name]; ok && m.dialect == Recipe {
+		return "recipe.yaml has filters instead of methods: write | " + name
+	}
+	return ""
+}
+
+func (m *machine) index(x *index) (any, error) {
+	v, err := m.known(x.x)
+	if err != nil {
+		return nil, err
+	}
+	k, err := m.known(x.key)
+	if err != nil {
+		return nil, err
+	}
+	switch v := v.(type) {
+	case *Dict:
+		if item, ok := v.Get(text(k, m.dialect)); ok {
+			return item, nil
+		}
+		return Undefined{Name: text(k, m.dialect), text: "the mapping has no " + quote(text(k, m.dialect), false)}, nil
+	case Undefined:
+		return v, nil
+	}
+	i, ok := k.(int64)
+	if !ok {
+		return nil, errorAt(x.key.at(), "the index must be an integer, this is %s", m.describe(k))
+	}
+	items, err := m.sequence(v, x.x)
+	if err != nil {
+		return nil, err
+	}
+	if i < 0 {
+		i += int64(len(items))
+	}
+	if i < 0 || i >= int64(len(items)) {
+		return Undefined{text: "the index is outside: " + kindOf(v) + " has only " + text(int64(len(items)), m.dialect) + " items"}, nil
+	}
+	return items[i], nil
+}
+
+// sequence is the items of a list, or the characters of a text.
+func (m *machine) sequence(v any, x expr) ([]any, error) {
+	switch v := v.(type) {
+	case []any:
+		return v, nil
+	case string:
+		return m.characters(v, x)
+	}
+	return nil, errorAt(x.at(), "%s has no items", m.describe(v))
+}
+
+func (m *machine) slice(x *slice) (any, error) {
+	v, err := m.known(x.x)
+	if err != nil {
+		return nil, err
+	}
+	if u, ok := v.(Undefined); ok {
+		return u, nil
+	}
+	items, err := m.sequence(v, x.x)
+	if err != nil {
+		return nil, err
+	}
+	step, err := m.bound(x.step, 1)
+	if err != nil {
+		return nil, err
+	}
+	if step == 0 {
+		return nil, errorAt(x.step.at(), "the step of a slice must not be 0")
+	}
+	n := int64(len(items))
+	first, last := int64(0), n
+	if step < 0 {
+		first, last = n-1, -n-1
+	}
+	lo, err := m.bound(x.lo, first)
+	if err != nil {
+		return nil, err
+	}
+	hi, err := m.bound(x.hi, last)
+	if err != nil {
+		return nil, err
+	}
+	cut := cutSlice(items, clampIndex(lo, n, step), clampIndex(hi, n, step), step)
+	if _, ok := v.(string); ok {
+		return joinTexts(cut), nil
+	}
+	return cut, m.paySize(cut, x.at())
+}
+
+func (m *machine) bound(x expr, fallback int64) (int64, error) {
+	if x == nil {
+		return fallback, nil
+	}
+	v, err := m.known(x)
+	if err != nil {
+		return 0, err
+	}
+	switch v := v.(type) {
+	case int64:
+		return v, nil
+	case nil:
+		return fallback, nil
+	}
+	return 0, errorAt(x.at(), "a slice needs integers, this is %s", m.describe(v))
+}
+
+// clampIndex is Python's rule for a slice's bounds.
+func clampIndex(i, n, step int64) int64 {
+	if i < 0 {
+		i += n
+	}
+	if step > 0 {
+		return min(max(i, 0), n)
+	}
+	return min(max(i, -1), n-1)
+}
+
+func cutSlice(items []any, lo, hi, step int64) []any {
+	cut := []any{}
+	if n := int64(len(items)); step > n || step < -n {
+		step = min(max(step, -n-1), n+1)
+	}
+	for i := lo; step > 0 && i < hi || step < 0 && i > hi; i += step {
+		cut = append(cut, items[i])
+	}
+	return cut
+}
+
+func joinTexts(items []any) string {
+	var b strings.Builder
+	for _, item := range items {
+		if s, ok := item.(string); ok {
+			b.WriteString(s)
+		}
+	}
+	return b.String()
+}
+
+func (m *machine) arguments(a arguments) (Call, error) {
+	var c Call
+	var err error
+	if c.Args, err = m.all(a.list); err != nil {
+		return c, err
+	}
+	for _, n := range a.named {
+		if c.Named == nil {
+			c.Named = map[string]any{}
+		}
+		if c.Named[n.name], err = m.known(n.x); err != nil {
+			return c, err
+		}
+	}
+	return c, nil
+}
+
+func (m *machine) call(x *call) (any, error) {
+	v, err := m.known(x.fn)
+	if err != nil {
+		return nil, err
+	}
+	c, err := m.arguments(x.args)
+	if err != nil {
+		return nil, err
+	}
+	switch fn := v.(type) {
+	case Func:
+		return m.invoke(fn, c, x.fn.at())
+	case Undefined:
+		return fn, nil
+	}
+	return nil, errorAt(x.fn.at(), "%s is not a function", m.describe(v))
+}
+
+func (m *machine) filter(x *filter) (any, error) {
+	if x.name == "default" || x.name == "d" {
+		return m.defaultFilter(x)
+	}
+	fn, ok := findFilter(x.name)
+	if !ok {
+		e := errorAt(x.at(), "there is no filter %q", x.name)
+		if near := Near(x.name, filterNames()); near != "" {
+			return nil, e.hint("did you mean %q?", near)
+		}
+		return nil, e
+	}
+	v, err := m.known(x.x)
+	if err != nil {
+		return nil, err
+	}
+	c, err := m.arguments(x.args)
+	if err != nil {
+		return nil, err
+	}
+	switch v := v.(type) {
+	case Undefined:
+		return v, nil
+	case Late:
+		return nil, m.late(v, x.x)
+	}
+	if err := m.paySize(v, x.x.at()); err != nil {
+		return nil, err
+	}
+	return m.invoke(func(c Call) (any, error) { return fn(m, v, c) }, c, x.at())
+}
+
+func (m *machine) defaultFilter(x *filter) (any, error) {
+	v, err := m.eval(x.x)
+	if err != nil {
+		return nil, err
+	}
+	c, err := m.arguments(x.args)
+	if err != nil {
+		return nil, err
+	}
+	_, undefined := v.(Undefined)
+	empty, _ := c.Arg(1, "boolean")
+	if !undefined && (!truthy(empty) || truthy(v)) {
+		return v, nil
+	}
+	if fallback, ok := c.Arg(0, "default_value"); ok {
+		return fallback, nil
+	}
+	return "", nil
+}
+
+func (m *machine) test(x *test) (any, error) {
+	v, err := m.eval(x.x)
+	if err != nil {
+		return nil, err
+	}
+	_, isUndefined := v.(Undefined)
+	switch x.name {
+	case "defined":
+		return !isUndefined != x.negated, nil
+	case "undefined":
+		return isUndefined != x.negated, nil
+	}
+	if v, err = m.defined(v, x.x); err != nil {
+		return nil, err
+	}
+	fn, ok := tests[x.name]
+	if !ok {
+		e := errorAt(x.at(), "there is no test %q", x.name)
+		if near := Near(x.name, testNames()); near != "" {
+			return nil, e.hint("did you mean %q?", near)
+		}
+		return nil, e
+	}
+	c, err := m.arguments(x.args)
+	if err != nil {
+		return nil, err
+	}
+	yes, err := m.invoke(func(c Call) (any, error) { return fn(v, c) }, c, x.at())
+	if err != nil {
+		return nil, err
+	}
+	return truthy(yes) != x.negated, nil
+}

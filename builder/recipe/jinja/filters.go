@@ -1,0 +1,467 @@
+package jinja
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+type filterFunc func(m *machine, v any, c Call) (any, error)
+
+// filters are minijinja's that recipe.yaml has, and Jinja2's common ones;
+// default is the evaluator's own, because it takes undefined values.
+var filters = map[string]filterFunc{
+	"lower": onText(strings.ToLower), "upper": onText(strings.ToUpper),
+	"capitalize": onText(capitalize), "title": onText(title),
+	"trim": trim, "replace": replace, "split": split, "join": join,
+	"length": length, "count": length, "first": first, "last": last,
+	"list": toList, "reverse": reverse, "sort": sortFilter, "unique": unique,
+	"min": extreme(-1), "max": extreme(1), "sum": sum,
+	"int": toInt, "float": toFloat, "string": toString, "bool": toBool, "abs": abs, "round": round,
+	"safe": same, "escape": same, "e": same,
+	"tojson": toJSON, "items": dictItems, "format": formatFilter, "indent": indent,
+	"version_to_buildstring": onText(versionToBuildString),
+}
+
+// Functions of the language itself.
+var builtins = map[string]Func{
+	"range": rangeFunc,
+	"dict":  dictFunc,
+}
+
+func filterNames() []string {
+	return append(slices.Sorted(maps.Keys(filters)), "default", "map")
+}
+
+// findFilter returns a filter; map is not in the table because it uses it.
+func findFilter(name string) (filterFunc, bool) {
+	if name == "map" {
+		return mapFilter, true
+	}
+	fn, ok := filters[name]
+	return fn, ok
+}
+
+func onText(f func(string) string) filterFunc {
+	return func(m *machine, v any, _ Call) (any, error) { return f(text(v, m.dialect)), nil }
+}
+
+func same(_ *machine, v any, _ Call) (any, error) { return v, nil }
+
+func capitalize(s string) string {
+	if s == "" {
+		return ""
+	}
+	return strings.ToUpper(s[:1]) + strings.ToLower(s[1:])
+}
+
+func title(s string) string {
+	b := []byte(strings.ToLower(s))
+	for i, c := range b {
+		if (i == 0 || !isLetter(b[i-1]) && !isDigit(b[i-1])) && c >= 'a' && c <= 'z' {
+			b[i] = c - 0x20
+		}
+	}
+	return string(b)
+}
+
+// versionToBuildString is "3.11.* *_cpython" to 311.
+func versionToBuildString(s string) string {
+	s, _, _ = strings.Cut(s, " ")
+	parts := strings.Split(s, ".")
+	return strings.Join(parts[:min(2, len(parts))], "")
+}
+
+func trim(m *machine, v any, c Call) (any, error) {
+	if chars, ok := c.Arg(0, "chars"); ok {
+		return strings.Trim(text(v, m.dialect), text(chars, m.dialect)), nil
+	}
+	return strings.TrimSpace(text(v, m.dialect)), nil
+}
+
+func replace(m *machine, v any, c Call) (any, error) {
+	before, okBefore := c.Arg(0, "old")
+	after, okAfter := c.Arg(1, "new")
+	if !okBefore || !okAfter {
+		return nil, fmt.Errorf("replace needs two arguments: what to replace, and with what")
+	}
+	limit := -1
+	if n, ok := c.Arg(2, "count"); ok {
+		if n, ok := n.(int64); ok {
+			limit = int(n)
+		}
+	}
+	return replaceText(m, text(v, m.dialect), [2]string{text(before, m.dialect), text(after, m.dialect)}, limit)
+}
+
+func replaceText(m *machine, s string, pair [2]string, limit int) (any, error) {
+	n := strings.Count(s, pair[0])
+	if limit >= 0 {
+		n = min(n, limit)
+	}
+	if size := len(s) + n*max(0, len(pair[1])-len(pair[0])); size > maxOutput {
+		return nil, fmt.Errorf("a template makes more than %d bytes of text", maxOutput)
+	}
+	return strings.Replace(s, pair[0], pair[1], n), nil
+}
+
+func split(m *machine, v any, c Call) (any, error) {
+	s := text(v, m.dialect)
+	limit := -1
+	if n, ok := c.Arg(1, "maxsplit"); ok {
+		if n, ok := n.(int64); ok && n >= 0 {
+			limit = int(min(n, maxItems)) + 1
+		}
+	}
+	sep, ok := c.Arg(0, "sep")
+	if !ok || sep == nil {
+		return texts(strings.Fields(s)), nil
+	}
+	if text(sep, m.dialect) == "" {
+		return nil, fmt.Errorf("split needs a separator that is not empty")
+	}
+	return texts(strings.SplitN(s, text(sep, m.dialect), limit)), nil
+}
+
+func join(m *machine, v any, c Call) (any, error) {
+	sep := ""
+	if s, ok := c.Arg(0, "d"); ok {
+		sep = text(s, m.dialect)
+	}
+	return joinAny(m, v, sep)
+}
+
+func joinAny(m *machine, v any, sep string) (any, error) {
+	items, err := filterItems(m, v)
+	if err != nil {
+		return nil, err
+	}
+	parts, size := make([]string, len(items)), 0
+	for i, item := range items {
+		parts[i] = text(item, m.dialect)
+		if size += len(parts[i]) + len(sep); size > maxOutput {
+			return nil, fmt.Errorf("a template makes more than %d bytes of text", maxOutput)
+		}
+	}
+	return strings.Join(parts, sep), nil
+}
+
+// filterItems is items for functions that do not know their place.
+func filterItems(m *machine, v any) ([]any, error) { return m.items(v, &literal{}) }
+
+func length(m *machine, v any, _ Call) (any, error) {
+	switch v := v.(type) {
+	case string:
+		return int64(len([]rune(v))), nil
+	case []any:
+		return int64(len(v)), nil
+	case *Dict:
+		return int64(len(v.keys)), nil
+	}
+	return nil, fmt.Errorf("%s has no length", m.describe(v))
+}
+
+func first(m *machine, v any, _ Call) (any, error) {
+	items, err := filterItems(m, v)
+	if err != nil || len(items) == 0 {
+		return Undefined{text: "the list is empty: it has no first item"}, err
+	}
+	return items[0], nil
+}
+
+func last(m *machine, v any, _ Call) (any, error) {
+	items, err := filterItems(m, v)
+	if err != nil || len(items) == 0 {
+		return Undefined{text: "the list is empty: it has no last item"}, err
+	}
+	return items[len(items)-1], nil
+}
+
+func toList(m *machine, v any, _ Call) (any, error) {
+	items, err := filterItems(m, v)
+	return slices.Clone(items), err
+}
+
+func reverse(m *machine, v any, _ Call) (any, error) {
+	items, err := filterItems(m, v)
+	if err != nil {
+		return nil, err
+	}
+	items = slices.Clone(items)
+	slices.Reverse(items)
+	if _, ok := v.(string); ok {
+		return joinTexts(items), nil
+	}
+	return items, nil
+}
+
+func sortFilter(m *machine, v any, c Call) (any, error) {
+	items, err := filterItems(m, v)
+	if err != nil {
+		return nil, err
+	}
+	items = slices.Clone(items)
+	folded, _ := c.Arg(1, "case_sensitive")
+	slices.SortStableFunc(items, func(a, b any) int {
+		if s, ok := a.(string); ok && !truthy(folded) {
+			if t, ok := b.(string); ok {
+				return strings.Compare(strings.ToLower(s), strings.ToLower(t))
+			}
+		}
+		if order, ok := compare(a, b); ok {
+			return order
+		}
+		return rank(a) - rank(b)
+	})
+	if down, _ := c.Arg(0, "reverse"); truthy(down) {
+		slices.Reverse(items)
+	}
+	return items, nil
+}
+
+func unique(m *machine, v any, _ Call) (any, error) {
+	items, err := filterItems(m, v)
+	if err != nil {
+		return nil, err
+	}
+	seen, kept := map[string]bool{}, []any{}
+	for _, item := range items {
+		key := fmt.Sprintf("%T", item) + text(item, m.dialect)
+		if !seen[key] {
+			seen[key] = true
+			kept = append(kept, item)
+		}
+	}
+	return kept, nil
+}
+
+func extreme(sign int) filterFunc {
+	return func(m *machine, v any, _ Call) (any, error) {
+		items, err := filterItems(m, v)
+		if err != nil || len(items) == 0 {
+			return Undefined{text: "the list is empty"}, err
+		}
+		best := items[0]
+		for _, item := range items[1:] {
+			order, ok := compare(item, best)
+			if !ok {
+				order = rank(item) - rank(best)
+			}
+			if order*sign > 0 {
+				best = item
+			}
+		}
+		return best, nil
+	}
+}
+
+func sum(m *machine, v any, _ Call) (any, error) {
+	items, err := filterItems(m, v)
+	if err != nil {
+		return nil, err
+	}
+	var total any = int64(0)
+	for _, item := range items {
+		if total, err = m.arithmetic(&binary{op: "+"}, total, item); err != nil {
+			return nil, err
+		}
+	}
+	return total, nil
+}
+
+func toInt(m *machine, v any, c Call) (any, error) {
+	switch v := v.(type) {
+	case int64:
+		return v, nil
+	case bool:
+		n, _ := integer(v)
+		return n, nil
+	case float64:
+		if math.Abs(v) < 1<<62 {
+			return int64(v), nil
+		}
+	case string:
+		s := strings.TrimSpace(v)
+		if n, err := strconv.ParseInt(s, 10, 64); err == nil {
+			return n, nil
+		}
+		if f, err := strconv.ParseFloat(s, 64); err == nil && math.Abs(f) < 1<<62 {
+			return int64(f), nil
+		}
+	}
+	if fallback, ok := c.Arg(0, "default"); ok {
+		return fallback, nil
+	}
+	if m.dialect == Meta {
+		return int64(0), nil // Jinja2's default
+	}
+	return nil, fmt.Errorf("%s is not an integer", m.describe(v))
+}
+
+func toFloat(m *machine, v any, c Call) (any, error) {
+	if f, ok := number(v); ok {
+		return f, nil
+	}
+	if s, ok := v.(string); ok {
+		if f, err := strconv.ParseFloat(strings.TrimSpace(s), 64); err == nil && !math.IsInf(f, 0) && !math.IsNaN(f) {
+			return f, nil
+		}
+	}
+	if fallback, ok := c.Arg(0, "default"); ok {
+		return fallback, nil
+	}
+	if m.dialect == Meta {
+		return 0.0, nil
+	}
+	return nil, fmt.Errorf("%s is not a number", m.describe(v))
+}
+
+func toString(m *machine, v any, _ Call) (any, error) { return text(v, m.dialect), nil }
+
+func toBool(_ *machine, v any, _ Call) (any, error) { return truthy(v), nil }
+
+func abs(m *machine, v any, _ Call) (any, error) {
+	switch v := v.(type) {
+	case int64:
+		return max(v, -v), nil
+	case float64:
+		return math.Abs(v), nil
+	}
+	return nil, fmt.Errorf("abs needs a number, this is %s", m.describe(v))
+}
+
+func round(m *machine, v any, c Call) (any, error) {
+	f, ok := number(v)
+	if !ok {
+		return nil, fmt.Errorf("round needs a number, this is %s", m.describe(v))
+	}
+	n, _ := c.Arg(0, "precision")
+	digits, _ := integer(n)
+	scale := math.Pow(10, float64(min(max(digits, 0), 15)))
+	return math.Round(f*scale) / scale, nil
+}
+
+func toJSON(m *machine, v any, _ Call) (any, error) {
+	out, err := json.Marshal(plain(v, m.dialect))
+	return string(out), err
+}
+
+// plain is v for encoding/json.
+func plain(v any, d Dialect) any {
+	switch v := v.(type) {
+	case []any:
+		all := make([]any, len(v))
+		for i, x := range v {
+			all[i] = plain(x, d)
+		}
+		return all
+	case *Dict:
+		all := map[string]any{}
+		for k, x := range v.values {
+			all[k] = plain(x, d)
+		}
+		return all
+	case Func, Late, Undefined:
+		return text(v, d)
+	}
+	return v
+}
+
+func dictItems(m *machine, v any, _ Call) (any, error) {
+	d, ok := v.(*Dict)
+	if !ok {
+		return nil, fmt.Errorf("items needs a mapping, this is %s", m.describe(v))
+	}
+	pairs := []any{}
+	for _, k := range d.keys {
+		pairs = append(pairs, []any{k, d.values[k]})
+	}
+	return pairs, nil
+}
+
+// mapFilter applies a named filter to each item, or takes an attribute of it.
+func mapFilter(m *machine, v any, c Call) (any, error) {
+	items, err := filterItems(m, v)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]any, len(items))
+	if key, ok := c.Named["attribute"]; ok {
+		for i, item := range items {
+			d, ok := item.(*Dict)
+			if !ok {
+				return nil, fmt.Errorf("%s has no attributes", m.describe(item))
+			}
+			out[i] = d.values[text(key, m.dialect)]
+		}
+		return out, nil
+	}
+	name, err := c.String(0, "filter")
+	if err != nil {
+		return nil, err
+	}
+	fn, ok := filters[name]
+	if !ok || name == "map" {
+		return nil, fmt.Errorf("there is no filter %q for map", name)
+	}
+	for i, item := range items {
+		if out[i], err = fn(m, item, Call{Args: c.Args[min(1, len(c.Args)):]}); err != nil {
+			return nil, err
+		}
+		if err := m.paySize(out[i], 0); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+func formatFilter(m *machine, v any, c Call) (any, error) {
+	return percentFormat(text(v, m.dialect), c.Args)
+}
+
+func indent(m *machine, v any, c Call) (any, error) {
+	width := int64(4)
+	if n, ok := c.Arg(0, "width"); ok {
+		width, _ = integer(n)
+	}
+	pad := "\n" + strings.Repeat(" ", int(min(max(width, 0), 100)))
+	return replaceText(m, text(v, m.dialect), [2]string{"\n", pad}, -1)
+}
+
+func rangeFunc(c Call) (any, error) {
+	n := [3]int64{0, 0, 1}
+	if len(c.Args) == 0 || len(c.Args) > 3 {
+		return nil, fmt.Errorf("range takes one to three integers")
+	}
+	for i, v := range c.Args {
+		var ok bool
+		if n[i], ok = v.(int64); !ok {
+			return nil, fmt.Errorf("range takes integers, this is %s", kindOf(v))
+		}
+	}
+	if len(c.Args) == 1 {
+		n[0], n[1] = 0, n[0]
+	}
+	if n[2] == 0 {
+		return nil, fmt.Errorf("the step of a range must not be 0")
+	}
+	items := []any{}
+	for i := n[0]; n[2] > 0 && i < n[1] || n[2] < 0 && i > n[1]; i += n[2] {
+		if items = append(items, i); len(items) > maxItems {
+			return nil, fmt.Errorf("a template makes a list of more than %d items", maxItems)
+		}
+	}
+	return items, nil
+}
+
+func dictFunc(c Call) (any, error) {
+	d := NewDict()
+	for _, k := range slices.Sorted(maps.Keys(c.Named)) {
+		d.Set(k, c.Named[k])
+	}
+	return d, nil
+}

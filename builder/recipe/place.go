@@ -1,0 +1,131 @@
+package recipe
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// positions leads from the text that was read as YAML to the file: they differ
+// in a meta.yaml, whose lines are cut and evaluated first.
+type positions interface {
+	at(line, column int) Pos
+}
+
+// direct is for a file that is read as it stands.
+type direct struct{ file string }
+
+func (d direct) at(line, column int) Pos { return Pos{d.file, line, column} }
+
+// inside is the place of byte offset of n's text. YAML folds, unescapes and
+// indents: the text is followed through the file, letter by letter.
+func (j *job) inside(n *node, offset int) Pos {
+	value, ok := n.text()
+	if n.source == nil || !ok {
+		return n.pos
+	}
+	w := walker{text: j.text, line: n.source.Line, column: n.source.Column}
+	w.pos = lineStart(j.text, w.line)
+	for range w.column - 1 {
+		w.pos += max(1, runeLength(w.text[w.pos:]))
+	}
+	w.style = n.source.Style
+	w.open()
+	for i, r := range value {
+		w.find(r)
+		if i >= offset {
+			break
+		}
+		if !unicode.IsSpace(r) {
+			w.take()
+		}
+	}
+	if w.pos >= len(w.text) {
+		return n.pos
+	}
+	return Pos{j.file, w.line, w.column}
+}
+
+func lineStart(text string, line int) int {
+	pos := 0
+	for range line - 1 {
+		i := strings.IndexByte(text[pos:], '\n')
+		if i < 0 {
+			return len(text)
+		}
+		pos += i + 1
+	}
+	return pos
+}
+
+func runeLength(s string) int {
+	_, n := utf8.DecodeRuneInString(s)
+	return n
+}
+
+// walker reads a scalar in the file.
+type walker struct {
+	text         string
+	pos          int
+	line, column int
+	style        yaml.Style
+}
+
+// open moves to the scalar's first letter.
+func (w *walker) open() {
+	if w.style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0 {
+		for w.pos < len(w.text) && w.text[w.pos] != '\n' {
+			w.move()
+		}
+	}
+	if w.style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle) != 0 && w.pos < len(w.text) {
+		w.move()
+	}
+}
+
+// find moves to the next letter that can be r. Blanks of the text are not
+// looked for: the file has others.
+func (w *walker) find(r rune) {
+	if unicode.IsSpace(r) {
+		return
+	}
+	for w.pos < len(w.text) && strings.IndexByte(" \t\n", w.text[w.pos]) >= 0 {
+		w.move()
+	}
+	// A quoted text's escapes for blanks and line ends stand for nothing that
+	// is looked for.
+	for w.style&yaml.DoubleQuotedStyle != 0 && r != '\\' && w.blankEscape() {
+		w.move()
+		w.move()
+		for w.pos < len(w.text) && strings.IndexByte(" \t\n", w.text[w.pos]) >= 0 {
+			w.move()
+		}
+	}
+}
+
+func (w *walker) blankEscape() bool {
+	return w.pos+1 < len(w.text) && w.text[w.pos] == '\\' && strings.IndexByte("nt r\n", w.text[w.pos+1]) >= 0
+}
+
+// take moves behind the letter at the current place.
+func (w *walker) take() {
+	quoted := w.style&yaml.DoubleQuotedStyle != 0 && strings.HasPrefix(w.text[min(w.pos, len(w.text)):], `\`) ||
+		w.style&yaml.SingleQuotedStyle != 0 && strings.HasPrefix(w.text[min(w.pos, len(w.text)):], `''`)
+	w.move()
+	if quoted {
+		w.move()
+	}
+}
+
+func (w *walker) move() {
+	if w.pos >= len(w.text) {
+		return
+	}
+	if w.text[w.pos] == '\n' {
+		w.line, w.column = w.line+1, 0
+	}
+	w.pos += runeLength(w.text[w.pos:])
+	w.column++
+}

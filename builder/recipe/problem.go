@@ -1,0 +1,99 @@
+package recipe
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Problem is one thing that is wrong, or doubtful, in a recipe.
+type Problem struct {
+	Pos     Pos    // of the offending text in the file that its author wrote
+	Text    string // what is wrong, e.g. unknown key "licence" in about
+	Hint    string // what to write instead, e.g. did you mean "license"?; may be ""
+	Warning bool   // it stops no build
+}
+
+// Error prints the problem as compilers do: recipe.yaml:12:3: text; hint.
+func (p Problem) Error() string {
+	s := p.Pos.String() + ": " + p.Text
+	if p.Hint != "" {
+		s += "; " + p.Hint
+	}
+	return s
+}
+
+// Problems is everything that is wrong in a recipe, in the file's order. It is
+// the error that Render returns.
+type Problems []Problem
+
+// Error prints a line for each problem.
+func (p Problems) Error() string {
+	lines := make([]string, len(p))
+	for i, one := range p {
+		lines[i] = one.Error()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Unwrap gives errors.As each Problem.
+func (p Problems) Unwrap() []error {
+	errs := make([]error, len(p))
+	for i, one := range p {
+		errs[i] = one
+	}
+	return errs
+}
+
+// String prints file:line:column, as far as they are known.
+func (p Pos) String() string {
+	if p.Line == 0 {
+		return p.File
+	}
+	return fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Column)
+}
+
+// maxProblems is how many problems are worth reading at once.
+const maxProblems = 50
+
+// report gathers what is found while a recipe is read. Reading goes on after a
+// problem, so that its author sees all of them in one run.
+type report struct {
+	errors   Problems
+	warnings Problems
+}
+
+func (r *report) fail(pos Pos, hint, format string, args ...any) {
+	r.add(Problem{Pos: pos, Text: fmt.Sprintf(format, args...), Hint: hint})
+}
+
+func (r *report) warn(pos Pos, hint, format string, args ...any) {
+	r.add(Problem{Pos: pos, Text: fmt.Sprintf(format, args...), Hint: hint, Warning: true})
+}
+
+// add keeps p unless the same was said before: a text is often evaluated twice.
+func (r *report) add(p Problem) {
+	list := &r.errors
+	if p.Warning {
+		list = &r.warnings
+	}
+	if len(*list) < maxProblems && !slices.Contains(*list, p) {
+		*list = append(*list, p)
+	}
+}
+
+// err is the problems as an error, nil when there are none.
+func (r *report) err() error {
+	if len(r.errors) == 0 {
+		return nil
+	}
+	return sorted(r.errors)
+}
+
+func sorted(list Problems) Problems {
+	slices.SortStableFunc(list, func(a, b Problem) int {
+		return cmp.Or(cmp.Compare(a.Pos.Line, b.Pos.Line), cmp.Compare(a.Pos.Column, b.Pos.Column))
+	})
+	return list
+}

@@ -1,0 +1,168 @@
+package recipe
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/fstest"
+)
+
+func TestFind(t *testing.T) {
+	both := folder("meta.yaml", head)
+	both["recipe.yaml"] = both["meta.yaml"]
+	for _, tt := range []struct {
+		fsys fstest.MapFS
+		want string
+	}{{both, "recipe.yaml"}, {folder("meta.yaml", head), "meta.yaml"}, {folder("meta.yml", head), "meta.yml"}} {
+		if got, err := Find(tt.fsys); got != tt.want || err != nil {
+			t.Errorf("got %q, %v, want %q", got, err, tt.want)
+		}
+	}
+	_, err := Find(fstest.MapFS{"sub/recipe.yaml": {}})
+	if !errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), "sub/recipe.yaml") || !strings.Contains(err.Error(), "meta.yaml") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestUnknownPlatformsAreRefused(t *testing.T) {
+	for _, p := range []string{"", "linux", "linux-63", "dos-64", "noarch"} {
+		if _, err := Render(folder("recipe.yaml", head), "recipe.yaml", Options{TargetPlatform: p}); err == nil {
+			t.Errorf("%q: no error", p)
+		}
+	}
+}
+
+func TestPlatformFlags(t *testing.T) {
+	for subdir, want := range map[string]string{
+		"linux-64": "linux linux64 unix x86_64", "linux-aarch64": "aarch64 linux unix", "win-64": "win win64 x86_64",
+		"osx-arm64": "arm64 osx unix", "win-32": "win win32 x86",
+	} {
+		p, err := parsePlatform(subdir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		flags := p.flags()
+		for _, name := range strings.Fields(want) {
+			if flags[name] != true {
+				t.Errorf("%s is not %s", subdir, name)
+			}
+			delete(flags, name)
+		}
+		for name, v := range flags {
+			if v == true {
+				t.Errorf("%s is %s", subdir, name)
+			}
+		}
+	}
+}
+
+func TestLicenses(t *testing.T) {
+	for _, ok := range []string{"MIT", "MIT OR Apache-2.0", "(MIT and BSD-3-Clause)", "GPL-2.0-or-later WITH Classpath-exception-2.0", "LicenseRef-AutodeskEULA", "Apache-2.0+"} {
+		if wrong := notSPDX(ok); wrong != "" {
+			t.Errorf("%q: %q is no identifier", ok, wrong)
+		}
+	}
+	for _, bad := range []string{"GPL3", "Commercial", "MIT OR BSD", "LicenseRef-"} {
+		if notSPDX(bad) == "" {
+			t.Errorf("%q is no SPDX expression", bad)
+		}
+	}
+}
+
+func TestMatches(t *testing.T) {
+	for _, tt := range []struct {
+		version, spec string
+		want          bool
+	}{
+		{"3.11", ">=3.11,<3.13", true}, {"3.13", ">=3.11,<3.13", false}, {"3.9", "<3.10", true}, {"3.12.1", "3.12.*", true},
+		{"3.12", "==3.12", true}, {"3.1", "3.12.*", false}, {"2", "==1|>=2", true}, {"3.12", "!=3.12.*", false}, {"1.0", "==1", true},
+	} {
+		if got, err := matches(tt.version, tt.spec); got != tt.want || err != nil {
+			t.Errorf("%s %s: %v, %v", tt.version, tt.spec, got, err)
+		}
+	}
+}
+
+func TestPythonJSON(t *testing.T) {
+	variant := map[string]any{"b": true, "a": int64(1), "c": "é\"\\\n😀", "d": nil, "e": 1.5}
+	if got, want := string(pythonJSON(variant, true)), `{"a": 1, "b": true, "c": "\u00e9\"\\\n\ud83d\ude00", "d": null, "e": 1.5}`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	if got, want := string(pythonJSON(variant, false)), `{"a": 1, "b": true, "c": "é\"\\\n😀", "d": null, "e": 1.5}`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+// hostile recipes try to take a worker's time or memory.
+func hostile() map[string]string {
+	bomb := head + "extra:\n  a0: &a0 {x: 1}\n"
+	for i := range 30 {
+		bomb += fmt.Sprintf("  a%d: &a%d {p: *a%d, q: *a%d}\n", i+1, i+1, i, i)
+	}
+	return map[string]string{
+		"large":    head + strings.Repeat("# x\n", 300_000),
+		"deep":     head + "extra: {a: " + strings.Repeat("[", 100) + strings.Repeat("]", 100) + "}\n",
+		"deeper":   strings.Repeat("- ", 200_000),
+		"aliases":  bomb,
+		"items":    head + "extra: {a: [" + strings.Repeat("1,", 200_000) + "1]}\n",
+		"ranges":   head + "extra:\n  a:\n" + strings.Repeat("    - ${{ range(99999) }}\n", 100) + "{{ range(10**9) }}",
+		"loops":    head + "about:\n  summary: ${{ 1 }}{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}\n",
+		"problems": head + strings.Repeat("  a: ${{ x }}\n", 20_000) + "{{ x }}",
+	}
+}
+
+func TestHostileRecipesAreRefused(t *testing.T) {
+	for name, text := range hostile() {
+		for _, file := range []string{"recipe.yaml", "meta.yaml"} {
+			t.Run(name+" "+file, func(t *testing.T) {
+				if list := problems(t, file, text); len(list) > maxProblems {
+					t.Errorf("%d problems", len(list))
+				}
+			})
+		}
+	}
+}
+
+func TestMadeTextIsLimitedLikeTheFile(t *testing.T) {
+	text := head + "extra: {a: [\n{% for i in range(60000) %}\n1, 2,\n{% endfor %}\n3]\n  }\n"
+	has(t, problems(t, "meta.yaml", text), "meta.yaml:1:1", "more than 100000 lines and items")
+}
+
+func fuzzRender(f *testing.F, file string) {
+	for _, text := range []string{vendorV0, vendorV1, head, "a: [b, {c: d}]\n"} {
+		f.Add(text, "linux-64")
+		f.Add(text, "win-64")
+	}
+	for _, text := range hostile() {
+		if len(text) < 2000 {
+			f.Add(text, "linux-64")
+		}
+	}
+	f.Fuzz(func(t *testing.T, text, platform string) {
+		number := 3
+		fsys := folder(file, text, "build.sh")
+		outs, err := Render(fsys, file, Options{TargetPlatform: platform, BuildNumber: &number, Variant: map[string]any{"python": "3.11"}})
+		var list Problems
+		if errors.As(err, &list) {
+			lines := strings.Count(text, "\n") + 1
+			for _, p := range list {
+				if p.Pos.Line < 0 || p.Pos.Line > lines+1 || p.Pos.File == "" || p.Text == "" {
+					t.Errorf("%d lines, but %#v", lines, p)
+				}
+			}
+		}
+		for _, o := range outs {
+			if o.Name == "" || o.Version == "" || o.BuildString == "" || len(o.Rendered) == 0 || strings.ContainsAny(o.Name+o.Version+o.BuildString, "/\\-\x00") && !strings.Contains(o.Name, "-") {
+				t.Errorf("incomplete: %+v", o)
+			}
+			again, err := Render(fsys, file, Options{TargetPlatform: platform, BuildNumber: &number, Variant: map[string]any{"python": "3.11"}})
+			if err != nil || string(again[0].Rendered) != string(o.Rendered) {
+				t.Errorf("not the same twice: %v", err)
+			}
+		}
+	})
+}
+
+func FuzzRenderV0(f *testing.F) { fuzzRender(f, "meta.yaml") }
+func FuzzRenderV1(f *testing.F) { fuzzRender(f, "recipe.yaml") }

@@ -1,0 +1,237 @@
+package recipe
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+)
+
+var (
+	v0Top = keys{
+		"package": honoured, "source": honoured, "build": honoured, "requirements": honoured, "test": honoured,
+		"about": honoured, "extra": honoured, "app": later,
+	}
+	v0Package      = keys{"name": honoured, "version": honoured}
+	v0Requirements = keys{"build": honoured, "host": honoured, "run": honoured, "run_constrained": honoured, "conflicts": later}
+	v0About        = keys{
+		"home": honoured, "dev_url": honoured, "doc_url": honoured, "doc_source_url": honoured, "license_url": honoured,
+		"license": honoured, "summary": honoured, "description": honoured, "license_family": honoured,
+		"identifiers": honoured, "tags": honoured, "keywords": honoured, "license_file": honoured,
+		"prelink_message": later, "readme": later, "recipe_log_file": harmless,
+	}
+)
+
+// v0Recipe is a meta.yaml that is being read.
+type v0Recipe struct {
+	*job
+	root      *node
+	pkg       map[string]any // PKG_NAME and the like, when they are known
+	selectors map[string]any // names of selectors; made once
+	mentioned []string       // names in the templates
+	build     *node
+}
+
+// renderV0 returns nil when the recipe skips the platform, or has problems.
+func (j *job) renderV0() *Output {
+	r := &v0Recipe{job: j}
+	r.root = r.read(false)
+	if r.root == nil {
+		return nil
+	}
+	if v := r.root.get("outputs"); v != nil {
+		r.report.fail(v.pos, "give each output a recipe of its own", "recipes with several outputs (outputs:) are not supported yet")
+		return nil
+	}
+	if !r.known(r.root, "the recipe", v0Top) {
+		return nil
+	}
+	r.build = r.root.get("build")
+	if r.boolean(r.build.get("skip"), "build.skip", false) {
+		return nil
+	}
+	out := &Output{Format: V0, File: j.file}
+	r.identity(out)
+	r.sources(out)
+	r.readBuild(out)
+	r.requirements(out)
+	r.tests(out)
+	r.about(out)
+	out.Extra = j.freeMap(r.root.get("extra"), "extra")
+	if len(j.report.errors) > 0 {
+		return nil
+	}
+	r.nameBuild(out)
+	out.Rendered = j.dumpYAML(r.root)
+	return out
+}
+
+// read evaluates and parses the text. Recipes that mention what only the
+// recipe itself tells, such as PKG_VERSION, are read twice.
+func (r *v0Recipe) read(second bool) *node {
+	if !second {
+		r.firstPass()
+	}
+	text, ok := r.evaluate(false)
+	if !ok {
+		return nil
+	}
+	root := (&reader{job: r.job, typed: v0Typed}).parse(text)
+	if root != nil && r.pkg != nil {
+		r.replaceHash(root, "")
+	}
+	return root
+}
+
+// firstPass fills r.pkg if a template needs it. What is wrong is said by the
+// second pass.
+func (r *v0Recipe) firstPass() {
+	kept := r.report
+	r.report = &report{}
+	defer func() { r.report = kept }()
+	text, ok := r.evaluate(true)
+	if !ok || !slices.ContainsFunc(r.mentioned, func(n string) bool { return slices.Contains(packageVariables, n) || n == "environ" }) {
+		return
+	}
+	root := (&reader{job: r.job, typed: v0Typed}).parse(text)
+	if root == nil {
+		return
+	}
+	number := scalarText(root.get("build").get("number").scalar())
+	if r.BuildNumber != nil {
+		number = strconv.Itoa(*r.BuildNumber)
+	}
+	if number == "" {
+		number = "0"
+	}
+	r.pkg = map[string]any{
+		"PKG_NAME":    scalarText(root.get("package").get("name").scalar()),
+		"PKG_VERSION": scalarText(root.get("package").get("version").scalar()), "PKG_BUILDNUM": number,
+		"PKG_HASH": hashPlaceholder, "PKG_BUILD_STRING": r.platform.shellVariable("PKG_BUILD_STRING"),
+	}
+}
+
+func (n *node) scalar() any {
+	if n == nil {
+		return nil
+	}
+	return n.value
+}
+
+// replaceHash turns the placeholder into the script's variable everywhere but
+// in build.string, which nameBuild completes.
+func (r *v0Recipe) replaceHash(n *node, key string) {
+	if s, ok := n.text(); ok && key != "string" && strings.Contains(s, hashPlaceholder) {
+		n.value = strings.ReplaceAll(s, hashPlaceholder, r.platform.shellVariable("PKG_HASH"))
+	}
+	for _, item := range n.items {
+		r.replaceHash(item, "")
+	}
+	for _, f := range n.fields {
+		r.replaceHash(f.value, f.key)
+	}
+}
+
+func (r *v0Recipe) identity(out *Output) {
+	n := r.root.get("package")
+	if n == nil {
+		r.report.fail(r.root.pos, "add package: with name: and version:", "the recipe has no package")
+		return
+	}
+	if !r.known(n, "package", v0Package) {
+		return
+	}
+	for _, key := range []string{"name", "version"} {
+		if n.get(key) == nil {
+			r.report.fail(n.pos, "", "package.%s is missing", key)
+		}
+	}
+	out.Name = r.packageName(n.get("name"), "package.name")
+	out.Version = r.version(n.get("version"), "package.version")
+	r.overrideName(out, n)
+}
+
+func (r *v0Recipe) requirements(out *Output) {
+	n := r.root.get("requirements")
+	if n != nil && n.kind == listNode {
+		r.report.fail(n.pos, "put them below run: or host:", "requirements must be a mapping, this is a list")
+		return
+	}
+	if !r.known(n, "requirements", v0Requirements) {
+		return
+	}
+	specs := func(key string) []string { return wordSpecs(r.specs(n.get(key), "requirements."+key)) }
+	build, host, run := specs("build"), specs("host"), specs("run")
+	pinFrom := host
+	if len(host) == 0 {
+		pinFrom = build
+	}
+	if out.Noarch == "" {
+		run = r.pinnedRun(run, pinFrom)
+	}
+	out.Requirements = Requirements{
+		Build: r.pinned(build, " ", ".*"), Host: r.pinned(host, " ", ".*"),
+		Run: run, RunConstraints: specs("run_constrained"),
+	}
+	// Without a host section conda-build builds in one prefix.
+	if n.get("host") == nil && len(build) > 0 {
+		out.Build.MergeBuildHost = true
+	}
+}
+
+// wordSpecs is conda-build's rule that "foo 1.2" means foo 1.2.*.
+func wordSpecs(specs []string) []string {
+	for i, s := range specs {
+		if words := strings.Fields(s); len(words) == 2 && plainVersion.MatchString(words[1]) {
+			specs[i] = s + ".*"
+		}
+	}
+	return specs
+}
+
+// pinnedRun is conda-build's pin_run_as_build: a package that was built with
+// one python runs with the same minor version only.
+func (r *v0Recipe) pinnedRun(run, built []string) []string {
+	for i, s := range run {
+		if s != "python" && s != "r-base" || !slices.Contains(built, s) {
+			continue
+		}
+		v := variantText(r.variant[strings.ReplaceAll(s, "-", "_")])
+		v, _, _ = strings.Cut(v, " ")
+		major, minor, ok := strings.Cut(strings.TrimSuffix(v, ".*"), ".")
+		minor, _, _ = strings.Cut(minor, ".")
+		if n, err := strconv.Atoi(minor); ok && err == nil {
+			run[i] = s + " >=" + major + "." + minor + ",<" + major + "." + strconv.Itoa(n+1) + ".0a0"
+		}
+	}
+	return run
+}
+
+func (r *v0Recipe) about(out *Output) {
+	n := r.root.get("about")
+	if !r.known(n, "about", v0About) {
+		return
+	}
+	text := func(key string) string { return r.str(n.get(key), "about."+key) }
+	first := func(key string) string {
+		if all := r.strs(n.get(key), "about."+key); len(all) > 0 {
+			return all[0]
+		}
+		return ""
+	}
+	out.About = About{
+		Home: first("home"), Repository: first("dev_url"), Documentation: first("doc_url"),
+		License: r.license(n.get("license")), LicenseFamily: text("license_family"),
+		Summary: strings.TrimSpace(text("summary")), Description: text("description"), Other: map[string]any{},
+	}
+	for _, file := range r.strs(n.get("license_file"), "about.license_file") {
+		for _, name := range []string{"SRC_DIR", "RECIPE_DIR"} {
+			file = strings.TrimPrefix(file, r.platform.shellVariable(name)+"/")
+		}
+		out.About.LicenseFiles = append(out.About.LicenseFiles, file)
+	}
+	for _, key := range []string{"doc_source_url", "license_url", "identifiers", "tags", "keywords"} {
+		if v := n.get(key); v != nil {
+			out.About.Other[key] = v.free()
+		}
+	}
+}

@@ -1,0 +1,190 @@
+package recipe
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+var v0Build = keys{
+	"number": honoured, "string": honoured, "script": honoured, "script_env": honoured, "noarch": honoured, "skip": honoured,
+	"binary_relocation": honoured, "detect_binary_files_with_prefix": honoured, "ignore_prefix_files": honoured,
+	"entry_points": honoured, "always_include_files": honoured, "merge_build_host": honoured, "noarch_python": honoured,
+	"force_use_keys": honoured, "force_ignore_keys": honoured,
+
+	"missing_dso_whitelist": harmless, "missing_dso_allowlist": harmless, "runpath_whitelist": harmless, "runpath_allowlist": harmless,
+	"error_overlinking": harmless, "error_overdepending": harmless, "overlinking_ignore_patterns": harmless,
+	"include_recipe": harmless, "ignore_verify_codes": harmless, "rpaths_patcher": harmless, "msvc_compiler": harmless,
+	"disable_pip": harmless, "preferred_env": harmless, "preferred_env_executable_paths": harmless,
+
+	"python_version_independent": later, "python_site_packages_path": later, "run_exports": later, "ignore_run_exports": later,
+	"ignore_run_exports_from": later, "track_features": later, "features": later, "requires_features": later,
+	"provides_features": later, "has_prefix_files": later, "binary_has_prefix_files": later, "rpaths": later, "no_link": later,
+	"preserve_egg_dir": later, "skip_compile_pyc": later, "osx_is_app": later, "pin_depends": later,
+	"pre-link": later, "post-link": later, "pre-unlink": later, "activate_in_script": later, "no_move_top_level_workdir_loops": later,
+}
+
+func (r *v0Recipe) readBuild(out *Output) {
+	n := r.build
+	r.known(n, "build", v0Build)
+	out.BuildNumber = r.natural(n.get("number"), "build.number")
+	if r.BuildNumber != nil {
+		out.BuildNumber = *r.BuildNumber
+	}
+	out.Noarch = r.noarch(n.get("noarch"))
+	if r.boolean(n.get("noarch_python"), "build.noarch_python", false) {
+		out.Noarch = "python"
+	}
+	out.Subdir = r.TargetPlatform
+	if out.Noarch != "" {
+		out.Subdir = "noarch"
+	}
+	out.Script = r.script(n.get("script"))
+	r.scriptEnv(&out.Script, n.get("script_env"))
+	ignore, globs := r.boolOrGlobs(n.get("ignore_prefix_files"), "build.ignore_prefix_files", false)
+	relocate, _ := r.boolOrGlobs(n.get("binary_relocation"), "build.binary_relocation", true)
+	out.Build = Build{
+		IgnorePrefixFiles: ignore && len(globs) == 0, IgnorePrefixGlobs: globs,
+		IgnoreBinaryFiles:  !r.boolean(n.get("detect_binary_files_with_prefix"), "build.detect_binary_files_with_prefix", !r.platform.windows()),
+		BinaryRelocation:   relocate,
+		AlwaysIncludeFiles: r.strs(n.get("always_include_files"), "build.always_include_files"),
+		EntryPoints:        r.entryPoints(n.get("entry_points"), "build.entry_points"),
+		MergeBuildHost:     r.boolean(n.get("merge_build_host"), "build.merge_build_host", false),
+	}
+	for _, key := range r.strs(n.get("force_use_keys"), "build.force_use_keys") {
+		r.use(key)
+	}
+}
+
+func (r *v0Recipe) script(n *node) Script {
+	file := r.defaultScript("build.sh", "bld.bat")
+	lines := r.strs(n, "build.script")
+	switch {
+	case len(lines) == 0:
+		return Script{File: file}
+	case file != "" && !r.platform.windows():
+		r.report.fail(n.pos, "keep one of them", "the recipe has both build.script and a %s", file)
+	}
+	return Script{Lines: lines}
+}
+
+// scriptEnv reads NAME, which is passed on, and NAME=value.
+func (r *v0Recipe) scriptEnv(s *Script, n *node) {
+	for _, item := range n.list() {
+		name, value, given := strings.Cut(r.str(item, "build.script_env"), "=")
+		name = strings.TrimSpace(name)
+		switch {
+		case !variableRule.MatchString(name):
+			r.report.fail(item.pos, "write NAME or NAME=value", "build.script_env: %q is not a variable's name", name)
+		case !given:
+			s.PassEnv = append(s.PassEnv, name)
+		default:
+			if s.Env == nil {
+				s.Env = map[string]string{}
+			}
+			s.Env[name] = strings.TrimSpace(value)
+		}
+	}
+}
+
+// hashExempt are names that a build string shows instead of hashing them:
+// conda-build compares only how a key begins.
+var hashExempt = []string{"python", "r_base", "perl", "lua"}
+
+// nameBuild makes hash and build string as conda-build does: none for a
+// recipe that depends on nothing but the platform.
+func (r *v0Recipe) nameBuild(out *Output) {
+	platform := r.TargetPlatform
+	if out.Noarch != "" {
+		platform = ""
+	}
+	out.Variant = r.usedVariant(platform, nil)
+	for _, key := range r.strs(r.build.get("force_ignore_keys"), "build.force_ignore_keys") {
+		delete(out.Variant, key)
+	}
+	contents := maps.Clone(out.Variant)
+	maps.DeleteFunc(contents, func(key string, v any) bool {
+		exempt := slices.ContainsFunc(hashExempt, func(p string) bool { return strings.HasPrefix(key, p) })
+		return exempt && !strings.Contains(variantText(v), " ")
+	})
+	if _, only := contents["target_platform"]; only && len(contents) == 1 {
+		clear(contents)
+	}
+	for key, v := range r.usedVariant("", out.Requirements.Run) {
+		if strings.HasPrefix(key, "__") {
+			contents[key] = v
+		}
+	}
+	for key, v := range contents {
+		contents[key] = variantText(v) // conda-build knows text only
+	}
+	out.HashInput = pythonJSON(contents, true)
+	hash := ""
+	if len(contents) > 0 {
+		out.Hash = shortHash(out.HashInput)
+		hash = "h" + out.Hash
+	}
+	prefix := r.labels(out) + hash
+	if prefix != "" {
+		prefix += "_"
+	}
+	out.BuildString = prefix + strconv.Itoa(out.BuildNumber)
+	r.customString(out, hash)
+	r.putBuild("number", &node{value: strconv.Itoa(out.BuildNumber)})
+	r.putBuild("string", &node{value: out.BuildString})
+}
+
+func (r *v0Recipe) putBuild(key string, v *node) {
+	if r.build == nil {
+		r.build = &node{kind: mapNode}
+		replaceField(r.root, "build", r.build)
+	}
+	replaceField(r.build, key, v)
+}
+
+// labels shows the languages that the package was built with and runs with.
+func (r *v0Recipe) labels(out *Output) string {
+	built := out.Requirements.Host
+	if len(built) == 0 {
+		built = out.Requirements.Build
+	}
+	var b strings.Builder
+	for _, l := range hashLabels {
+		for _, key := range l.keys {
+			name := strings.ReplaceAll(key, "_", "-")
+			at := slices.IndexFunc(built, func(s string) bool { return specName(s) == name })
+			runs := slices.ContainsFunc(out.Requirements.Run, func(s string) bool { return specName(s) == name })
+			if at < 0 || !runs || key == "numpy" {
+				continue
+			}
+			if out.Noarch == "python" {
+				return "py"
+			}
+			version := strings.TrimSpace(strings.TrimPrefix(built[at], name))
+			if version == "" {
+				version = r.languageVersion(key)
+			}
+			b.WriteString(l.label + compactVersion(strings.TrimSuffix(version, ".*"), l.parts))
+			break
+		}
+	}
+	return b.String()
+}
+
+func (r *v0Recipe) customString(out *Output, hash string) {
+	n := r.build.get("string")
+	if n == nil {
+		return
+	}
+	s := r.str(n, "build.string")
+	s = strings.ReplaceAll(s, "h"+hashPlaceholder, hash)
+	s = strings.ReplaceAll(s, hashPlaceholder, out.Hash)
+	r.buildString(n, "build.string", s)
+	follows := slices.Contains(r.mentioned, "PKG_BUILDNUM")
+	if r.BuildNumber != nil && !follows {
+		r.report.warn(n.pos, "use {{ PKG_BUILDNUM }} in it, or remove it",
+			"build.string %q does not follow the build number %d that was chosen for this build", s, *r.BuildNumber)
+	}
+	out.BuildString = s
+}

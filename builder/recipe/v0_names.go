@@ -1,0 +1,163 @@
+package recipe
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/condaworker/condaworker/builder/recipe/jinja"
+)
+
+// defaultVersions stand for languages that no variant names: conda-build
+// always has one, and selectors such as [py<38] compare with it.
+var defaultVersions = map[string]string{"python": "3.12", "numpy": "1.26", "perl": "5.26.2", "lua": "5"}
+
+// hashPlaceholder stands for PKG_HASH until the hash is known.
+const hashPlaceholder = "\ue000PKG_HASH\ue000"
+
+func (r *v0Recipe) languageVersion(language string) string {
+	if v, ok := r.variant[language]; ok {
+		return variantText(v)
+	}
+	return defaultVersions[language]
+}
+
+// selectorNames are the names of selectors, which templates see too.
+func (r *v0Recipe) selectorNames() map[string]any {
+	if r.selectors != nil {
+		return r.selectors
+	}
+	names := maps.Clone(r.platform.flags())
+	names["x86"] = strings.HasPrefix(r.platform.arch, "x86") // of both sizes
+	names["arm"] = strings.HasPrefix(r.platform.arch, "arm")
+	names["build_platform"] = r.BuildPlatform
+	names["target_platform"] = r.TargetPlatform
+	names["nomkl"] = r.Env["FEATURE_NOMKL"] == "1"
+	py := versionNumber(r.languageVersion("python"))
+	names["py"], names["py3k"], names["py2k"] = py, py >= 30, py < 30
+	for _, old := range []int64{26, 27, 33, 34, 35, 36} {
+		names["py"+strconv.FormatInt(old, 10)] = py == old
+	}
+	names["np"] = versionNumber(r.languageVersion("numpy"))
+	names["pl"], names["lua"] = r.languageVersion("perl"), r.languageVersion("lua")
+	names["luajit"] = strings.HasPrefix(r.languageVersion("lua"), "2")
+	names["environ"] = r.environ()
+	system := jinja.NewDict()
+	system.Set("environ", names["environ"])
+	separator := "/"
+	if r.platform.windows() {
+		separator = `\`
+	}
+	system.Set("sep", separator)
+	system.Set("getenv", jinja.Func(func(c jinja.Call) (any, error) {
+		name, err := c.String(0, "key")
+		if err != nil {
+			return nil, err
+		}
+		if v, ok := r.environ().Get(name); ok {
+			return v, nil
+		}
+		v, _ := c.Arg(1, "default")
+		return v, nil
+	}))
+	names["os"] = system
+	r.selectors = names
+	return names
+}
+
+// versionNumber is 3.11 to 311.
+func versionNumber(v string) int64 {
+	n, err := strconv.ParseInt(compactVersion(v, 2), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// environ is what the caller lets a recipe see, and the script's variables.
+func (r *v0Recipe) environ() *jinja.Dict {
+	d := jinja.NewDict()
+	for _, name := range lateNames {
+		v, _ := r.late(name)
+		d.Set(name, v)
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.Env)) {
+		d.Set(name, r.Env[name])
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.pkg)) {
+		d.Set(name, r.pkg[name])
+	}
+	return d
+}
+
+func (r *v0Recipe) lookupSelector(name string) (any, bool) {
+	if v, ok := r.selectorNames()[name]; ok {
+		return v, true
+	}
+	if v, ok := r.Env[name]; ok {
+		return v, true
+	}
+	v, ok := r.use(name)
+	if !ok {
+		return false, true
+	}
+	text := variantText(v)
+	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+		return n, true
+	}
+	if text == "true" || text == "false" {
+		return text == "true", true
+	}
+	return v, true
+}
+
+func (r *v0Recipe) lookup(name string) (any, bool) {
+	if v, ok := r.pkg[name]; ok {
+		return v, true
+	}
+	if v, ok := r.selectorNames()[name]; ok {
+		return v, true
+	}
+	if v, ok := r.use(name); ok {
+		return v, true
+	}
+	if fn, ok := r.functions(V0)[name]; ok {
+		return fn, true
+	}
+	if name == "CONDA_BUILD_STATE" {
+		return "RENDER", true
+	}
+	if v, ok := r.late(name); ok {
+		return v, true
+	}
+	v, ok := r.Env[name]
+	return v, ok
+}
+
+func (r *v0Recipe) scope(lenient bool) jinja.Scope {
+	return jinja.Scope{
+		Lookup: r.lookup, Lenient: lenient, Budget: r.budget(),
+		Known: func() []string {
+			return slices.Concat(slices.Sorted(maps.Keys(r.variant)), slices.Sorted(maps.Keys(r.selectorNames())),
+				lateNames, packageVariables, []string{"compiler", "stdlib"})
+		},
+	}
+}
+
+// packageVariables are known only when the recipe has been read once.
+var packageVariables = []string{"PKG_NAME", "PKG_VERSION", "PKG_BUILDNUM", "PKG_BUILD_STRING", "PKG_HASH"}
+
+// v0Typed is conda-build's reading of a plain scalar: numbers stay text,
+// booleans are YAML 1.1's.
+func v0Typed(_, text string) any {
+	switch strings.ToLower(text) {
+	case "true", "yes", "on":
+		return true
+	case "false", "no", "off":
+		return false
+	case "", "~", "null":
+		return nil
+	}
+	return text
+}

@@ -1,0 +1,80 @@
+package recipe
+
+import "slices"
+
+var v0Source = keys{
+	"url": honoured, "fn": honoured, "sha256": honoured, "md5": honoured, "folder": honoured, "path": honoured,
+	"patches": honoured, "no_hoist": honoured, "git_url": honoured, "git_rev": honoured, "git_tag": honoured, "git_branch": honoured,
+	"git_depth": harmless, "path_via_symlink": later, "sha1": later, "sha224": later, "sha384": later, "sha512": later,
+	"content_sha256": later, "content_sha384": later, "content_sha512": later, "content_hash_skip": harmless,
+	"hg_url": honoured, "hg_tag": harmless, "svn_url": honoured, "svn_rev": harmless, "svn_ignore_externals": harmless,
+	"svn_username": harmless, "svn_password": harmless,
+}
+
+func (r *v0Recipe) sources(out *Output) {
+	for _, n := range r.root.get("source").list() {
+		if s, ok := r.source(n); ok {
+			out.Sources = append(out.Sources, s)
+		}
+	}
+}
+
+func (r *v0Recipe) source(n *node) (Source, bool) {
+	s := Source{Pos: n.pos}
+	if r.foreignCondition(n) || !r.known(n, "source", v0Source) {
+		return s, false
+	}
+	if other := slices.IndexFunc(n.fields, func(f field) bool { return f.key == "hg_url" || f.key == "svn_url" }); other >= 0 {
+		r.report.fail(n.fields[other].pos, "use a url to an archive", "%s is not supported", n.fields[other].key)
+		return s, false
+	}
+	switch {
+	case n.get("url") != nil:
+		s.URLs = r.urls(n.get("url"), "source.url")
+	case n.get("git_url") != nil:
+		s.Git, s.GitRev = r.str(n.get("git_url"), "source.git_url"), r.gitRev(n)
+	case n.get("path") != nil:
+		s.Path = r.sourcePath(n.get("path"))
+	default:
+		r.report.warn(n.pos, "", "the source has no url, path or git_url for %s, ignored", r.TargetPlatform)
+		return s, false
+	}
+	s.SHA256 = r.digest(n.get("sha256"), "source.sha256", 64)
+	s.MD5 = r.digest(n.get("md5"), "source.md5", 32)
+	s.Folder = r.below(n.get("folder"), "source.folder", "the work folder")
+	s.Patches = r.belowAll(n.get("patches"), "source.patches", "the recipe's folder")
+	r.below(n.get("fn"), "source.fn", "the work folder")
+	s.NoHoist = slices.ContainsFunc(n.fields, func(f field) bool { return f.key == "no_hoist" })
+	return s, true
+}
+
+// foreignCondition finds recipe.yaml's if: in a meta.yaml, which conda-build
+// takes for unknown keys: the source is lost.
+func (r *v0Recipe) foreignCondition(n *node) bool {
+	if n.kind != mapNode {
+		return false
+	}
+	for _, f := range n.fields {
+		if f.key == "if" && n.get("then") != nil {
+			r.report.warn(f.pos, "write the keys as they are, each line with a selector such as # [linux64] behind it",
+				"if: and then: are recipe.yaml's: in meta.yaml this source is ignored")
+			return true
+		}
+	}
+	return false
+}
+
+func (r *v0Recipe) gitRev(n *node) string {
+	rev := ""
+	for _, key := range []string{"git_rev", "git_tag", "git_branch"} {
+		v := n.get(key)
+		if v == nil {
+			continue
+		}
+		if rev != "" {
+			r.report.fail(v.pos, "keep one of git_rev, git_tag and git_branch", "the git source has two revisions")
+		}
+		rev = r.str(v, "source."+key)
+	}
+	return rev
+}

@@ -1,0 +1,278 @@
+package recipe
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+const vendorV0 = `{% set name = "keyshot" %}
+{% set version = "2025.2" %}
+{% set short = ".".join(version.split(".")[:1]) %}
+{% set build = "14.1" %}
+
+package:
+  name: {{ name }}
+  version: {{ version }}
+
+source:
+  # the installer
+  - url: archive_files/keyshot_{{ version.replace(".", "_") }}_{{ short }}.zip  # [linux64]
+    sha256: 05e877c06216e102a040e11b6b7fd8364dc699ed01b9386fc407564ce722c454
+    folder: installer
+    patches:
+      - fix.patch
+      - windows.patch  # [win]
+  - path: ../../{{ name[0] }}
+    no_hoist: yes
+  - git_url: https://example.org/x.git
+    git_rev: v1
+
+build:
+  number: 2
+  skip: true  # [win or py<38]
+  script:
+    - install.run --to $PREFIX  # [linux]
+    - install.exe               # [win]
+    - {{ PYTHON }} -m pip install .
+  binary_relocation: False
+  detect_binary_files_with_prefix: False
+  ignore_prefix_files: ["*.json",
+    "*.txt"]
+  missing_dso_whitelist:
+    - "**"
+  script_env:
+    - LICENSE_SERVER
+    - BUILD_NUMBER = {{ build }}
+  entry_points:
+    - tool = pkg.main:run
+
+requirements:
+  build:
+    - python
+    - patchelf 0.18
+  run:
+    - python
+    - pywin32 >=307  # [win]
+  run_constrained:
+    - houdini >=20
+
+test:
+  imports:
+    - pkg
+  commands:
+    - keyshot -h
+  requires:
+    - pip
+  files:
+    - data.txt
+
+about:
+  home: https://example.org
+  dev_url: [https://example.org/dev]
+  license: MIT
+  license_file:
+    - {{ environ["SRC_DIR"] }}/LICENSE
+  summary: A tool
+  tags: [a,
+    b]
+
+extra:
+  final: on
+`
+
+func TestRenderV0(t *testing.T) {
+	got := render(t, folder("meta.yaml", vendorV0), Options{Variant: map[string]any{"python": "3.11", "unused": "x"}})
+	want := &Output{
+		Name: "keyshot", Version: "2025.2", BuildNumber: 2, BuildString: "py311_2", Subdir: "linux-64",
+		Sources: []Source{
+			{
+				URLs: []string{"archive_files/keyshot_2025_2_2025.zip"}, SHA256: sha, Folder: "installer",
+				Patches: []string{"fix.patch"}, Pos: Pos{"meta.yaml", 12, 5},
+			},
+			{Path: "../../k", NoHoist: true, Pos: Pos{"meta.yaml", 18, 5}},
+			{Git: "https://example.org/x.git", GitRev: "v1", Pos: Pos{"meta.yaml", 20, 5}},
+		},
+		Script: Script{
+			Lines:   []string{"install.run --to $PREFIX", "${PYTHON} -m pip install ."},
+			Env:     map[string]string{"BUILD_NUMBER": "14.1"},
+			PassEnv: []string{"LICENSE_SERVER"},
+		},
+		Requirements: Requirements{
+			Build: []string{"python 3.11.*", "patchelf 0.18.*"}, Run: []string{"python >=3.11,<3.12.0a0"}, RunConstraints: []string{"houdini >=20"},
+		},
+		Build: Build{
+			IgnoreBinaryFiles: true, IgnorePrefixGlobs: []string{"*.json", "*.txt"},
+			EntryPoints: []string{"tool = pkg.main:run"}, MergeBuildHost: true,
+		},
+		Tests: []Test{{Script: Script{Lines: []string{"keyshot -h"}}, Imports: []string{"pkg"}, Requires: []string{"pip"}, Files: []string{"data.txt"}}},
+		About: About{
+			Home: "https://example.org", Repository: "https://example.org/dev", License: "MIT", LicenseFiles: []string{"LICENSE"},
+			Summary: "A tool", Other: map[string]any{"tags": []any{"a", "b"}},
+		},
+		Extra:     map[string]any{"final": true},
+		Variant:   map[string]any{"python": "3.11", "target_platform": "linux-64"},
+		HashInput: []byte("{}"), Format: V0, File: "meta.yaml",
+	}
+	want.Rendered = got.Rendered
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestSkippedByASelector(t *testing.T) {
+	for _, o := range []Options{{TargetPlatform: "win-64"}, {TargetPlatform: "linux-64", Variant: map[string]any{"python": "3.7"}}} {
+		outs, err := Render(folder("meta.yaml", vendorV0), "meta.yaml", o)
+		if err != nil || len(outs) != 0 {
+			t.Errorf("%d outputs, %v", len(outs), err)
+		}
+	}
+}
+
+// The rows were observed with conda-build.
+func TestSelectors(t *testing.T) {
+	for in, want := range map[string]string{
+		"a: 1  # [linux]": "a: 1", "a: 1 #[linux]": "a: 1", "a: 1  [linux]": "a: 1", "a: 1  # [win]": "",
+		"a: 1 # [linux] trailing": "a: 1", "a: 1 # see [link](http://x)": "a: 1 # see [link](http://x)",
+		"a: [linux]": "a:", "a: x[0]": "", "a: 1 # [any([linux])]": "a: 1 # [any([linux])]", "'a # [linux]'": "'a'",
+		"a: 1 # [unknown_x]": "", "a: 1 # [not unknown_x]": "a: 1", "  # [win] comment": "-",
+		"a # [linux64 and x86_64]": "a", "a # [linux and not aarch64]": "a", "a # [py==312]": "a", "a # [py<38]": "",
+		"a # [build_platform == 'linux-64']": "a", "a # [environ.get('X', 'y') == 'y']": "a", "a # [os.environ.get('HOME')]": "a",
+		"a # [cuda == 12]": "a", "a # [c_compiler.startswith('g')]": "a", "a # [osx or (linux and (1 < 2))]": "a",
+	} {
+		p, err := parsePlatform("linux-64")
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := &v0Recipe{job: &job{
+			Options: Options{TargetPlatform: "linux-64", BuildPlatform: "linux-64"}, platform: p, report: &report{},
+			used: map[string]bool{}, variant: map[string]any{"cuda": "12", "c_compiler": "gcc"},
+		}}
+		got, keep := r.chooseLine(in, func(int) Pos { return Pos{} }, map[string]bool{})
+		if !keep {
+			got = ""
+		} else if got == "" {
+			got = "-"
+		}
+		if got != want || len(r.report.errors) > 0 {
+			t.Errorf("%q became %q, want %q %v", in, got, want, r.report.errors)
+		}
+	}
+}
+
+func TestBuildStringsV0(t *testing.T) {
+	number := 7
+	py := map[string]any{"python": "3.11"}
+	both := "requirements:\n  host: [python,\n    pip]\n  run: [python,\n    a]\n"
+	tests := []struct {
+		name, text string
+		options    Options
+		want       string
+	}{
+		{"plain", "", Options{}, "0"},
+		{"number", "", Options{BuildNumber: &number}, "7"},
+		{"python", both, Options{Variant: py}, "py311_0"},
+		{"noarch python", both + "build:\n  noarch: python\n", Options{Variant: py}, "py_0"},
+		{"noarch", "build:\n  noarch: generic\n", Options{}, "0"},
+		{"noarch for linux", both + "    - __linux\nbuild:\n  noarch: python\n", Options{Variant: py}, "pyha63b06e_0"},
+		{"compiler", "requirements:\n  build:\n    - {{ compiler('c') }}\n", Options{Variant: map[string]any{"c_compiler": "gcc"}}, "h9bf148f_0"},
+		{"jinja variable", "about:\n  summary: {{ something }} {{ something2 }}\n", Options{Variant: map[string]any{"something": "abc", "something2": "ghi"}}, "h1404630_0"},
+		{"string", "build:\n  number: 3\n  string: x_{{ PKG_BUILDNUM }}\n", Options{}, "x_3"},
+		{"hash in string", "build:\n  string: h{{ PKG_HASH }}_{{ PKG_BUILDNUM }}_{{ something }}\n", Options{Variant: map[string]any{"something": "abc"}, BuildNumber: &number}, "h6fca0c5_7_abc"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			text := head + tt.text
+			if tt.name == "noarch for linux" {
+				text = head + "requirements:\n  host:\n    - python\n  run:\n    - python\n    - __linux\nbuild:\n  noarch: python\n"
+			}
+			got := render(t, folder("meta.yaml", text), tt.options)
+			if got.BuildString != tt.want {
+				t.Errorf("got %s, want %s from %s", got.BuildString, tt.want, got.HashInput)
+			}
+		})
+	}
+}
+
+func TestScriptsAndTestFilesV0(t *testing.T) {
+	files := []string{"build.sh", "bld.bat", "run_test.sh", "run_test.py"}
+	got := render(t, folder("meta.yaml", head+"test:\n  commands:\n    - a\n", files...), Options{})
+	if got.Script.File != "build.sh" {
+		t.Errorf("script %+v", got.Script)
+	}
+	want := []Test{{Script: Script{Lines: []string{"echo run_test.sh", "a"}}}, {Script: Script{File: "run_test.py", Interpreter: "python"}}}
+	if diff := cmp.Diff(want, got.Tests); diff != "" {
+		t.Error(diff)
+	}
+	if got := render(t, folder("meta.yaml", head, files...), Options{TargetPlatform: "win-64"}); got.Script.File != "bld.bat" {
+		t.Errorf("script %+v", got.Script)
+	}
+	_, err := Render(folder("meta.yaml", head+"build:\n  script: a\n", files...), "meta.yaml", Options{TargetPlatform: "linux-64"})
+	if err == nil {
+		t.Error("a script and a build.sh: no error")
+	}
+}
+
+func TestPackageVariables(t *testing.T) {
+	text := head + "source:\n  url: https://example.org/{{ PKG_NAME }}-{{ PKG_VERSION }}.zip\nbuild:\n  script: echo {{ PKG_HASH }} {{ environ.get('PKG_NAME') }}\n"
+	got := render(t, folder("meta.yaml", text), Options{})
+	if got.Sources[0].URLs[0] != "https://example.org/tool-1.10.zip" || got.Script.Lines[0] != "echo ${PKG_HASH} tool" {
+		t.Errorf("got %v %v", got.Sources, got.Script)
+	}
+}
+
+func TestWarningsV0(t *testing.T) {
+	text := `package:
+  name: tool
+  version: 1.10
+source:
+  - if: linux-64
+    then:
+      url: a
+  - folder: x
+build:
+  number: 1
+  number: 0
+  run_exports:
+    - a
+  rpaths: [lib]
+  string: fixed
+about:
+  homepage: x
+  license: Commercial
+`
+	number := 1
+	list := Problems(render(t, folder("meta.yaml", text), Options{BuildNumber: &number}).Warnings)
+	has(t, list, "meta.yaml:5:5", "if: and then: are recipe.yaml's")
+	has(t, list, "meta.yaml:8:5", "no url, path or git_url for linux-64")
+	has(t, list, "meta.yaml:11:3", "twice, first in line 10")
+	has(t, list, "meta.yaml:12:3", "run_exports has no effect")
+	has(t, list, "meta.yaml:15:11", "does not follow the build number 1")
+	has(t, list, "meta.yaml:17:3", `here it is called "home"`)
+	has(t, list, "meta.yaml:18:12", "write LicenseRef-Commercial")
+}
+
+func TestProblemsV0(t *testing.T) {
+	tests := []struct{ name, text, place, want string }{
+		{"syntax", "package:\n  name: {{ 'a: b: c' }}\n", "meta.yaml:2:9", "YAML is not valid"},
+		{"undefined", "{% set version = '1' %}\n# [win]\na: 1 # [win]\npackage:\n  version: {{ versoin }}\n", "meta.yaml:5:15", `"versoin" is undefined; did you mean "version"?`},
+		{"selector", head + "about:\n  summary: x # [linux or]\n", "meta.yaml:5:24", "the selector [linux or] is not valid"},
+		{"flow list", head + "build:\n  script: [\"a b\", 'c']\n", "meta.yaml:5:12", "write the list over several lines"},
+		{"unclosed", "{% if linux %}\n" + head, "meta.yaml:1:1", "no {% endif %}"},
+		{"filter", head + "about:\n  summary: {{ name | uper }}\n", "meta.yaml:5:22", `did you mean "upper"?`},
+		{"after a dropped line", "x: 1 # [win]\n{% for i in [1, 2] %}\n{% endfor %}\npackage:\n  name: A\n  version: 1\n", "meta.yaml:5:9", "write a"},
+		{"in a value", "{% set v = '1-2' %}\npackage:\n  name: a\n  version: {{ v }}\n", "meta.yaml:4:12", "write 1_2"},
+		{"outputs", head + "outputs:\n  - name: a\n", "meta.yaml:5:3", "several outputs"},
+		{"sha", head + "source:\n  url: a\n  sha256: X\n", "meta.yaml:6:11", "expected 64 hex digits"},
+		{"folder", head + "source:\n  url: a\n  folder: ../x\n", "meta.yaml:6:11", "leaves the work folder"},
+		{"hg", head + "source:\n  hg_url: a\n", "meta.yaml:5:3", "not supported"},
+		{"noarch", head + "build:\n  noarch: perl\n", "meta.yaml:5:11", "write python or generic"},
+		{"entry point", head + "build:\n  entry_points:\n    - a\n", "meta.yaml:6:7", "name = module:function"},
+		{"function", "{% set data = load_setup_py_data() %}\n" + head, "meta.yaml:1:15", "load_setup_py_data() is not supported here yet"},
+		{"no package", "about:\n  summary: a\n", "meta.yaml:1:1", "no package"},
+		{"requirements", head + "requirements:\n  - a\n", "meta.yaml:5:3", "below run: or host:"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) { has(t, problems(t, "meta.yaml", tt.text), tt.place, tt.want) })
+	}
+}

@@ -1,0 +1,75 @@
+package recipe
+
+import (
+	"io/fs"
+	"strings"
+)
+
+var v0Test = keys{
+	"commands": honoured, "imports": honoured, "requires": honoured, "files": honoured, "source_files": honoured,
+	"downstreams": later, "script": later,
+}
+
+// tests reads the test section and the test scripts beside the recipe, which
+// conda-build runs without being told.
+func (r *v0Recipe) tests(out *Output) {
+	n := r.root.get("test")
+	if n == nil {
+		n = &node{kind: mapNode}
+	}
+	if !r.known(n, "test", v0Test) {
+		return
+	}
+	t := Test{
+		Imports:  r.imports(n.get("imports")),
+		Requires: wordSpecs(r.specs(n.get("requires"), "test.requires")),
+		Files:    r.belowAll(n.get("files"), "test.files", "the recipe's folder"),
+		Source:   r.belowAll(n.get("source_files"), "test.source_files", "the work folder"),
+	}
+	t.Script.Lines = append(r.testFile(), r.strs(n.get("commands"), "test.commands")...)
+	if len(t.Script.Lines)+len(t.Imports) > 0 {
+		out.Tests = append(out.Tests, t)
+	}
+	if r.exists("run_test.py") {
+		other := Test{Script: Script{File: "run_test.py", Interpreter: "python"}, Requires: t.Requires, Files: t.Files, Source: t.Source}
+		out.Tests = append(out.Tests, other)
+	}
+	for _, name := range []string{"run_test.pl", "run_test.r", "run_test.lua"} {
+		if r.exists(name) {
+			r.report.warn(Pos{File: name}, "", "tests of this kind are not run in this version")
+		}
+	}
+}
+
+// testFile is the text of run_test.sh, or run_test.bat on Windows: it runs
+// before the commands, in the same shell.
+func (r *v0Recipe) testFile() []string {
+	name := r.defaultScript("run_test.sh", "run_test.bat")
+	if name == "" {
+		return nil
+	}
+	text, err := fs.ReadFile(r.fsys, name)
+	if err != nil {
+		r.report.fail(Pos{File: name}, "", "cannot read it: %v", err)
+		return nil
+	}
+	return []string{strings.TrimRight(strings.ReplaceAll(string(text), "\r\n", "\n"), "\n")}
+}
+
+// imports are module names; mappings with a lang: other than python are not
+// tested here.
+func (r *v0Recipe) imports(n *node) []string {
+	var all []string
+	for _, item := range n.list() {
+		if item.kind != mapNode {
+			all = append(all, r.str(item, "test.imports"))
+			continue
+		}
+		if r.str(item.get("lang"), "test.imports.lang") == "python" {
+			all = append(all, r.strs(item.get("imports"), "test.imports.imports")...)
+			continue
+		}
+		r.report.warn(item.pos, "", "test.imports of other languages than python are not run in this version")
+	}
+	return all
+}

@@ -1,0 +1,221 @@
+package recipe
+
+import (
+	"errors"
+	"regexp"
+	"sort"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/condaworker/condaworker/builder/recipe/jinja"
+)
+
+// A meta.yaml is text before it is YAML. As conda-build does, lines are first
+// kept or dropped by their selectors, then the text is a template, then lines
+// are selected once more. Each step remembers where its lines came from.
+
+// selectorRule is conda-build's: [expression] at the end of a line, behind a #
+// with anything but parentheses after it, or at the very end without a #.
+var selectorRule = regexp.MustCompile(`^(.+?)\s*(?:(#.*)\[([^\[\]]+)\][^()]*|\[([^\[\]]+)\])$`)
+
+// selected is a text whose lines went through their selectors.
+type selected struct {
+	text  string
+	lines []int // of the text before, from 1, for each line of text
+}
+
+// choose applies the selectors of text. at gives the place of a line of it.
+func (r *v0Recipe) choose(text string, at func(line, column int) Pos) selected {
+	var out selected
+	var b strings.Builder
+	known := map[string]bool{}
+	line := 0
+	for full := range strings.SplitSeq(text, "\n") {
+		line++
+		kept, keep := r.chooseLine(full, func(column int) Pos { return at(line, column) }, known)
+		if !keep {
+			continue
+		}
+		b.WriteString(kept)
+		b.WriteByte('\n')
+		out.lines = append(out.lines, line)
+	}
+	out.text = b.String()
+	return out
+}
+
+func (r *v0Recipe) chooseLine(full string, at func(column int) Pos, known map[string]bool) (string, bool) {
+	line := strings.TrimRight(full, " \t\r")
+	if strings.HasPrefix(strings.TrimLeft(line, " \t"), "#") {
+		return "", true
+	}
+	if !strings.HasSuffix(strings.TrimRight(line, `"'`), "]") && !strings.Contains(line, "#") {
+		return line, true
+	}
+	m := selectorRule.FindStringSubmatchIndex(line)
+	if m == nil {
+		return line, true
+	}
+	first, last := m[6], m[7]
+	if m[4] < 0 {
+		first, last = m[8], m[9]
+		r.report.warn(at(utf8.RuneCountInString(line[:first-1])+1), "write a list over several lines, and a selector behind #",
+			"[%s] at the end of a line is a selector, even without a #", line[first:last])
+	}
+	source := line[first:last]
+	yes, done := known[source]
+	if !done {
+		yes = r.selects(source, m[4] >= 0, func(offset int) Pos { return at(utf8.RuneCountInString(line[:first+offset]) + 1) })
+		known[source] = yes
+	}
+	kept := line[:m[3]]
+	if quote := line[len(line)-1]; quote == '"' || quote == '\'' {
+		kept += string(quote)
+	}
+	return kept, yes
+}
+
+// selects evaluates a selector; names that nothing defines are false. comment
+// tells that it stands behind a #.
+func (r *v0Recipe) selects(source string, comment bool, at func(offset int) Pos) bool {
+	x, err := jinja.ParseExpression(source, jinja.Meta)
+	if err == nil {
+		var yes bool
+		yes, err = x.Truth(jinja.Scope{Lookup: r.lookupSelector, Budget: r.budget()})
+		if err == nil {
+			return yes
+		}
+	}
+	var e *jinja.Error
+	if errors.As(err, &e) {
+		if e.Hint == "" && !comment {
+			e.Hint = "brackets at the end of a line are a selector: write the list over several lines"
+		}
+		r.report.fail(at(min(e.Offset, len(source))), e.Hint, "the selector [%s] is not valid: %s", source, e.Text)
+	}
+	return false
+}
+
+// evaluate runs the three steps. In a lenient pass undefined names are empty.
+func (r *v0Recipe) evaluate(lenient bool) (string, bool) {
+	raw := r.choose(r.text, direct{r.file}.at)
+	before := func(line, column int) Pos {
+		if line > len(raw.lines) {
+			return Pos{File: r.file}
+		}
+		return Pos{r.file, raw.lines[line-1], column}
+	}
+	t, err := jinja.Parse(raw.text, jinja.Meta)
+	if err != nil {
+		r.failAt(raw.text, err, before)
+		return "", false
+	}
+	r.mentioned = t.Names()
+	text, spans, err := t.Render(r.scope(lenient))
+	if err != nil {
+		r.failAt(raw.text, err, before)
+		return "", false
+	}
+	rendered := newRenderedText(raw.text, text, spans, before)
+	again := r.choose(text, rendered.at)
+	r.positions = &evaluated{again.lines, rendered}
+	return again.text, len(r.report.errors) == 0
+}
+
+// failAt reports a template's error at its place in the file.
+func (r *v0Recipe) failAt(text string, err error, at func(line, column int) Pos) {
+	var e *jinja.Error
+	if !errors.As(err, &e) {
+		r.report.fail(Pos{File: r.file}, "", "%v", err)
+		return
+	}
+	line, column := newLineIndex(text).place(e.Offset)
+	r.report.fail(at(line, column), e.Hint, "%s", e.Text)
+}
+
+// lineIndex finds the line of an offset, and back. It is asked in the text's
+// order, and goes on from the last answer: lines can be very long.
+type lineIndex struct {
+	text   string
+	starts []int
+	last   textPlace
+}
+
+// textPlace is one place in both ways to count it.
+type textPlace struct{ line, column, offset int }
+
+func newLineIndex(text string) *lineIndex {
+	starts := []int{0}
+	for i := range len(text) {
+		if text[i] == '\n' {
+			starts = append(starts, i+1)
+		}
+	}
+	return &lineIndex{text: text, starts: starts, last: textPlace{1, 1, 0}}
+}
+
+func (x *lineIndex) place(offset int) (line, column int) {
+	offset = min(offset, len(x.text))
+	line = sort.Search(len(x.starts), func(i int) bool { return x.starts[i] > offset })
+	if line != x.last.line || offset < x.last.offset {
+		x.last = textPlace{line, 1, x.starts[line-1]}
+	}
+	x.last.column += utf8.RuneCountInString(x.text[x.last.offset:offset])
+	x.last.offset = offset
+	return line, x.last.column
+}
+
+func (x *lineIndex) offset(line, column int) int {
+	if line > len(x.starts) {
+		return len(x.text)
+	}
+	if line != x.last.line || column < x.last.column {
+		x.last = textPlace{line, 1, x.starts[line-1]}
+	}
+	for x.last.column < column && x.last.offset < len(x.text) && x.text[x.last.offset] != '\n' {
+		x.last.offset += runeLength(x.text[x.last.offset:])
+		x.last.column++
+	}
+	return x.last.offset
+}
+
+// renderedText leads from a template's output back to the template.
+type renderedText struct {
+	source, out *lineIndex
+	spans       []jinja.Span
+	before      func(line, column int) Pos
+}
+
+func newRenderedText(source, out string, spans []jinja.Span, before func(line, column int) Pos) *renderedText {
+	return &renderedText{newLineIndex(source), newLineIndex(out), spans, before}
+}
+
+func (t *renderedText) at(line, column int) Pos {
+	offset := t.out.offset(line, column)
+	i := sort.Search(len(t.spans), func(i int) bool { return t.spans[i].Out > offset }) - 1
+	if i < 0 {
+		return t.before(1, 1)
+	}
+	span := t.spans[i]
+	source := span.Source
+	if span.Same {
+		source += offset - span.Out
+	}
+	return t.before(t.source.place(source))
+}
+
+// evaluated is the positions of the text that is read as YAML.
+type evaluated struct {
+	lines    []int // of the rendered text
+	rendered *renderedText
+}
+
+func (e *evaluated) at(line, column int) Pos {
+	if line < 1 || line > len(e.lines) {
+		line = len(e.lines)
+	}
+	if line == 0 {
+		return e.rendered.before(1, 1)
+	}
+	return e.rendered.at(e.lines[line-1], column)
+}

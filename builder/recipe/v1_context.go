@@ -1,0 +1,209 @@
+package recipe
+
+import (
+	"errors"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/condaworker/condaworker/builder/recipe/jinja"
+)
+
+var singleName = regexp.MustCompile(`^\$\{\{\s*(\w+)\s*\}\}$`)
+
+// readContext evaluates the context in order: an entry sees those before it.
+func (r *v1Recipe) readContext(n *node) {
+	if n.isNull() {
+		return
+	}
+	if n.kind != mapNode {
+		r.report.fail(n.pos, "", "context must be a mapping, this is %s", n.describe())
+		return
+	}
+	for _, f := range n.fields {
+		if !variableRule.MatchString(f.key) {
+			r.report.fail(f.pos, "use letters, digits and _", "the context's key %q cannot be a variable", f.key)
+			continue
+		}
+		v, ok := r.contextValue(f)
+		if !ok {
+			v = jinja.Undefined{Name: f.key} // reported; what uses it is not
+		}
+		if r.BuildNumber != nil && f.key == r.numberEntry() {
+			v, r.numbered = int64(*r.BuildNumber), true
+		}
+		r.context[f.key] = v
+		r.order = append(r.order, f.key)
+	}
+}
+
+// numberEntry is the context's entry that build.number consists of, "" when
+// it is not one: replacing the entry changes all that is made of it.
+func (r *v1Recipe) numberEntry() string {
+	text, _ := r.root.get("build").get("number").text()
+	m := singleName.FindStringSubmatch(text)
+	if m == nil {
+		return ""
+	}
+	return m[1]
+}
+
+func (r *v1Recipe) contextValue(f field) (any, bool) {
+	switch f.value.kind {
+	case listNode:
+		var all []any
+		for _, item := range f.value.items {
+			if item.kind != scalarNode {
+				r.report.fail(item.pos, "", "a list in the context holds plain values only, this is %s", item.describe())
+				return nil, false
+			}
+			all = append(all, item.value)
+		}
+		return all, true
+	case mapNode:
+		r.report.fail(f.value.pos, "write a template, e.g. ${{ \"a\" if win else \"b\" }}", "the context's value must be plain or a list, this is %s", f.value.describe())
+		return nil, false
+	}
+	text, ok := f.value.text()
+	if !ok || !jinja.IsTemplate(text, jinja.Recipe) {
+		return f.value.value, true
+	}
+	v, err := r.templateValue(f.value, text, scopeFields)
+	if err != nil {
+		r.templateError(f.value, err)
+		return nil, false
+	}
+	return contextType(v, f.value.plain, text), true
+}
+
+// contextType types a rendered value: quotes in the file keep text, and mixed
+// text is read again as a boolean or an integer.
+func contextType(v any, plain bool, template string) any {
+	s, isText := v.(string)
+	single := strings.HasPrefix(template, "${{") && strings.HasSuffix(template, "}}") && strings.Count(template, "${{") == 1
+	if !plain && !single {
+		return v
+	}
+	if isText && plain && !single {
+		switch s {
+		case "true", "false":
+			return s == "true"
+		}
+		if n, err := strconv.ParseInt(s, 10, 64); err == nil && strconv.FormatInt(n, 10) == s {
+			return n
+		}
+	}
+	return v
+}
+
+// scopeKind is which names a template sees.
+type scopeKind int
+
+const (
+	scopeFields     scopeKind = iota // most of the recipe
+	scopeScript                      // text that a shell reads: its variables may be printed
+	scopeConditions                  // build.skip
+)
+
+// lookup finds a name: the context hides the variant, which hides the
+// platform's names.
+func (r *v1Recipe) lookup(name string, kind scopeKind) (any, bool) {
+	if v, ok := r.context[name]; ok {
+		return v, !isUndefined(v)
+	}
+	if v, ok := r.platformNames()[name]; ok {
+		return v, true
+	}
+	if v, ok := r.use(name); ok {
+		return v, true
+	}
+	if fn, ok := r.functions(V1)[name]; ok {
+		return fn, true
+	}
+	switch name {
+	case "env":
+		return r.envObject(), true
+	case "match":
+		return jinja.Func(matchFunc), true
+	case "RECIPE_DIR":
+		if kind == scopeFields {
+			return ".", true // paths are relative to the recipe anyway
+		}
+	}
+	if fn, ok := platformTests[name]; ok {
+		return fn, true
+	}
+	if kind == scopeScript {
+		return r.late(name)
+	}
+	return nil, false
+}
+
+func isUndefined(v any) bool {
+	_, ok := v.(jinja.Undefined)
+	return ok
+}
+
+func (j *job) platformNames() map[string]any {
+	if j.names == nil {
+		j.names = j.platform.flags()
+		j.names["target_platform"] = j.TargetPlatform
+		j.names["host_platform"] = j.TargetPlatform
+		j.names["SHLIB_EXT"] = j.platform.sharedLibraryExt()
+	}
+	return j.names
+}
+
+func (r *v1Recipe) scope(kind scopeKind) jinja.Scope {
+	return jinja.Scope{
+		Lookup: func(name string) (any, bool) { return r.lookup(name, kind) },
+		Known: func() []string {
+			names := slices.Concat(r.order, slices.Sorted(maps.Keys(r.variant)), slices.Sorted(maps.Keys(r.platformNames())), []string{"compiler", "stdlib", "env", "match"})
+			if kind == scopeScript {
+				names = append(names, lateNames...)
+			}
+			return names
+		},
+		Budget: r.budget(),
+	}
+}
+
+// budget is shared by all templates of the recipe.
+func (j *job) budget() *jinja.Budget {
+	if j.steps == nil {
+		j.steps = jinja.NewBudget()
+	}
+	return j.steps
+}
+
+func (r *v1Recipe) templateValue(n *node, text string, kind scopeKind) (any, error) {
+	t, err := jinja.Parse(text, jinja.Recipe)
+	if err != nil {
+		return nil, err
+	}
+	if kind == scopeScript {
+		r.useAll(t.Names())
+	}
+	return t.Value(r.scope(kind))
+}
+
+// useAll counts names as read that a script only mentions.
+func (r *v1Recipe) useAll(names []string) {
+	for _, name := range names {
+		if _, hidden := r.context[name]; !hidden {
+			r.use(name)
+		}
+	}
+}
+
+// templateError reports an error inside n's text.
+func (j *job) templateError(n *node, err error) {
+	var e *jinja.Error
+	if !errors.As(err, &e) {
+		j.report.fail(n.pos, "", "%v", err)
+		return
+	}
+	j.report.fail(j.inside(n, e.Offset), e.Hint, "%s", e.Text)
+}

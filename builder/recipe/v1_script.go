@@ -1,0 +1,170 @@
+package recipe
+
+import (
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+)
+
+var v1Script = keys{
+	"interpreter": honoured, "env": honoured, "secrets": honoured, "content": honoured, "file": honoured, "cwd": honoured,
+}
+
+// scriptRules is how a script is read.
+type scriptRules struct {
+	where    string
+	fallback string // the file that is run when there is no script; "" is none
+	files    bool   // a single text may name a file of the recipe's folder
+}
+
+// exists tells whether the recipe's folder has a file.
+func (j *job) exists(name string) bool {
+	if !fs.ValidPath(name) {
+		return false
+	}
+	info, err := fs.Stat(j.fsys, name)
+	return err == nil && !info.IsDir()
+}
+
+// defaultScript is the script that is run when the recipe names none.
+func (j *job) defaultScript(unix, windows string) string {
+	name := unix
+	if j.platform.windows() {
+		name = windows
+	}
+	if j.exists(name) {
+		return name
+	}
+	return ""
+}
+
+func (r *v1Recipe) script(n *node, rules scriptRules) Script {
+	switch {
+	case n.isNull():
+		return Script{File: rules.fallback, Interpreter: interpreterOf(rules.fallback)}
+	case n.kind == mapNode:
+		return r.scriptMap(n, rules)
+	case n.kind == listNode:
+		r.warnOfFileNames(n, rules)
+		return Script{Lines: r.strs(n, rules.where)}
+	}
+	text := r.str(n, rules.where)
+	if file := r.scriptFile(text); file != "" && rules.files {
+		return Script{File: file, Interpreter: interpreterOf(file)}
+	}
+	return Script{Lines: []string{text}}
+}
+
+// scriptFile is the file that a one-line script names, "" when it is a
+// command.
+func (r *v1Recipe) scriptFile(text string) string {
+	if strings.ContainsAny(text, "\n ") {
+		return ""
+	}
+	suffix := ".sh"
+	if r.platform.windows() {
+		suffix = ".bat"
+	}
+	for _, name := range []string{text, text + suffix} {
+		if r.exists(name) {
+			return name
+		}
+	}
+	return ""
+}
+
+// warnOfFileNames: in a list a file's name is a command, which is looked for
+// on PATH and in the work folder.
+func (r *v1Recipe) warnOfFileNames(n *node, rules scriptRules) {
+	for _, item := range n.items {
+		s, ok := item.text()
+		if ok && slices.Contains([]string{".sh", ".bat"}, path.Ext(s)) && !strings.ContainsAny(s, " /\\\n") && rules.files {
+			r.report.warn(item.pos, "write script: "+s+", without the list",
+				"%q in a list is a command, not the file in the recipe's folder", s)
+		}
+	}
+}
+
+// interpreterOf is what runs a file, by its extension; "" is the shell.
+func interpreterOf(file string) string {
+	switch path.Ext(file) {
+	case ".py":
+		return "python"
+	case ".pl":
+		return "perl"
+	case ".r", ".R":
+		return "rscript"
+	case ".rb":
+		return "ruby"
+	case ".js":
+		return "node"
+	case ".nu":
+		return "nushell"
+	case ".ps1":
+		return "powershell"
+	}
+	return ""
+}
+
+func (r *v1Recipe) scriptMap(n *node, rules scriptRules) Script {
+	s := Script{File: rules.fallback}
+	if !r.known(n, rules.where, v1Script) {
+		return s
+	}
+	content, file := n.get("content"), n.get("file")
+	switch {
+	case content != nil && file != nil:
+		r.report.fail(file.pos, "keep one of them", "%s has both content and file", rules.where)
+	case content != nil:
+		s.File, s.Lines = "", r.strs(content, rules.where+".content")
+	case file != nil:
+		s.File = r.below(file, rules.where+".file", "the recipe's folder")
+		if found := r.scriptFile(s.File); found != "" {
+			s.File = found
+		} else if s.File != "" {
+			r.report.warn(file.pos, "", "%s.file: there is no %s in the recipe's folder", rules.where, s.File)
+		}
+	}
+	s.Interpreter = r.str(n.get("interpreter"), rules.where+".interpreter")
+	if s.Interpreter == "" {
+		s.Interpreter = interpreterOf(s.File)
+	}
+	s.Dir = r.below(n.get("cwd"), rules.where+".cwd", "the work folder")
+	s.Secrets = r.variables(n.get("secrets"), rules.where+".secrets")
+	s.Env = r.scriptEnv(n.get("env"), rules.where+".env")
+	return s
+}
+
+func (j *job) variables(n *node, where string) []string {
+	names := j.strs(n, where)
+	for i, item := range n.list() {
+		if i < len(names) && !variableRule.MatchString(names[i]) {
+			j.report.fail(item.pos, "use letters, digits and _", "%s: %q is not a variable's name", where, names[i])
+		}
+	}
+	return names
+}
+
+func (r *v1Recipe) scriptEnv(n *node, where string) map[string]string {
+	if n.isNull() {
+		return nil
+	}
+	if n.kind != mapNode {
+		r.report.fail(n.pos, "", "%s must be a mapping, this is %s", where, n.describe())
+		return nil
+	}
+	env := map[string]string{}
+	for _, f := range n.fields {
+		value := r.str(f.value, where+"."+f.key)
+		switch {
+		case !variableRule.MatchString(f.key):
+			r.report.fail(f.pos, "use letters, digits and _", "%s: %q is not a variable's name", where, f.key)
+		case strings.Contains(value, "\n"):
+			r.report.fail(f.value.pos, "", "%s.%s has more than one line", where, f.key)
+		case value != "":
+			env[f.key] = value
+		}
+	}
+	return env
+}

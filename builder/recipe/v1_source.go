@@ -1,0 +1,119 @@
+package recipe
+
+import (
+	"net/url"
+	"strings"
+)
+
+// The keys of a source, by its kind.
+var (
+	v1URLSource = keys{
+		"url": honoured, "sha256": honoured, "md5": honoured, "file_name": honoured, "patches": honoured,
+		"target_directory": honoured, "attestation": later, "filter": later,
+	}
+	v1PathSource = keys{
+		"path": honoured, "sha256": honoured, "md5": honoured, "file_name": honoured, "patches": honoured,
+		"target_directory": honoured, "use_gitignore": later, "filter": later,
+	}
+	v1GitSource = keys{
+		"git": honoured, "rev": honoured, "tag": honoured, "branch": honoured, "patches": honoured,
+		"target_directory": honoured, "depth": harmless, "lfs": later, "submodules": later, "expected_commit": later, "filter": later,
+	}
+)
+
+func (r *v1Recipe) sources(out *Output) {
+	for _, n := range r.section("source").list() {
+		if s, ok := r.source(n); ok {
+			out.Sources = append(out.Sources, s)
+		}
+	}
+}
+
+func (r *v1Recipe) source(n *node) (Source, bool) {
+	if n.kind != mapNode {
+		if !n.isNull() {
+			r.report.fail(n.pos, "write url: or path: before it", "a source is a mapping, this is %s", n.quoted())
+		}
+		return Source{}, false
+	}
+	s := Source{Pos: n.pos}
+	kinds := map[string]keys{"url": v1URLSource, "path": v1PathSource, "git": v1GitSource}
+	var found []field
+	for _, f := range n.fields {
+		if _, ok := kinds[f.key]; ok {
+			found = append(found, f)
+		}
+	}
+	switch {
+	case len(found) == 0:
+		r.report.fail(n.pos, "add one of them", "the source has no url, path or git")
+		return s, false
+	case len(found) > 1:
+		r.report.fail(found[1].pos, "make it two sources", "the source has both %s and %s", found[0].key, found[1].key)
+		return s, false
+	case found[0].value.isNull():
+		if len(r.report.errors) == 0 { // else its template has failed
+			r.report.fail(found[0].pos, "", "source.%s is empty", found[0].key)
+		}
+		return s, false
+	}
+	r.known(n, "source", kinds[found[0].key])
+	switch found[0].key {
+	case "url":
+		s.URLs = r.urls(n.get("url"), "source.url")
+	case "path":
+		s.Path = r.sourcePath(n.get("path"))
+	case "git":
+		s.Git, s.GitRev = r.str(n.get("git"), "source.git"), r.gitRev(n)
+	}
+	s.SHA256 = r.digest(n.get("sha256"), "source.sha256", 64)
+	s.MD5 = r.digest(n.get("md5"), "source.md5", 32)
+	s.Folder = r.below(n.get("target_directory"), "source.target_directory", "the work folder")
+	s.FileName = r.below(n.get("file_name"), "source.file_name", "the work folder")
+	s.Patches = r.belowAll(n.get("patches"), "source.patches", "the recipe's folder")
+	return s, true
+}
+
+// urls checks what can be checked without fetching.
+func (j *job) urls(n *node, where string) []string {
+	var all []string
+	for _, item := range n.list() {
+		u := strings.TrimSpace(j.str(item, where))
+		if u == "" {
+			j.report.fail(item.pos, "", "%s is empty", where)
+			continue
+		}
+		if parsed, err := url.Parse(u); err == nil && parsed.User != nil {
+			if _, secret := parsed.User.Password(); secret {
+				j.report.warn(item.pos, "fetch it another way", "%s has a password in it, which goes into the package's metadata", where)
+			}
+		}
+		all = append(all, u)
+	}
+	return all
+}
+
+// sourcePath may lead out of the recipe's folder: archives often lie beside
+// the recipes.
+func (j *job) sourcePath(n *node) string {
+	p := j.str(n, "source.path")
+	for _, prefix := range []string{"./", "${RECIPE_DIR}/", `%RECIPE_DIR%\`, "%RECIPE_DIR%/"} {
+		p = strings.TrimPrefix(p, prefix)
+	}
+	return p
+}
+
+func (r *v1Recipe) gitRev(n *node) string {
+	rev := ""
+	for _, key := range []string{"rev", "tag", "branch"} {
+		v := n.get(key)
+		if v == nil {
+			continue
+		}
+		if rev != "" {
+			r.report.fail(v.pos, "keep one of rev, tag and branch", "the git source has two revisions")
+		}
+		rev = r.str(v, "source."+key)
+	}
+	return rev
+}

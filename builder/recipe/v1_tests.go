@@ -1,0 +1,91 @@
+package recipe
+
+// The kinds of tests, by the key that they begin with.
+var (
+	v1ScriptTest       = keys{"script": honoured, "requirements": honoured, "files": honoured}
+	v1TestRequirements = keys{"build": honoured, "run": honoured}
+	v1TestFiles        = keys{"source": honoured, "recipe": honoured}
+	v1PythonTest       = keys{"python": honoured}
+	v1PythonKeys       = keys{"imports": honoured, "pip_check": honoured, "python_version": honoured}
+	v1OtherTests       = []string{"package_contents", "downstream", "perl", "r", "ruby"}
+)
+
+func (r *v1Recipe) tests(out *Output) {
+	for _, n := range r.section("tests").list() {
+		if n.kind != mapNode {
+			if !n.isNull() {
+				r.report.fail(n.pos, "begin with script: or python:", "a test is a mapping, this is %s", n.quoted())
+			}
+			continue
+		}
+		out.Tests = append(out.Tests, r.test(n)...)
+	}
+}
+
+func (r *v1Recipe) test(n *node) []Test {
+	for _, key := range v1OtherTests {
+		if v := n.get(key); v != nil {
+			r.report.warn(n.pos, "", "tests of the kind %s are not run in this version", key)
+			return nil
+		}
+	}
+	if p := n.get("python"); p != nil {
+		if !r.known(n, "tests", v1PythonTest) || !r.known(p, "tests.python", v1PythonKeys) {
+			return nil
+		}
+		return r.pythonTests(p)
+	}
+	if !r.known(n, "tests", v1ScriptTest) {
+		return nil
+	}
+	if n.get("script") == nil {
+		if len(n.fields) > 0 && len(r.report.errors) == 0 {
+			r.report.warn(n.pos, "add script: or python:", "the test does nothing")
+		}
+		return nil
+	}
+	t := Test{Script: r.script(n.get("script"), scriptRules{where: "tests.script", files: true})}
+	if q := n.get("requirements"); r.known(q, "tests.requirements", v1TestRequirements) {
+		t.Requires = append(r.specs(q.get("run"), "tests.requirements.run"), r.specs(q.get("build"), "tests.requirements.build")...)
+	}
+	if f := n.get("files"); r.known(f, "tests.files", v1TestFiles) {
+		t.Files = r.belowAll(f.get("recipe"), "tests.files.recipe", "the recipe's folder")
+		t.Source = r.belowAll(f.get("source"), "tests.files.source", "the work folder")
+	}
+	return []Test{t}
+}
+
+// pythonTests are one test for each version of Python.
+func (r *v1Recipe) pythonTests(n *node) []Test {
+	t := Test{
+		Imports:  r.strs(n.get("imports"), "tests.python.imports"),
+		PipCheck: r.boolean(n.get("pip_check"), "tests.python.pip_check", true),
+	}
+	if len(t.Imports) == 0 {
+		r.report.fail(n.pos, "add imports: with the modules to import", "tests.python imports nothing")
+	}
+	versions := r.strs(n.get("python_version"), "tests.python.python_version")
+	if len(versions) == 0 {
+		versions = []string{""}
+	}
+	var all []Test
+	for _, v := range versions {
+		one := t
+		one.Requires = []string{pythonSpec(v)}
+		if t.PipCheck {
+			one.Requires = append(one.Requires, "pip")
+		}
+		all = append(all, one)
+	}
+	return all
+}
+
+func pythonSpec(version string) string {
+	switch {
+	case version == "":
+		return "python"
+	case plainVersion.MatchString(version):
+		return "python " + version + ".*"
+	}
+	return "python " + version
+}

@@ -1,0 +1,246 @@
+package recipe
+
+import (
+	"errors"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// Limits of a recipe's YAML.
+const (
+	maxDepth = 64
+	maxNodes = 100_000
+)
+
+type kind int
+
+const (
+	scalarNode kind = iota
+	listNode
+	mapNode
+)
+
+// node is a value of a recipe with its place. Templates in it may still be
+// unevaluated; value is then the template's text.
+type node struct {
+	kind   kind
+	value  any // of a scalar: string, bool, int64 or nil
+	plain  bool
+	items  []*node
+	fields []field
+	pos    Pos
+	source *yaml.Node // nil when the node was made by evaluation
+}
+
+// field is a key of a mapping with its value.
+type field struct {
+	key   string
+	pos   Pos
+	value *node
+}
+
+// get returns the value of key, nil when it is missing or null.
+func (n *node) get(key string) *node {
+	if n == nil {
+		return nil
+	}
+	for _, f := range n.fields {
+		if f.key == key && !f.value.isNull() {
+			return f.value
+		}
+	}
+	return nil
+}
+
+func (n *node) isNull() bool { return n == nil || n.kind == scalarNode && n.value == nil }
+
+// text is a scalar's text; ok is false for anything else.
+func (n *node) text() (string, bool) {
+	if n == nil || n.kind != scalarNode {
+		return "", false
+	}
+	s, ok := n.value.(string)
+	return s, ok
+}
+
+// typer gives a plain scalar its value: formats differ in what is a boolean.
+type typer func(tag, text string) any
+
+// reader makes nodes of YAML.
+type reader struct {
+	*job
+	typed  typer
+	strict bool // anchors and duplicate keys are errors
+	count  int
+}
+
+// parse reads text as one YAML document; nil when there are problems.
+func (r *reader) parse(text string) *node {
+	if structure(text) > maxNodes {
+		r.report.fail(Pos{r.file, 1, 1}, "", "the recipe has more than %d lines and items", maxNodes)
+		return nil
+	}
+	var doc yaml.Node
+	if err := yaml.Load([]byte(text), &doc); err != nil {
+		r.syntax(err)
+		return nil
+	}
+	if doc.Kind != yaml.DocumentNode || len(doc.Content) != 1 {
+		r.report.fail(Pos{r.file, 1, 1}, "", "the recipe is empty")
+		return nil
+	}
+	root := r.convert(doc.Content[0], 1)
+	if root == nil || len(r.report.errors) > 0 {
+		return nil
+	}
+	if root.kind != mapNode {
+		r.report.fail(root.pos, "begin with package:", "the recipe is %s, not a mapping", root.describe())
+		return nil
+	}
+	return root
+}
+
+// structure is about how many values YAML will find: the library needs time
+// that grows with the square of their number.
+func structure(text string) int {
+	n := 0
+	for i := range len(text) {
+		switch text[i] {
+		case ',', '[', '{', '\n':
+			n++
+		}
+	}
+	return n
+}
+
+// syntax reports what the YAML library refused.
+func (r *reader) syntax(err error) {
+	var many *yaml.LoadErrors
+	if errors.As(err, &many) && len(many.Errors) > 0 {
+		err = many.Errors[0]
+	}
+	var one *yaml.LoadError
+	pos, text := Pos{r.file, 1, 1}, err.Error()
+	if errors.As(err, &one) {
+		text = strings.TrimPrefix(one.Message, "yaml: ")
+		if one.ContextMsg != "" {
+			text = one.ContextMsg + ": " + text
+		}
+		if one.Mark.Line > 0 {
+			pos = r.positions.at(one.Mark.Line, one.Mark.Column)
+		}
+	}
+	hint := ""
+	switch {
+	case strings.Contains(text, "cannot start any token"):
+		hint = "indent with blanks, not tabs, and put text that begins with a special character in quotes"
+	case strings.Contains(text, "mapping values are not allowed"):
+		hint = "put text that holds \": \" in quotes, and indent keys alike"
+	case strings.Contains(text, "multiple"):
+		hint = "a recipe is one document: remove the --- in the middle"
+	}
+	r.report.fail(pos, hint, "the YAML is not valid: %s", text)
+}
+
+func (r *reader) convert(y *yaml.Node, depth int) *node {
+	n := &node{pos: r.positions.at(y.Line, y.Column), source: y}
+	r.count++
+	switch {
+	case depth > maxDepth:
+		r.report.fail(n.pos, "", "the recipe is nested more than %d deep", maxDepth)
+		return nil
+	case r.count > maxNodes:
+		r.report.fail(n.pos, "", "the recipe has more than %d values", maxNodes)
+		return nil
+	case y.Anchor != "" && r.strict:
+		r.report.fail(n.pos, "write the value out", "recipe.yaml has no anchors: &%s", y.Anchor)
+		return nil
+	case y.Kind == yaml.AliasNode && r.strict:
+		r.report.fail(n.pos, "write the value out", "recipe.yaml has no aliases: *%s", y.Value)
+		return nil
+	}
+	switch y.Kind {
+	case yaml.AliasNode:
+		return r.convert(y.Alias, depth+1)
+	case yaml.SequenceNode:
+		return r.list(n, y, depth)
+	case yaml.MappingNode:
+		return r.mapping(n, y, depth)
+	}
+	n.plain = y.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) == 0
+	n.value = y.Value
+	if n.plain {
+		n.value = r.typed(y.Tag, y.Value)
+	}
+	return n
+}
+
+func (r *reader) list(n *node, y *yaml.Node, depth int) *node {
+	n.kind = listNode
+	for _, item := range y.Content {
+		v := r.convert(item, depth+1)
+		if v == nil {
+			return nil
+		}
+		n.items = append(n.items, v)
+	}
+	return n
+}
+
+func (r *reader) mapping(n *node, y *yaml.Node, depth int) *node {
+	n.kind = mapNode
+	seen := make(map[string]int, len(y.Content)/2)
+	for i := 0; i+1 < len(y.Content); i += 2 {
+		k := y.Content[i]
+		pos := r.positions.at(k.Line, k.Column)
+		if k.Kind != yaml.ScalarNode {
+			r.report.fail(pos, "put text in quotes if it begins with { or [", "a key is text")
+			return nil
+		}
+		if k.Tag == "!!merge" {
+			r.report.fail(pos, "write the keys out", "merge keys (<<) are not supported")
+			return nil
+		}
+		v := r.convert(y.Content[i+1], depth+1)
+		if v == nil {
+			return nil
+		}
+		if at, twice := seen[k.Value]; twice {
+			r.duplicate(n, at, field{k.Value, pos, v})
+			continue
+		}
+		seen[k.Value] = len(n.fields)
+		n.fields = append(n.fields, field{k.Value, pos, v})
+	}
+	return n
+}
+
+// duplicate refuses a second key, or lets it win as conda-build does.
+func (r *reader) duplicate(n *node, at int, f field) {
+	first := n.fields[at].pos
+	if r.strict {
+		r.report.fail(f.pos, "keep one of them", "the key %q stands here twice, first in line %d", f.key, first.Line)
+		return
+	}
+	r.report.warn(f.pos, "the last one counts", "the key %q stands here twice, first in line %d", f.key, first.Line)
+	n.fields[at] = f
+}
+
+func (n *node) describe() string {
+	switch {
+	case n.kind == listNode:
+		return "a list"
+	case n.kind == mapNode:
+		return "a mapping"
+	case n.value == nil:
+		return "empty"
+	}
+	switch n.value.(type) {
+	case bool:
+		return "a boolean"
+	case int64:
+		return "an integer"
+	}
+	return "text"
+}

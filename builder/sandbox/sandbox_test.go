@@ -1,0 +1,136 @@
+//go:build linux
+
+package sandbox
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// output is a buffer that a command's output is written to while it is read.
+type output struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.String()
+}
+
+func shell(t *testing.T, script string, c Command) (string, error) {
+	t.Helper()
+	var out output
+	c.Args, c.Output, c.Dir = []string{"/bin/sh", "-c", script}, &out, t.TempDir()
+	if c.Env == nil {
+		c.Env = []string{"PATH=/usr/bin:/bin"}
+	}
+	if c.Grace == 0 {
+		c.Grace = 200 * time.Millisecond
+	}
+	err := Run(t.Context(), c)
+	if left := children(os.Getpid()); len(left) > 0 {
+		t.Errorf("%q left %v", script, left)
+	}
+	return out.String(), err
+}
+
+func TestExit(t *testing.T) {
+	if out, err := shell(t, "echo out; echo err >&2; echo out2", Command{}); err != nil || out != "out\nerr\nout2\n" {
+		t.Errorf("%q %v", out, err)
+	}
+	var exit *ExitError
+	if _, err := shell(t, "exit 7", Command{}); !errors.As(err, &exit) || exit.Code != 7 {
+		t.Error(err)
+	}
+	if _, err := shell(t, "kill -9 $$", Command{}); !errors.As(err, &exit) || exit.Signal != "killed" {
+		t.Error(err)
+	}
+}
+
+func TestEnvironmentAndInputAreWhatIsGiven(t *testing.T) {
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "canary")
+	out, err := shell(t, "cat; env", Command{Env: []string{"PATH=/usr/bin:/bin", "A=1"}})
+	for line := range strings.Lines(out) {
+		if name, _, _ := strings.Cut(line, "="); !strings.Contains(" PATH A PWD SHLVL OLDPWD _ ", " "+name+" ") {
+			t.Errorf("the command sees %q", line)
+		}
+	}
+	if err != nil || !strings.Contains(out, "A=1\n") {
+		t.Errorf("%q %v", out, err)
+	}
+}
+
+func TestNothingIsLeft(t *testing.T) {
+	for name, script := range map[string]string{
+		"background":     "sleep 300 & exit 0",
+		"holds the pipe": "(trap '' TERM; sleep 300) & echo done",
+		"own session":    "setsid sleep 300 & exit 0",
+		"double fork":    "setsid sh -c '(trap \"\" TERM; while :; do sleep 1; done) & exit 0' & exit 0",
+	} {
+		if out, err := shell(t, script, Command{}); err != nil {
+			t.Errorf("%s: %q %v", name, out, err)
+		}
+	}
+}
+
+func TestTimeouts(t *testing.T) {
+	out, err := shell(t, "trap '' TERM; echo begun; sleep 300 & wait; sleep 300", Command{Timeout: 300 * time.Millisecond})
+	if !errors.Is(err, ErrTimeout) || !strings.Contains(err.Error(), "--timeout") || out != "begun\n" {
+		t.Errorf("%q %v", out, err)
+	}
+	if _, err := shell(t, "echo a; sleep 300", Command{IdleTimeout: 300 * time.Millisecond}); !errors.Is(err, ErrIdle) {
+		t.Error(err)
+	}
+	if _, err := shell(t, "for i in 1 2 3 4; do echo $i; sleep 0.2; done", Command{IdleTimeout: time.Second}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestCancelEndsTheTree(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	why := errors.New("the session said so")
+	time.AfterFunc(200*time.Millisecond, func() { cancel(why) })
+	var out output
+	err := Run(ctx, Command{Args: []string{"/bin/sh", "-c", "sleep 300 & sleep 300"}, Output: &out, Dir: t.TempDir()})
+	if !errors.Is(err, why) || len(children(os.Getpid())) > 0 {
+		t.Errorf("%v, left %v", err, children(os.Getpid()))
+	}
+}
+
+func TestOrphansCount(t *testing.T) {
+	var before, after syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_CHILDREN, &before); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := shell(t, "(i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; sleep 300) & sleep 1; exit 0", Command{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Getrusage(syscall.RUSAGE_CHILDREN, &after); err != nil {
+		t.Fatal(err)
+	}
+	if after.Utime.Nano()-before.Utime.Nano() < int64(10*time.Millisecond) {
+		t.Error("the CPU time of an orphan is lost")
+	}
+}
+
+func TestMissingProgram(t *testing.T) {
+	var out output
+	if err := Run(t.Context(), Command{Args: []string{"/no/such/program"}, Output: &out}); !errors.Is(err, os.ErrNotExist) {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,51 @@
+package archive
+
+import (
+	"context"
+	"crypto/md5"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io"
+	"sync"
+)
+
+// Digest is what an index says about an archive's bytes.
+type Digest struct {
+	Size   int64  // in bytes
+	SHA256 string // lower-case hex
+	MD5    string // lower-case hex
+}
+
+// Sum reads r to its end and returns its digest. Both hashes and the reading
+// go on at the same time.
+func Sum(ctx context.Context, r io.Reader) (Digest, error) {
+	const block = 1 << 20
+	var (
+		d       Digest
+		sha     = sha256.New()
+		md      = md5.New()
+		buffers = [2][]byte{make([]byte, block), make([]byte, block)}
+		hashing sync.WaitGroup
+	)
+	for i := 0; ; i++ {
+		buf := buffers[i%2]
+		n, err := io.ReadFull(r, buf)
+		hashing.Wait() // of the block before
+		if ctx.Err() != nil {
+			return d, ctx.Err()
+		}
+		d.Size += int64(n)
+		hashing.Go(func() { sha.Write(buf[:n]) })
+		hashing.Go(func() { md.Write(buf[:n]) })
+		if err == nil {
+			continue
+		}
+		hashing.Wait()
+		if !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+			return d, err
+		}
+		d.SHA256, d.MD5 = hex.EncodeToString(sha.Sum(nil)), hex.EncodeToString(md.Sum(nil))
+		return d, nil
+	}
+}

@@ -1,0 +1,86 @@
+package archive
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+const (
+	// maxWindow is what every zstd decoder takes unasked; a larger window is a
+	// way to make readers allocate.
+	maxWindow = 128 << 20
+
+	// window makes archives of programs about 3 % smaller than the level's own
+	// 8 MiB and costs writer and reader 16 MiB.
+	window = 16 << 20
+)
+
+// ErrTooLarge reports that decompressed data exceeds the caller's limit.
+var ErrTooLarge = errors.New("decompressed data exceeds the limit")
+
+// newEncoder compresses into w as one frame: some clients stop at its end. The
+// bytes depend neither on threads nor on how the input is cut into writes.
+func newEncoder(w io.Writer, threads int) (*zstd.Encoder, error) {
+	return zstd.NewWriter(w,
+		zstd.WithEncoderLevel(zstd.SpeedBetterCompression),
+		zstd.WithWindowSize(window),
+		zstd.WithEncoderConcurrency(threads),
+		zstd.WithZeroFrames(true))
+}
+
+// newDecoder decompresses r with a bounded window. It must be closed.
+func newDecoder(r io.Reader, threads int) (*zstd.Decoder, error) {
+	return zstd.NewReader(r,
+		zstd.WithDecoderMaxWindow(maxWindow),
+		zstd.WithDecoderConcurrency(threads),
+		zstd.WithDecoderLowmem(true))
+}
+
+// Zstd returns b compressed as one frame with its size, e.g. for
+// repodata.json.zst. Equal input gives equal output on every machine.
+func Zstd(b []byte) []byte {
+	e, err := newEncoder(nil, 1)
+	if err != nil {
+		panic(err) // the options above contradict each other
+	}
+	return e.EncodeAll(b, nil)
+}
+
+// Unzstd returns b decompressed, all its frames one after the other. It is
+// ErrTooLarge when the result would have more than limit bytes: no more than
+// that is ever held.
+func Unzstd(b []byte, limit int64) ([]byte, error) {
+	if len(b) == 0 {
+		return nil, fmt.Errorf("decompress zstd: %w", io.ErrUnexpectedEOF)
+	}
+	d, err := newDecoder(bytes.NewReader(b), 1)
+	if err != nil {
+		return nil, fmt.Errorf("decompress zstd: %w", err)
+	}
+	defer d.Close()
+	var out bytes.Buffer
+	out.Grow(int(announced(b, limit)) + bytes.MinRead)
+	_, err = out.ReadFrom(io.LimitReader(d, limit+1))
+	switch {
+	case int64(out.Len()) > limit:
+		return nil, fmt.Errorf("%w of %d bytes", ErrTooLarge, limit)
+	case err != nil:
+		return nil, fmt.Errorf("decompress zstd: %w", err)
+	}
+	return out.Bytes(), nil
+}
+
+// announced is the size that the first frame's header claims, as far as a
+// frame of this length can be believed.
+func announced(b []byte, limit int64) int64 {
+	const believed = 64 // times smaller; text is rarely smaller than by 20
+	var h zstd.Header
+	if h.Decode(b) != nil || !h.HasFCS || h.FrameContentSize > uint64(limit) {
+		return 0
+	}
+	return min(int64(h.FrameContentSize), believed*int64(len(b)))
+}

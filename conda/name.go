@@ -1,0 +1,142 @@
+package conda
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// The lengths that CEP 26 allows.
+const (
+	maxField    = 64
+	maxFileName = 211
+)
+
+// ValidName returns an error that says what is allowed if a package may not
+// be called s (CEP 26). Names that begin with two underscores are refused:
+// they are virtual packages, which nobody builds.
+func ValidName(s string) error {
+	if strings.HasPrefix(s, "__") {
+		return fmt.Errorf("package name %q begins with two underscores, which is kept for virtual packages", s)
+	}
+	if len(s) > maxField {
+		return fmt.Errorf("package name %q has %d characters, at most %d are allowed", s, len(s), maxField)
+	}
+	return checkName(s)
+}
+
+// checkName also takes the names of virtual packages, and any length.
+func checkName(s string) error {
+	const allowed = "a name has lower-case letters, digits and single . _ - between them"
+	if s == "" {
+		return errors.New("the package name is empty: " + allowed)
+	}
+	if strings.ContainsFunc(s, notInName) {
+		return fmt.Errorf("package name %q: %s", s, allowed)
+	}
+	bare := strings.TrimPrefix(s, "__")
+	if bare == s {
+		bare = strings.TrimPrefix(s, "_")
+	}
+	if bare == "" && s == "_" { // conda-forge has such a package
+		return nil
+	}
+	if bare == "" || isSeparator(bare[0]) {
+		return fmt.Errorf("package name %q must begin with a letter, a digit or one underscore", s)
+	}
+	for i := 1; i < len(bare); i++ {
+		if isSeparator(bare[i]) && isSeparator(bare[i-1]) {
+			return fmt.Errorf("package name %q has %q inside: %s", s, bare[i-1:i+1], allowed)
+		}
+	}
+	return nil
+}
+
+// ValidVersion returns an error that says what is allowed if a package may not
+// have the version s (CEP 26, CEP 33). Upper-case letters pass, against CEP 26:
+// channels have such packages, and conda ignores the case.
+func ValidVersion(s string) error {
+	if len(s) > maxField {
+		return fmt.Errorf("version %q has %d characters, at most %d are allowed", s, len(s), maxField)
+	}
+	for i := range len(s) {
+		if !isLower(s[i]|0x20) && !isDigit(s[i]) && !strings.ContainsRune("._+!", rune(s[i])) {
+			return fmt.Errorf("version %q: only letters, digits and . _ + ! are allowed", s)
+		}
+	}
+	_, err := ParseVersion(s)
+	return err
+}
+
+// ValidBuild returns an error that says what is allowed if a package may not
+// have the build string s (CEP 26).
+func ValidBuild(s string) error {
+	if s == "" {
+		return errors.New("the build string is empty: it has letters, digits and . _ +")
+	}
+	if len(s) > maxField {
+		return fmt.Errorf("build string %q has %d characters, at most %d are allowed", s, len(s), maxField)
+	}
+	for i := range len(s) {
+		if c := s[i]; !isLower(c|0x20) && !isDigit(c) && c != '.' && c != '_' && c != '+' {
+			return fmt.Errorf("build string %q: only letters, digits and . _ + are allowed", s)
+		}
+	}
+	return nil
+}
+
+func notInName(r rune) bool {
+	return r > '~' || !isLower(byte(r)) && !isDigit(byte(r)) && !isSeparator(byte(r))
+}
+
+func isLower(c byte) bool     { return 'a' <= c && c <= 'z' }
+func isDigit(c byte) bool     { return '0' <= c && c <= '9' }
+func isSeparator(c byte) bool { return c == '.' || c == '_' || c == '-' }
+
+// FileName is the name of a package archive, name-version-build.ext.
+type FileName struct {
+	Name    string // e.g. python-dateutil
+	Version string // e.g. 2.9.0
+	Build   string // e.g. pyhd8ed1ab_0
+	Ext     string // .conda or .tar.bz2
+}
+
+// ParseFileName splits an archive's name from the right, for a package name
+// may have dashes. It takes what old channels have, also upper-case letters;
+// ValidName, ValidVersion and ValidBuild hold what a new package may have.
+func ParseFileName(s string) (FileName, error) {
+	stem, ext := s, ".conda"
+	if stem = strings.TrimSuffix(s, ext); stem == s {
+		ext = ".tar.bz2"
+		if stem = strings.TrimSuffix(s, ext); stem == s {
+			return FileName{}, fmt.Errorf("read file name %q: a package ends with .conda or .tar.bz2", s)
+		}
+	}
+	if i := strings.IndexFunc(stem, notInFileName); i >= 0 || stem != "" && stem[0] == '.' {
+		return FileName{}, fmt.Errorf("read file name %q: it has a character that no package has", s)
+	}
+	rest, build, ok := cutLast(stem)
+	name, version, ok2 := cutLast(rest)
+	if !ok || !ok2 || name == "" || version == "" || build == "" {
+		return FileName{}, fmt.Errorf("read file name %q: a package is called name-version-build%s", s, ext)
+	}
+	if len(s) > maxFileName {
+		return FileName{}, fmt.Errorf("read file name %q: it has %d characters, at most %d are allowed", s, len(s), maxFileName)
+	}
+	return FileName{name, version, build, ext}, nil
+}
+
+func notInFileName(r rune) bool {
+	return r <= ' ' || r > '~' || strings.ContainsRune(`/\:*?"<>|`, r)
+}
+
+func cutLast(s string) (before, after string, ok bool) {
+	i := strings.LastIndexByte(s, '-')
+	if i < 0 {
+		return "", "", false
+	}
+	return s[:i], s[i+1:], true
+}
+
+// String returns the file name.
+func (f FileName) String() string { return f.Name + "-" + f.Version + "-" + f.Build + f.Ext }

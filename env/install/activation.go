@@ -1,0 +1,117 @@
+package install
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+)
+
+// Activation is what it takes to work in a prefix.
+type Activation struct {
+	Scripts           []string          // absolute, to be sourced in this order, e.g. <prefix>/etc/conda/activate.d/libxml2.sh
+	DeactivateScripts []string          // absolute, to be sourced in this order on leaving
+	Vars              map[string]string // to be set before the scripts run; never nil
+	Path              []string          // absolute, to be put in front of PATH
+}
+
+// ReadActivation reads what the packages in prefix want done on activation, by
+// the rules of conda: scripts of etc/conda/activate.d, variables of
+// etc/conda/env_vars.d/*.json and over them those of conda-meta/state. It runs
+// nothing. A prefix without any of this, or none at all, is no error.
+func ReadActivation(prefix string) (Activation, error) {
+	a := Activation{Vars: map[string]string{}, Path: searchPath(prefix)}
+	var err error
+	if a.Scripts, err = scripts(prefix, "activate.d"); err != nil {
+		return a, err
+	}
+	if a.DeactivateScripts, err = scripts(prefix, "deactivate.d"); err != nil {
+		return a, err
+	}
+	slices.Reverse(a.DeactivateScripts)
+	return a, a.readVars(prefix)
+}
+
+// scripts lists the shell's scripts in a folder of etc/conda, sorted.
+func scripts(prefix, folder string) ([]string, error) {
+	suffix := ".sh"
+	if runtime.GOOS == "windows" {
+		suffix = ".bat"
+	}
+	return listed(filepath.Join(prefix, "etc", "conda", folder), suffix)
+}
+
+func listed(dir, suffix string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	var names []string
+	for _, e := range entries {
+		if !e.IsDir() && strings.HasSuffix(e.Name(), suffix) {
+			names = append(names, filepath.Join(dir, e.Name()))
+		}
+	}
+	return names, err
+}
+
+func (a *Activation) readVars(prefix string) error {
+	files, err := listed(filepath.Join(prefix, "etc", "conda", "env_vars.d"), ".json")
+	if err != nil {
+		return err
+	}
+	for _, file := range files {
+		if err := readJSON(file, &a.Vars); err != nil {
+			return err
+		}
+	}
+	var state struct {
+		Vars map[string]string `json:"env_vars"`
+	}
+	if err := readJSON(filepath.Join(prefix, "conda-meta", "state"), &state); err != nil {
+		return err
+	}
+	if a.Vars == nil { // a file said null
+		a.Vars = map[string]string{}
+	}
+	maps.Copy(a.Vars, state.Vars)
+	const unset = "***unset***" // conda's mark of a variable that the user removed
+	maps.DeleteFunc(a.Vars, func(_, value string) bool { return value == unset })
+	return nil
+}
+
+// readJSON adds what file has to what v points to; a missing file has nothing.
+func readJSON(file string, v any) error {
+	text, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(text, v); err != nil {
+		return fmt.Errorf("read %s: %w", file, err)
+	}
+	return nil
+}
+
+// searchPath is where a prefix keeps its programs.
+func searchPath(prefix string) []string {
+	if runtime.GOOS != "windows" {
+		return []string{filepath.Join(prefix, "bin")}
+	}
+	return []string{
+		prefix,
+		filepath.Join(prefix, "Library", "mingw-w64", "bin"),
+		filepath.Join(prefix, "Library", "usr", "bin"),
+		filepath.Join(prefix, "Library", "bin"),
+		filepath.Join(prefix, "Scripts"),
+		filepath.Join(prefix, "bin"),
+	}
+}

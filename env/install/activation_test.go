@@ -1,0 +1,58 @@
+package install
+
+import (
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestReadActivation(t *testing.T) {
+	prefix := t.TempDir()
+	for name, content := range map[string]string{
+		"etc/conda/activate.d/b.sh": "", "etc/conda/activate.d/a.sh": "", "etc/conda/activate.d/a.bat": "", "etc/conda/activate.d/a.fish": "",
+		"etc/conda/deactivate.d/b.sh": "", "etc/conda/deactivate.d/a.sh": "", "etc/conda/deactivate.d/a.bat": "",
+		"etc/conda/env_vars.d/1.json": `{"A": "1", "B": "1", "C": "1"}`,
+		"etc/conda/env_vars.d/2.json": `{"B": "2"}`,
+		"conda-meta/state":            `{"env_vars": {"C": "***unset***", "D": "3"}, "version": 1}`,
+	} {
+		full := filepath.Join(prefix, name)
+		must(t, os.MkdirAll(filepath.Dir(full), 0o755))
+		must(t, os.WriteFile(full, []byte(content), 0o644))
+	}
+	got, err := ReadActivation(prefix)
+	must(t, err)
+	in := func(name string) string { return filepath.Join(prefix, filepath.FromSlash(name)) }
+	want := Activation{
+		Scripts:           []string{in("etc/conda/activate.d/a.sh"), in("etc/conda/activate.d/b.sh")},
+		DeactivateScripts: []string{in("etc/conda/deactivate.d/b.sh"), in("etc/conda/deactivate.d/a.sh")},
+		Vars:              map[string]string{"A": "1", "B": "2", "D": "3"},
+		Path:              []string{in("bin")},
+	}
+	if runtime.GOOS == "windows" {
+		want.Scripts, want.DeactivateScripts = []string{in("etc/conda/activate.d/a.bat")}, []string{in("etc/conda/deactivate.d/a.bat")}
+		want.Path = []string{prefix, in("Library/mingw-w64/bin"), in("Library/usr/bin"), in("Library/bin"), in("Scripts"), in("bin")}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestReadActivationOfNothing(t *testing.T) {
+	got, err := ReadActivation(filepath.Join(t.TempDir(), "none"))
+	if err != nil || got.Vars == nil || len(got.Vars) != 0 || got.Scripts != nil {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	prefix := t.TempDir()
+	must(t, os.MkdirAll(filepath.Join(prefix, "etc/conda/env_vars.d"), 0o755))
+	must(t, os.WriteFile(filepath.Join(prefix, "etc/conda/env_vars.d/x.json"), []byte("null"), 0o644))
+	if got, err := ReadActivation(prefix); err != nil || got.Vars == nil {
+		t.Errorf("null: %+v, %v", got, err)
+	}
+	must(t, os.WriteFile(filepath.Join(prefix, "etc/conda/env_vars.d/x.json"), []byte("{"), 0o644))
+	if _, err := ReadActivation(prefix); err == nil {
+		t.Error("a broken file was taken")
+	}
+}

@@ -1,0 +1,247 @@
+package install
+
+import (
+	"archive/tar"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/condaworker/condaworker/conda"
+	"github.com/condaworker/condaworker/conda/archive"
+)
+
+// extraction is an archive on its way to disk.
+type extraction struct {
+	ctx   context.Context
+	root  *os.Root
+	made  map[string]bool      // folders
+	found map[string]pathEntry // what pkg has
+	links map[string]string    // symlinks, made last: no file is written through one
+	known map[string]pathEntry // what paths.json has, once it is read
+	start time.Time
+}
+
+func (u *unpacked) unpackTo(ctx context.Context, tmp string) (err error) {
+	dir := filepath.Join(tmp, "new")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return err
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, root.Close()) }()
+	f, err := os.Open(u.Path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	stat, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	x := &extraction{
+		ctx: ctx, root: root, made: map[string]bool{".": true}, start: time.Now(),
+		found: map[string]pathEntry{}, links: map[string]string{},
+	}
+	if err := archive.Walk(f, stat.Size(), filepath.Base(u.Path), x.visit); err != nil {
+		return err
+	}
+	for name, target := range x.links {
+		if err := root.Symlink(target, filepath.FromSlash(name)); err != nil {
+			return err
+		}
+	}
+	return x.finish(u.Record)
+}
+
+// finish compares what came with what the package says of itself.
+func (x *extraction) finish(r conda.Record) error {
+	dir := x.root.FS()
+	text, err := fs.ReadFile(dir, "info/index.json")
+	if err != nil {
+		return fmt.Errorf("it is no conda package: %w", err)
+	}
+	var index map[string]any
+	if err := json.Unmarshal(text, &index); err != nil {
+		return fmt.Errorf("read info/index.json: %w", err)
+	}
+	if r.Name != "" && (index["name"] != r.Name || index["version"] != r.Version || index["build"] != r.Build) {
+		return fmt.Errorf("the archive is %v %v %v, not %s %s %s", index["name"], index["version"], index["build"], r.Name, r.Version, r.Build)
+	}
+	paths, err := readPaths(dir)
+	if err != nil {
+		return err
+	}
+	if paths == nil {
+		paths, err = x.legacyPaths(dir)
+	} else {
+		err = x.verify(paths)
+	}
+	if err != nil {
+		return err
+	}
+	text, err = json.Marshal(map[string]any{"index": index, "paths": paths})
+	if err != nil {
+		return err
+	}
+	return x.root.WriteFile(filepath.FromSlash(marker), text, 0o644)
+}
+
+func (x *extraction) legacyPaths(dir fs.FS) ([]pathEntry, error) {
+	paths := []pathEntry{}
+	for _, p := range x.found {
+		paths = append(paths, p)
+	}
+	slices.SortFunc(paths, func(a, b pathEntry) int { return cmp.Compare(a.Path, b.Path) })
+	return paths, addLegacy(dir, paths)
+}
+
+// verify checks that the archive has what paths lists, unchanged, and nothing
+// else.
+func (x *extraction) verify(paths []pathEntry) error {
+	listed := 0
+	for _, p := range paths {
+		got, ok := x.found[p.Path]
+		switch {
+		case p.PathType == directory:
+			if err := x.mkdir(p.Path); err != nil {
+				return err
+			}
+			continue
+		case !ok:
+			return fmt.Errorf("%s is in info/paths.json, but not in the archive", p.Path)
+		case got.PathType != p.PathType:
+			return fmt.Errorf("%s is a %s in info/paths.json, and a %s in the archive", p.Path, p.PathType, got.PathType)
+		case p.PathType == hardlink && (got.Size != p.Size || p.SHA256 != "" && got.SHA256 != p.SHA256):
+			return fmt.Errorf("%s has %d bytes with sha256 %s; info/paths.json says %d and %s", p.Path, got.Size, got.SHA256, p.Size, p.SHA256)
+		}
+		listed++
+	}
+	if listed == len(x.found) {
+		return nil
+	}
+	for _, p := range paths {
+		delete(x.found, p.Path)
+	}
+	return fmt.Errorf("%q is in the archive, but not in info/paths.json", slices.Sorted(maps.Keys(x.found)))
+}
+
+// visit writes one member.
+func (x *extraction) visit(e archive.Entry, r io.Reader) error {
+	if err := x.ctx.Err(); err != nil {
+		return err
+	}
+	h := e.Header
+	if h.Typeflag == tar.TypeDir && e.Name == "." {
+		return nil
+	}
+	if err := checkPath(e.Name); err != nil {
+		return err
+	}
+	if e.Part == archive.PkgPart && h.Typeflag != tar.TypeDir {
+		if err := x.expected(e.Name, h); err != nil {
+			return err
+		}
+	}
+	if h.Typeflag == tar.TypeDir {
+		return x.mkdir(e.Name)
+	}
+	if err := x.mkdir(path.Dir(e.Name)); err != nil {
+		return err
+	}
+	p := pathEntry{Path: e.Name, PathType: hardlink, Size: h.Size}
+	var err error
+	switch h.Typeflag {
+	case tar.TypeReg, tar.TypeGNUSparse:
+		p.SHA256, err = x.file(e.Name, h, r)
+	case tar.TypeSymlink:
+		p.PathType, p.Size = softlink, 0
+		x.links[e.Name] = h.Linkname
+		if h.Linkname == "" {
+			err = fmt.Errorf("%s is a symlink without a target", e.Name)
+		}
+	case tar.TypeLink:
+		p, err = x.hardlink(e.Name, h)
+	default:
+		err = fmt.Errorf("%s is of type %q: a package may hold files and links only", e.Name, h.Typeflag)
+	}
+	if e.Part == archive.PkgPart {
+		x.found[e.Name] = p
+	}
+	return err
+}
+
+// expected refuses a file as early as possible: before it is written. In a
+// .tar.bz2 the list may come too late for that.
+func (x *extraction) expected(name string, h *tar.Header) error {
+	if x.known == nil {
+		paths, err := readPaths(x.root.FS())
+		if err != nil || paths == nil {
+			return err
+		}
+		x.known = map[string]pathEntry{}
+		for _, p := range paths {
+			x.known[p.Path] = p
+		}
+	}
+	p, ok := x.known[name]
+	if !ok {
+		return fmt.Errorf("%s is in the archive, but not in info/paths.json", name)
+	}
+	if h.Typeflag == tar.TypeReg && p.PathType == hardlink && h.Size != p.Size {
+		return fmt.Errorf("%s has %d bytes; info/paths.json says %d", name, h.Size, p.Size)
+	}
+	return nil
+}
+
+func (x *extraction) mkdir(name string) error {
+	if x.made[name] {
+		return nil
+	}
+	x.made[name] = true
+	return x.root.MkdirAll(filepath.FromSlash(name), 0o755)
+}
+
+func (x *extraction) file(name string, h *tar.Header, r io.Reader) (sum string, err error) {
+	local := filepath.FromSlash(name)
+	mode := fs.FileMode(h.Mode)&0o777 | 0o600 // never set-uid; always readable by who unpacks
+	f, err := x.root.OpenFile(local, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if err != nil {
+		return "", err
+	}
+	hash := sha256.New()
+	_, err = io.Copy(io.MultiWriter(f, hash), r)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return "", err
+	}
+	// A time in the future would look like a later change.
+	mtime := h.ModTime
+	if mtime.After(x.start) {
+		mtime = x.start
+	}
+	return hex.EncodeToString(hash.Sum(nil)), x.root.Chtimes(local, mtime, mtime)
+}
+
+// hardlink makes another name of a file that came before.
+func (x *extraction) hardlink(name string, h *tar.Header) (pathEntry, error) {
+	p, ok := x.found[path.Clean(h.Linkname)]
+	if !ok || p.PathType != hardlink {
+		return p, fmt.Errorf("%s is a hard link to %s, which is no file before it", name, h.Linkname)
+	}
+	old := p.Path
+	p.Path = name
+	return p, x.root.Link(filepath.FromSlash(old), filepath.FromSlash(name))
+}

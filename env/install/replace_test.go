@@ -1,0 +1,105 @@
+package install
+
+import (
+	"bytes"
+	"io"
+	"strings"
+	"testing"
+	"testing/iotest"
+)
+
+func TestReplaceText(t *testing.T) {
+	const old = "/old/placehold"
+	long := "/" + strings.Repeat("n", 130)
+	for _, c := range []struct{ to, text, want string }{
+		{"/p", "", ""},
+		{"/p", "no prefix", "no prefix"},
+		{"/p", old + "x" + old, "/px/p"},
+		{"/longer/than/placehold", old + old, "/longer/than/placehold/longer/than/placehold"},
+		{"/p", "#!" + old + "/bin/python -s\n" + old, "#!/p/bin/python -s\n/p"},
+		{long, "#!" + old + "/bin/python -s\n" + old, "#!/usr/bin/env python -s\n" + long},
+		{long, "#! " + old + "/bin/python\r\nx", "#!/usr/bin/env python\r\nx"},
+		{long, "#!" + old + "/bin/perl", "#!/usr/bin/env perl"},
+		{long, "#!/bin/sh\n#!" + old + "/bin/perl", "#!/bin/sh\n#!" + long + "/bin/perl"},
+		{long, "#!/bin/sh " + old + "\n", "#!/usr/bin/env sh " + long + "\n"},
+		{"/with blank", "#!" + old + "/bin/perl -w\n", "#!/usr/bin/env perl -w\n"},
+		{"/with blank", "#!/bin/sh\n" + old, "#!/bin/sh\n/with blank"},
+		{long, "#!x\n" + old, "#!x\n" + long},
+	} {
+		for name, r := range map[string]io.Reader{"at once": strings.NewReader(c.text), "bytewise": iotest.OneByteReader(strings.NewReader(c.text))} {
+			var got bytes.Buffer
+			must(t, replaceText(&got, r, []byte(old), []byte(c.to)))
+			if got.String() != c.want {
+				t.Errorf("%q in %q, %s: %q", c.to, c.text, name, got.String())
+			}
+		}
+	}
+}
+
+func TestReplaceBinary(t *testing.T) {
+	for _, c := range []struct{ text, want string }{
+		{"", ""},
+		{"/old/pre\x00", "/new\x00\x00\x00\x00\x00"},
+		{"x/old/pre/lib\x00y", "x/new/lib\x00\x00\x00\x00\x00y"},
+		{"/old/pre:/old/pre/x\x00y\x00", "/new:/new/x" + strings.Repeat("\x00", 9) + "y\x00"},
+		{"/old/pre\x00/old/pre\x00z", "/new\x00\x00\x00\x00\x00/new\x00\x00\x00\x00\x00z"},
+		{"\x00/old/pre/end", "\x00/new/end\x00\x00\x00\x00"},
+		{"/old/pr\x00", "/old/pr\x00"},
+	} {
+		var got bytes.Buffer
+		must(t, replaceBinary(&got, strings.NewReader(c.text), []byte("/old/pre"), []byte("/new")))
+		if got.String() != c.want {
+			t.Errorf("%q: %q, want %q", c.text, got.String(), c.want)
+		}
+	}
+	if err := replaceBinary(io.Discard, strings.NewReader(""), []byte("/a"), []byte("/longer")); err == nil {
+		t.Error("a longer prefix was taken")
+	}
+}
+
+// The file is read in windows; what lies across two of them is the same.
+func TestReplaceAcrossWindows(t *testing.T) {
+	const old, short = "/old/placehold", "/new"
+	for at := window - 20; at < window+20; at++ {
+		text := strings.Repeat("a", at) + old + strings.Repeat("b", window) + "\x00c"
+		var got bytes.Buffer
+		must(t, replaceBinary(&got, strings.NewReader(text), []byte(old), []byte(short)))
+		want := strings.Repeat("a", at) + short + strings.Repeat("b", window) + strings.Repeat("\x00", len(old)-len(short)) + "\x00c"
+		if got.String() != want {
+			t.Fatalf("binary, at %d: wrong", at)
+		}
+		got.Reset()
+		must(t, replaceText(&got, strings.NewReader(text), []byte(old), []byte(short)))
+		if got.String() != strings.ReplaceAll(text, old, short) {
+			t.Fatalf("text, at %d: wrong", at)
+		}
+	}
+}
+
+func FuzzReplaceBinary(f *testing.F) {
+	f.Add([]byte("x/old/pre/lib\x00y/old/pre"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		var got bytes.Buffer
+		must(t, replaceBinary(&got, bytes.NewReader(text), []byte("/old/pre"), []byte("/new")))
+		if got.Len() != len(text) {
+			t.Errorf("%d bytes became %d", len(text), got.Len())
+		}
+	})
+}
+
+func TestHasPrefixLines(t *testing.T) {
+	for line, want := range map[string][3]string{
+		"bin/x":                       {legacyPlaceholder, "text", "bin/x"},
+		"bin/a b":                     {legacyPlaceholder, "text", "bin/a b"},
+		"/p text bin/x":               {"/p", "text", "bin/x"},
+		"/p binary bin/a b":           {"/p", "binary", "bin/a b"},
+		`"/p" "binary" "bin/x"`:       {"/p", "binary", "bin/x"},
+		`"/p q" text "bin/x"`:         {"/p q", "text", "bin/x"},
+		` C:/p  text  Scripts/x.bat `: {"C:/p", "text", "Scripts/x.bat"},
+	} {
+		a, b, c := parseHasPrefix(line)
+		if got := [3]string{a, b, c}; got != want {
+			t.Errorf("%q: %q", line, got)
+		}
+	}
+}

@@ -1,0 +1,173 @@
+package env
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+
+	"github.com/condaworker/condaworker/conda"
+	"github.com/condaworker/condaworker/conda/archive"
+	"github.com/condaworker/condaworker/env/install"
+	"github.com/condaworker/condaworker/store"
+)
+
+// maxRepoData bounds an index in memory: conda-forge's largest has 254 MB.
+const maxRepoData = 2 << 30
+
+// offers is what a request's archives and channels have. A channel is read
+// when a name is first looked for in it, so a request that its own archives
+// satisfy reads none.
+type offers struct {
+	request Request
+	ctx     context.Context // of the one call that asks: solve's callback has none
+	loaded  [][]*conda.RepoData
+	err     error // the first failure to read a channel
+}
+
+// candidates lists the records called name of the first place that has any.
+func (o *offers) candidates(name string) []conda.Record {
+	var local []conda.Record
+	for _, p := range o.request.Local {
+		if p.Record.Name == name {
+			local = append(local, p.Record)
+		}
+	}
+	if local != nil {
+		return local
+	}
+	for i := range o.request.Channels {
+		if found := o.inChannel(i, name); found != nil || o.err != nil {
+			return found
+		}
+	}
+	return nil
+}
+
+func (o *offers) inChannel(i int, name string) []conda.Record {
+	for len(o.loaded) <= i && o.err == nil {
+		index, err := load(o.ctx, o.request.Channels[len(o.loaded)], o.request.Subdir)
+		o.loaded, o.err = append(o.loaded, index), err
+	}
+	if o.err != nil {
+		return nil
+	}
+	var found []conda.Record
+	for _, data := range o.loaded[i] {
+		records, _ := data.Records(name) // a broken record is not an offer
+		for _, r := range records {
+			r.Channel = o.request.Channels[i].URL
+			found = append(found, r)
+		}
+	}
+	return found
+}
+
+// load reads a channel's index of subdir and of noarch. A subdir without an
+// index has no packages; a channel without both is no channel.
+func load(ctx context.Context, c Channel, subdir string) ([]*conda.RepoData, error) {
+	var all []*conda.RepoData
+	for _, s := range []string{subdir, "noarch"} {
+		data, err := repoData(ctx, c.Reader, s)
+		if errors.Is(err, fs.ErrNotExist) && !errors.Is(err, store.ErrNoChannel) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read the index of channel %s: %w", c.URL, err)
+		}
+		all = append(all, data)
+	}
+	if all == nil {
+		return nil, fmt.Errorf("channel %s has no %s/repodata.json and no noarch/repodata.json: reindex it, or correct its URL", c.URL, subdir)
+	}
+	return all, nil
+}
+
+func repoData(ctx context.Context, r store.Reader, subdir string) (*conda.RepoData, error) {
+	text, err := readAll(ctx, r, subdir+"/repodata.json.zst")
+	if err == nil {
+		text, err = archive.Unzstd(text, maxRepoData)
+	} else if errors.Is(err, fs.ErrNotExist) && !errors.Is(err, store.ErrNoChannel) {
+		text, err = readAll(ctx, r, subdir+"/repodata.json")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return conda.ParseRepoData(text)
+}
+
+func readAll(ctx context.Context, r store.Reader, key string) (text []byte, err error) {
+	body, _, err := r.Get(ctx, key, 0, -1)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, body.Close()) }()
+	return io.ReadAll(body)
+}
+
+// fetch brings the archives of records to the cache folder, in their order.
+func (o *offers) fetch(ctx context.Context, records []conda.Record) ([]install.Package, error) {
+	packages := make([]install.Package, 0, len(records))
+	for _, r := range records {
+		p, err := o.archive(ctx, r)
+		if err != nil {
+			return nil, fmt.Errorf("fetch %s/%s from %s: %w", r.Subdir, r.FileName, r.Channel, err)
+		}
+		packages = append(packages, p)
+	}
+	return packages, nil
+}
+
+func (o *offers) archive(ctx context.Context, r conda.Record) (install.Package, error) {
+	for _, p := range o.request.Local {
+		if p.Record.FileName == r.FileName && r.Channel == p.Record.Channel {
+			return p, nil
+		}
+	}
+	for _, c := range o.request.Channels {
+		if c.URL != r.Channel {
+			continue
+		}
+		to := filepath.Join(o.request.Cache, "archives", r.FileName)
+		key := path.Join(r.Subdir, r.FileName)
+		return install.Package{Path: to, Record: r, URL: c.URL + "/" + key}, download(ctx, c.Reader, key, to, r.SHA256)
+	}
+	return install.Package{}, errors.New("no channel of this request has it")
+}
+
+// download writes key to the file to and checks its hash while it is written.
+// Bytes that do not match the record never stay under the file's name.
+func download(ctx context.Context, from store.Reader, key, to, sum string) (err error) {
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return err
+	}
+	body, _, err := from.Get(ctx, key, 0, -1)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, body.Close()) }()
+	part, err := os.Create(to + ".part")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.Remove(part.Name()))
+		}
+	}()
+	hash := sha256.New()
+	_, err = io.Copy(io.MultiWriter(part, hash), body)
+	if err = errors.Join(err, part.Close()); err != nil {
+		return err
+	}
+	if got := hex.EncodeToString(hash.Sum(nil)); sum != "" && got != sum {
+		return fmt.Errorf("its sha256 is %s, its record says %s: reindex the channel", got, sum)
+	}
+	return os.Rename(part.Name(), to)
+}

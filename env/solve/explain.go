@@ -1,0 +1,193 @@
+package solve
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/condaworker/condaworker/conda"
+)
+
+// UnsolvableError says that no choice of records fits, and why.
+type UnsolvableError struct {
+	// Reasons are sentences without a full stop. Together they leave no way
+	// out: what was asked for first, then who needs what.
+	Reasons []string
+}
+
+// Error returns all reasons, one a line.
+func (e *UnsolvableError) Error() string {
+	return "no packages fit together:\n  - " + strings.Join(e.Reasons, "\n  - ")
+}
+
+// fact is what a clash was read from.
+type fact struct {
+	kind   factKind
+	owner  *name // whose record says it; nil for a request
+	who    set   // the candidates of owner that say it
+	spec   conda.MatchSpec
+	text   string // the spec as the record has it
+	target *name
+}
+
+type factKind uint8
+
+const (
+	requested  factKind = iota // the caller wants target
+	depends                    // owner needs target
+	constrains                 // owner bears only some of target
+	present                    // the system has target
+	unreadable                 // owner needs something that cannot be read
+)
+
+// explain turns the facts that a clash follows from into sentences.
+func (s *solver) explain(c *clash) *UnsolvableError {
+	facts := inOrder(factsOf(c))
+	out := &UnsolvableError{}
+	for _, f := range facts {
+		if text := s.sentence(f, facts); !slices.Contains(out.Reasons, text) {
+			out.Reasons = append(out.Reasons, text)
+		}
+	}
+	return out
+}
+
+func factsOf(c *clash) []*fact {
+	var facts []*fact
+	seen := map[*clash]bool{}
+	for open := []*clash{c}; len(open) > 0; {
+		c, open = open[len(open)-1], open[:len(open)-1]
+		if c == nil || seen[c] {
+			continue
+		}
+		seen[c] = true
+		if c.fact != nil {
+			facts = append(facts, c.fact)
+		}
+		open = append(open, c.from[1], c.from[0])
+	}
+	return facts
+}
+
+// inOrder sorts facts so that a name is asked for before it asks.
+func inOrder(facts []*fact) []*fact {
+	var out []*fact
+	known := map[*name]bool{nil: true}
+	for len(facts) > 0 {
+		i := slices.IndexFunc(facts, func(f *fact) bool { return known[f.owner] })
+		i = max(i, 0) // a name that is only there because the system has it
+		out = append(out, facts[i])
+		known[facts[i].target] = true
+		facts = slices.Delete(facts, i, i+1)
+	}
+	slices.SortStableFunc(out, func(a, b *fact) int { return min(int(a.kind), 1) - min(int(b.kind), 1) })
+	return out
+}
+
+func (s *solver) sentence(f *fact, facts []*fact) string {
+	switch f.kind {
+	case requested:
+		return "you asked for " + plain(f.spec) + s.lack(f)
+	case depends:
+		who, many := s.describe(f, facts)
+		return who + verb(" needs ", " need ", many) + f.text + s.lack(f)
+	case constrains:
+		who, many := s.describe(f, facts)
+		return who + verb(" works", " work", many) + " only with " + f.text
+	case present:
+		has, _ := versions(f.target, f.target.all)
+		return "this system has " + has
+	}
+	_, err := s.spec(f.text)
+	if err == nil {
+		err = fmt.Errorf("%s names no single package", f.text)
+	}
+	who, _ := s.describe(f, facts)
+	return who + " cannot be used: " + err.Error()
+}
+
+func verb(one, more string, many bool) string {
+	if many {
+		return more
+	}
+	return one
+}
+
+// plain writes a spec in the words of a recipe: numpy >=1.20 py*.
+func plain(spec conda.MatchSpec) string {
+	canonical := spec.String()
+	words := strings.TrimSpace(strings.Join([]string{spec.Name, spec.Version(), spec.Build()}, " "))
+	if again, err := conda.ParseMatchSpec(words); err == nil && again.String() == canonical {
+		return words
+	}
+	return canonical
+}
+
+// describe names the candidates that say a fact, of those that the other facts
+// leave in play, and says whether these are several versions.
+func (s *solver) describe(f *fact, facts []*fact) (text string, many bool) {
+	wanted := newSet(len(f.owner.candidates) + 1)
+	for _, other := range facts {
+		if other.target == f.owner && (other.kind == requested || other.kind == depends) {
+			text := other.text
+			if other.kind == requested {
+				text = other.spec.String()
+			}
+			wanted = wanted.or(s.allowed(f.owner, other.spec, text))
+		}
+	}
+	if who := f.who.and(wanted); who.count() > 0 {
+		return versions(f.owner, who)
+	}
+	return versions(f.owner, f.who)
+}
+
+// lack says that nothing fits a spec at all, if so, and what there is.
+func (s *solver) lack(f *fact) string {
+	key := f.text
+	if f.kind == requested {
+		key = f.spec.String()
+	}
+	switch {
+	case len(f.target.candidates) == 0 && strings.HasPrefix(f.target.text, "__"):
+		return ", which this system does not have"
+	case len(f.target.candidates) == 0:
+		return ", and nothing provides " + f.target.text + s.didYouMean(f.target.text)
+	case s.allowed(f.target, f.spec, key).count() == 0:
+		all, _ := versions(f.target, f.target.all)
+		return ", and there is only " + all
+	}
+	return ""
+}
+
+// shown is how many versions a sentence lists.
+const shown = 4
+
+// versions lists the candidates in who by version, with their build string
+// where only some builds of a version are meant. many says that it is a list.
+func versions(n *name, who set) (text string, many bool) {
+	var texts []string
+	for i, c := range n.candidates {
+		if !who.has(i + 1) {
+			continue
+		}
+		text := c.record.Version
+		for j, other := range n.candidates {
+			if !who.has(j+1) && other.record.Version == c.record.Version {
+				text += " " + c.record.Build
+				break
+			}
+		}
+		if !slices.Contains(texts, text) {
+			texts = append(texts, text)
+		}
+	}
+	if len(texts) > shown {
+		last := texts[len(texts)-1]
+		texts = append(texts[:shown-1], fmt.Sprintf("%d more down to %s", len(texts)-shown+1, last))
+	}
+	if len(texts) == 1 {
+		return n.text + " " + texts[0], false
+	}
+	return n.text + " " + strings.Join(texts[:len(texts)-1], ", ") + " and " + texts[len(texts)-1], true
+}

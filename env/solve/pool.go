@@ -1,0 +1,229 @@
+package solve
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/condaworker/condaworker/conda"
+)
+
+// pool holds the names that the search has reached and their candidates.
+type pool struct {
+	problem Problem
+	virtual map[string][]conda.Record
+	names   []*name          // in the order in which they were reached
+	byName  map[string]*name // the same
+	specs   map[string]conda.MatchSpec
+	broken  map[string]error // specs that cannot be read
+	fits    map[string]set   // spec to the states that it allows
+}
+
+// name is a package name with all that could be installed under it.
+type name struct {
+	text       string
+	virtual    bool
+	requested  bool
+	candidates []*candidate // best first; candidate i is bit i+1 of a set
+	all        set          // every state
+	waiting    []waiting    // constrains to add if the name is ever reached
+	dependents map[string]set
+}
+
+// candidate is a record that could be installed.
+type candidate struct {
+	record  *conda.Record
+	version conda.Version
+}
+
+// waiting is a constrains entry of the records in who, on a name that nothing
+// has asked for yet.
+type waiting struct {
+	owner *name
+	who   set
+	spec  string
+}
+
+func newPool(p Problem) *pool {
+	out := &pool{
+		problem: p, virtual: map[string][]conda.Record{}, byName: map[string]*name{},
+		specs: map[string]conda.MatchSpec{}, broken: map[string]error{}, fits: map[string]set{},
+	}
+	for _, r := range p.Virtual {
+		out.virtual[r.Name] = append(out.virtual[r.Name], r)
+	}
+	return out
+}
+
+// get returns the name, reached or not. load fills it.
+func (p *pool) get(text string) *name {
+	n := p.byName[text]
+	if n == nil {
+		n = &name{text: text}
+		p.byName[text] = n
+	}
+	return n
+}
+
+// load reads a name's candidates and reports whether this was the first time.
+// Records whose version cannot be read cannot be ordered and are left out.
+func (p *pool) load(n *name) bool {
+	if n.all != nil {
+		return false
+	}
+	records, virtual := p.virtual[n.text]
+	if n.virtual = virtual; !virtual {
+		records = p.problem.Candidates(n.text)
+	}
+	for i := range records {
+		v, err := conda.ParseVersion(records[i].Version)
+		if err == nil && records[i].Name == n.text {
+			n.candidates = append(n.candidates, &candidate{&records[i], v})
+		}
+	}
+	slices.SortStableFunc(n.candidates, better)
+	n.all = full(len(n.candidates))
+	p.names = append(p.names, n)
+	return true
+}
+
+// better orders candidates, best first; what it leaves equal is decided by
+// their dependencies when it matters (choose).
+func better(a, b *candidate) int {
+	return cmp.Or(rank(a, b),
+		cmp.Compare(b.record.Timestamp, a.record.Timestamp),
+		cmp.Compare(b.record.Build, a.record.Build),
+		cmp.Compare(a.record.Subdir, b.record.Subdir),
+		cmp.Compare(a.record.FileName, b.record.FileName))
+}
+
+func rank(a, b *candidate) int {
+	return cmp.Or(
+		cmp.Compare(len(a.record.TrackFeatures), len(b.record.TrackFeatures)),
+		b.version.Compare(a.version),
+		cmp.Compare(b.record.BuildNumber, a.record.BuildNumber))
+}
+
+// spec reads a dependency once.
+func (p *pool) spec(text string) (conda.MatchSpec, error) {
+	if m, ok := p.specs[text]; ok {
+		return m, p.broken[text]
+	}
+	m, err := conda.ParseMatchSpec(text)
+	p.specs[text], p.broken[text] = m, err
+	return m, err
+}
+
+// allowed returns the candidates that fit the spec, without "not installed".
+func (p *pool) allowed(n *name, spec conda.MatchSpec, text string) set {
+	key := n.text + "\x00" + text
+	if s, ok := p.fits[key]; ok {
+		return s
+	}
+	s := newSet(len(n.candidates) + 1)
+	for i, c := range n.candidates {
+		if spec.MatchVersion(c.record, c.version) {
+			s.add(i + 1)
+		}
+	}
+	p.fits[key] = s
+	return s
+}
+
+// sharing returns which candidates of n have the entry text among their
+// depends or constrains: what is learned of one of them holds for all.
+func (n *name) sharing(text string, constrains bool) set {
+	if n.dependents == nil {
+		n.dependents = map[string]set{}
+		for i, c := range n.candidates {
+			for _, d := range c.record.Depends {
+				n.note("d"+d, i+1)
+			}
+			for _, d := range c.record.Constrains {
+				n.note("c"+d, i+1)
+			}
+		}
+	}
+	if constrains {
+		return n.dependents["c"+text]
+	}
+	return n.dependents["d"+text]
+}
+
+func (n *name) note(key string, state int) {
+	if n.dependents[key] == nil {
+		n.dependents[key] = newSet(len(n.candidates) + 1)
+	}
+	n.dependents[key].add(state)
+}
+
+// choose returns the best of the states that are left. Among builds that rank
+// alike the one with the newest dependencies wins, so that a package with a
+// build for each Python takes the newest Python.
+func (s *solver) choose(n *name, left set) int {
+	best := 0
+	for i := range left.members {
+		switch {
+		case i == 0:
+		case best == 0:
+			best = i
+		case rank(n.candidates[best-1], n.candidates[i-1]) != 0:
+			return best
+		case s.newerDependencies(n.candidates[i-1].record, n.candidates[best-1].record):
+			best = i
+		}
+	}
+	return best
+}
+
+// newerDependencies compares what a and b would draw in, name by name in
+// alphabetical order, by the best candidates that are left of each name.
+func (s *solver) newerDependencies(a, b *conda.Record) bool {
+	mine, other := s.draws(a), s.draws(b)
+	for _, text := range slices.Sorted(keys(mine)) {
+		x, y := mine[text], other[text]
+		if y == nil || x.best == y.best {
+			continue
+		}
+		if x.best == nil || y.best == nil {
+			return y.best == nil
+		}
+		if c := x.best.version.Compare(y.best.version); c != 0 {
+			return c > 0
+		}
+	}
+	return false
+}
+
+// draw is the best candidate of a dependency, nil if none is left.
+type draw struct{ best *candidate }
+
+func (s *solver) draws(r *conda.Record) map[string]*draw {
+	out := map[string]*draw{}
+	for _, text := range r.Depends {
+		spec, err := s.spec(text)
+		if err != nil || !spec.ExactName() || strings.HasPrefix(spec.Name, "__") {
+			continue
+		}
+		n := s.reach(spec.Name)
+		d := &draw{}
+		for i := range s.state(n).and(s.allowed(n, spec, text)).members {
+			d.best = n.candidates[i-1]
+			break
+		}
+		if old := out[spec.Name]; old == nil || d.best == nil {
+			out[spec.Name] = d
+		}
+	}
+	return out
+}
+
+func keys[V any](m map[string]V) func(func(string) bool) {
+	return func(yield func(string) bool) {
+		for k := range m {
+			if !yield(k) {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,54 @@
+package indexer
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path"
+
+	"github.com/condaworker/condaworker/conda"
+	"github.com/condaworker/condaworker/store"
+)
+
+// NextBuildNumber is one more than the highest build number of name and version
+// among the packages that are stored in subdirs, or 0 when there is none. It
+// reads what is stored, not an index that may be old. An answer that cannot be
+// had is an error, never "none".
+func NextBuildNumber(ctx context.Context, s store.Store, name, version string, subdirs []string) (int, error) {
+	next := 0
+	for _, subdir := range subdirs {
+		for in, err := range s.List(ctx, subdir+"/"+name+"-"+version+"-") {
+			if errors.Is(err, store.ErrNoChannel) && notThere(err) {
+				break // a folder that publishing will make
+			}
+			if err != nil {
+				return 0, fmt.Errorf("list %s: %w", subdir, err)
+			}
+			n, found, err := buildNumber(ctx, s, in.Key, name, version)
+			if err != nil {
+				return 0, err
+			}
+			if found {
+				next = max(next, n+1)
+			}
+		}
+	}
+	return next, nil
+}
+
+func buildNumber(ctx context.Context, s store.Store, key, name, version string) (int, bool, error) {
+	f, err := conda.ParseFileName(path.Base(key))
+	if err != nil || f.Name != name || f.Version != version {
+		return 0, false, nil //nolint:nilerr // another object
+	}
+	raw, err := look(ctx, s, key)
+	if err != nil {
+		return 0, false, fmt.Errorf("read the build number of %s: %w", key, err)
+	}
+	var r conda.Record
+	if err := json.Unmarshal(raw, &r); err != nil {
+		return 0, false, fmt.Errorf("read the record of %s: %w", key, err)
+	}
+	return r.BuildNumber, true, nil
+}

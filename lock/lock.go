@@ -1,0 +1,224 @@
+// Package lock keeps two workers from indexing one channel at a time.
+//
+// It is a courtesy that saves work: what keeps the channel right is that the
+// index itself is written conditionally. So a lock that was lost, stolen or
+// forgotten costs time and never a package. Start with Acquire.
+package lock
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"time"
+
+	"github.com/condaworker/condaworker/store"
+)
+
+// Key is where the lock of a channel lies. Older scripts keep their mutex
+// there; they read our record as held and our tombstone as free.
+const Key = ".s3-object-mutex-lock.json"
+
+// ErrLost is the cause of a lease's context once it can no longer be trusted.
+var ErrLost = errors.New("the channel's lock was lost to another worker")
+
+// ErrTimeout reports that the lock was not got in Options.Timeout.
+var ErrTimeout = errors.New("the channel's lock was not got in time")
+
+// Options say what to lock and for whom. The zero value of a field is its
+// default.
+type Options struct {
+	Key     string        // default Key
+	TTL     time.Duration // a holder that is silent for this long has lost the lock; default 60 s
+	Timeout time.Duration // give up waiting after this time; default never
+	Holder  Holder        // who asks
+	Waiting func(Held)    // told about each holder that is waited for
+}
+
+// The parts of a lease's time. The holder stops trusting the lease well before
+// anybody else may take it.
+const (
+	defaultTTL = 60 * time.Second
+	renewEvery = 4   // a TTL's part between two renewals
+	fenceAfter = 4   // a TTL's part before its end at which the holder stops
+	pollEvery  = 12  // a TTL's part between two looks of a waiter
+	seedTTL    = 900 // seconds that a record of the older scripts holds
+)
+
+// Lease is a held lock.
+type Lease struct {
+	s      store.Store
+	o      Options
+	record record
+	at     store.Info // the version of the lock object that is ours
+	begun  time.Time  // when the last write that is known to have landed began
+	cancel context.CancelCauseFunc
+	done   chan struct{} // closed when renewing has ended
+}
+
+// Acquire waits for the lock until ctx ends or o.Timeout passes. The context
+// that it returns ends with ErrLost as soon as the lease cannot be trusted any
+// more; work under the lock must use it.
+//
+// A lock whose object has not changed for its holder's TTL, by the clock of
+// the one who watches, is taken over: no two clocks are ever compared.
+func Acquire(ctx context.Context, s store.Store, o Options) (*Lease, context.Context, error) {
+	if o.Key == "" {
+		o.Key = Key
+	}
+	if o.TTL == 0 {
+		o.TTL = defaultTTL
+	}
+	w := waiter{s: s, o: o, start: time.Now()}
+	for {
+		cur, err := read(ctx, s, o.Key)
+		if err != nil {
+			return nil, nil, err
+		}
+		w.look(cur)
+		if w.free(cur) {
+			l, err := w.take(ctx, cur)
+			if err == nil {
+				lctx := l.keep(ctx)
+				return l, lctx, nil
+			}
+			if !errors.Is(err, store.ErrConflict) {
+				return nil, nil, err
+			}
+			continue // another was first: see who
+		}
+		if err := w.wait(ctx, cur); err != nil {
+			return nil, nil, err
+		}
+	}
+}
+
+// waiter watches the lock object.
+type waiter struct {
+	s     store.Store
+	o     Options
+	start time.Time
+	seen  string    // the version under watch
+	since time.Time // when it was first seen
+	told  string    // the holder that Waiting was told about
+}
+
+func (w *waiter) look(cur current) {
+	if cur.info.Version != w.seen {
+		w.seen, w.since = cur.info.Version, time.Now()
+	}
+}
+
+func (w *waiter) free(cur current) bool {
+	return cur.state == free || time.Since(w.since) >= cur.ttl
+}
+
+// take writes our record in place of what was read. The epoch rises with each
+// holder; nonce and op make every write's bytes its own, so that no write can
+// be taken for another's.
+func (w *waiter) take(ctx context.Context, cur current) (*Lease, error) {
+	l := &Lease{s: w.s, o: w.o, done: make(chan struct{})}
+	l.record = record{Holder: w.o.Holder, V: 2, State: stateHeld, Epoch: cur.epoch + 1, Nonce: rand.Text(), TTLMillis: w.o.TTL.Milliseconds()}
+	cond := store.IfAbsent
+	if cur.info.Version != "" {
+		cond = store.IfVersion(cur.info)
+	}
+	l.begun = time.Now() // a lease counts from before the write that made it
+	return l, l.write(ctx, cond)
+}
+
+func (w *waiter) wait(ctx context.Context, cur current) error {
+	held := Held{cur.record.Holder, cur.info.Modified}
+	if w.o.Timeout > 0 && time.Since(w.start) >= w.o.Timeout {
+		return fmt.Errorf("%w (%s): %s", ErrTimeout, w.o.Timeout, held)
+	}
+	if who := held.Holder.String(); w.o.Waiting != nil && w.told != who {
+		w.told = who
+		w.o.Waiting(held)
+	}
+	pause := w.o.TTL / pollEvery
+	if w.o.Timeout > 0 {
+		pause = min(pause, max(w.o.Timeout-time.Since(w.start), time.Millisecond))
+	}
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(pause):
+		return nil
+	}
+}
+
+// keep starts renewing.
+func (l *Lease) keep(ctx context.Context) context.Context {
+	ctx, l.cancel = context.WithCancelCause(ctx)
+	go l.renew(ctx)
+	return ctx
+}
+
+// renew counts the lease from before each write began. A watchdog ends the
+// context in time even when a write hangs.
+func (l *Lease) renew(ctx context.Context) {
+	defer close(l.done)
+	trust := l.o.TTL - l.o.TTL/fenceAfter
+	watchdog := time.AfterFunc(trust-time.Since(l.begun), func() { l.cancel(ErrLost) })
+	defer watchdog.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(l.o.TTL / renewEvery):
+		}
+		l.begun = time.Now()
+		l.record.Beat++
+		switch err := l.write(ctx, store.IfVersion(l.at)); {
+		case err == nil:
+			watchdog.Reset(trust - time.Since(l.begun))
+		case errors.Is(err, store.ErrConflict):
+			l.cancel(ErrLost)
+			return
+		}
+	}
+}
+
+// Release gives the lock back. The object stays, as a tombstone: not every
+// server honours a conditional delete, and the epoch must go on rising.
+func (l *Lease) Release(ctx context.Context) error {
+	l.cancel(context.Canceled)
+	<-l.done
+	_, err := l.s.Put(ctx, l.o.Key, bytes.NewReader(l.record.tombstone(rand.Text())), store.PutOptions{Cond: store.IfVersion(l.at)})
+	if errors.Is(err, store.ErrConflict) {
+		return ErrLost
+	}
+	return err
+}
+
+func (l *Lease) write(ctx context.Context, cond store.Cond) error {
+	l.record.Op = rand.Text()
+	in, err := l.s.Put(ctx, l.o.Key, bytes.NewReader(l.record.encode()), store.PutOptions{Cond: cond, ContentType: "application/json"})
+	if err != nil {
+		return err
+	}
+	l.at = in
+	return nil
+}
+
+// maxRecord bounds what is read of a lock object in bytes.
+const maxRecord = 1 << 16
+
+func read(ctx context.Context, s store.Reader, key string) (current, error) {
+	body, info, err := s.Get(ctx, key, 0, maxRecord)
+	if errors.Is(err, fs.ErrNotExist) {
+		return current{state: free}, nil
+	}
+	if err != nil {
+		return current{}, fmt.Errorf("read the lock: %w", err)
+	}
+	text, err := io.ReadAll(body)
+	if err = errors.Join(err, body.Close()); err != nil {
+		return current{}, fmt.Errorf("read the lock: %w", err)
+	}
+	return decode(text, info), nil
+}

@@ -1,0 +1,214 @@
+package lock
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/condaworker/condaworker/store"
+	"github.com/condaworker/condaworker/store/dir"
+	"github.com/condaworker/condaworker/store/mem"
+)
+
+func TestOneHolderAtATime(t *testing.T) {
+	for _, faulty := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &mem.Store{Delay: 10 * time.Millisecond}
+			if faulty {
+				s.Fault = loseAnswers()
+			}
+			var inside, took atomic.Int32
+			var wg sync.WaitGroup
+			for i := range 20 {
+				wg.Go(func() {
+					l, ctx, err := Acquire(t.Context(), s, Options{Holder: Holder{PID: i}})
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					if n := inside.Add(1); n != 1 {
+						t.Errorf("%d holders", n)
+					}
+					time.Sleep(3 * time.Minute) // several renewals
+					if ctx.Err() != nil {
+						t.Error(context.Cause(ctx))
+					}
+					inside.Add(-1)
+					took.Add(1)
+					if err := l.Release(t.Context()); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			wg.Wait()
+			if took.Load() != 20 {
+				t.Errorf("%d of 20 got it", took.Load())
+			}
+		})
+	}
+}
+
+// loseAnswers loses a third of the answers, half of them after the write landed.
+func loseAnswers() func(string) (bool, error) {
+	var mu sync.Mutex
+	r := rand.New(rand.NewPCG(1, 2))
+	return func(string) (bool, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if r.IntN(3) > 0 {
+			return true, nil
+		}
+		return r.IntN(2) == 0, errors.New("answer lost")
+	}
+}
+
+func TestDeadHolderIsReplacedAndLearnsIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &mem.Store{}
+		var cut atomic.Bool
+		s.Fault = func(string) (bool, error) {
+			if cut.Load() {
+				return false, errors.New("network gone")
+			}
+			return true, nil
+		}
+		l, ctx, err := Acquire(t.Context(), s, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		cut.Store(true)
+		start := time.Now()
+		<-ctx.Done()
+		if !errors.Is(context.Cause(ctx), ErrLost) || time.Since(start) >= defaultTTL {
+			t.Errorf("cause %v after %v", context.Cause(ctx), time.Since(start))
+		}
+		cut.Store(false)
+		next, _, err := Acquire(t.Context(), s, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Release(t.Context()); !errors.Is(err, ErrLost) {
+			t.Errorf("Release = %v, want ErrLost", err)
+		}
+		if err := next.Release(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestPausedHolderCannotStealBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &mem.Store{}
+		l, ctx, err := Acquire(t.Context(), s, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var hung atomic.Bool
+		s.Fault = func(string) (bool, error) { // the next renewal hangs, then lands
+			if !hung.Swap(true) {
+				time.Sleep(5 * time.Minute)
+			}
+			return true, nil
+		}
+		<-ctx.Done()
+		next, nextCtx, err := Acquire(t.Context(), s, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Minute)
+		if nextCtx.Err() != nil {
+			t.Error("the new holder lost its lease to the paused one")
+		}
+		if err := l.Release(t.Context()); !errors.Is(err, ErrLost) {
+			t.Errorf("Release = %v, want ErrLost", err)
+		}
+		if err := next.Release(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestTimeoutNamesTheHolder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &mem.Store{}
+		l, _, err := Acquire(t.Context(), s, Options{Holder: Holder{JobID: "job-1", Host: "w7"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var told []string
+		start := time.Now()
+		_, _, err = Acquire(t.Context(), s, Options{Timeout: 2 * time.Minute, Waiting: func(h Held) { told = append(told, h.String()) }})
+		if !errors.Is(err, ErrTimeout) || !strings.Contains(err.Error(), "job job-1, host w7") {
+			t.Error(err)
+		}
+		if waited := time.Since(start); waited < 2*time.Minute || waited > 3*time.Minute {
+			t.Errorf("waited %v", waited)
+		}
+		if len(told) != 1 || !strings.Contains(told[0], "job-1") {
+			t.Errorf("told %q", told)
+		}
+		if err := l.Release(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func TestOlderScriptsRecordHoldsFor900Seconds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &mem.Store{}
+		seed := `{"farmId": "f", "queueId": "q", "fleetId": "l", "jobId": "j", "sessionId": "s", "workerId": "w"}`
+		if _, err := s.Put(t.Context(), Key, strings.NewReader(seed), store.PutOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		l, _, err := Acquire(t.Context(), s, Options{})
+		if err != nil || time.Since(start) < 900*time.Second || time.Since(start) > 920*time.Second {
+			t.Errorf("got it after %v: %v", time.Since(start), err)
+		}
+		if err := l.Release(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		again := time.Now()
+		l, _, err = Acquire(t.Context(), s, Options{})
+		if err != nil || time.Since(again) > 0 || l.record.Epoch != 2 {
+			t.Errorf("a tombstone is free at once, and the epoch rises: %v %v %d", time.Since(again), err, l.record.Epoch)
+		}
+		if err := l.Release(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func TestInAFolder(t *testing.T) {
+	s := dir.Open(t.TempDir())
+	for range 2 {
+		l, ctx, err := Acquire(t.Context(), s, Options{TTL: time.Second, Timeout: time.Minute})
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(600 * time.Millisecond) // two renewals
+		if ctx.Err() != nil || l.record.Beat == 0 {
+			t.Errorf("%v, %d renewals", context.Cause(ctx), l.record.Beat)
+		}
+		if err := l.Release(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	f.Add([]byte(`{"v":2,"state":"held","ttlMs":60000}`))
+	f.Add([]byte(tombstoneMark + "7 op=x\n"))
+	f.Add([]byte("null"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		if c := decode(text, store.Info{Version: "v"}); c.state == held && c.ttl <= 0 {
+			t.Fatalf("%q is held for %v", text, c.ttl)
+		}
+	})
+}

@@ -1,0 +1,118 @@
+package lock
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/condaworker/condaworker/store"
+)
+
+// Holder is who holds a lock: the six ids that the older scripts write, and
+// where our process runs.
+type Holder struct {
+	FarmID    string `json:"farmId"`
+	QueueID   string `json:"queueId"`
+	FleetID   string `json:"fleetId"`
+	JobID     string `json:"jobId"`
+	SessionID string `json:"sessionId"`
+	WorkerID  string `json:"workerId"`
+	Host      string `json:"host,omitempty"`
+	PID       int    `json:"pid,omitempty"`
+}
+
+// String names the holder for people, by what it has.
+func (h Holder) String() string {
+	var parts []string
+	for _, p := range []struct{ name, value string }{{"job", h.JobID}, {"worker", h.WorkerID}, {"session", h.SessionID}, {"host", h.Host}} {
+		if p.value != "" {
+			parts = append(parts, p.name+" "+p.value)
+		}
+	}
+	if h.PID != 0 {
+		parts = append(parts, fmt.Sprint("process ", h.PID))
+	}
+	if parts == nil {
+		return "someone who left no name"
+	}
+	return strings.Join(parts, ", ")
+}
+
+// Held is a lock that somebody else has.
+type Held struct {
+	Holder Holder
+	Since  time.Time // the last sign of life, by the store's clock
+}
+
+// String says who holds the lock and when that was last heard of.
+func (h Held) String() string {
+	return fmt.Sprintf("held by %s, last heard of at %s", h.Holder, h.Since.UTC().Format(time.RFC3339))
+}
+
+const stateHeld = "held"
+
+// record is the lock object while the lock is held.
+type record struct {
+	Holder
+	V         int    `json:"v"`
+	State     string `json:"state"`
+	Epoch     int64  `json:"epoch"` // rises with each holder
+	Nonce     string `json:"nonce"` // of this lease
+	Op        string `json:"op"`    // of this write
+	Beat      int    `json:"beat"`  // renewals so far
+	TTLMillis int64  `json:"ttlMs"`
+}
+
+func (r record) encode() []byte {
+	text, err := json.Marshal(r)
+	if err != nil {
+		panic(err) // strings and numbers only
+	}
+	return text
+}
+
+const tombstoneMark = "#condaworker-lock v2 free epoch="
+
+// tombstone is the lock object while the lock is free. It is no JSON: the
+// older scripts take such an object for an unlocked mutex.
+func (r record) tombstone(op string) []byte {
+	return fmt.Appendf(nil, "%s%d op=%s\n", tombstoneMark, r.Epoch, op)
+}
+
+type lockState int
+
+const (
+	held lockState = iota
+	free
+)
+
+// current is the lock object as it was read.
+type current struct {
+	info   store.Info
+	state  lockState
+	record record
+	epoch  int64
+	ttl    time.Duration // of the one who wrote it
+}
+
+// decode reads any object at the lock's key. What is neither our record nor
+// the older scripts' is free, as they take it, and is replaced conditionally.
+func decode(text []byte, info store.Info) current {
+	c := current{info: info, state: free}
+	if n, _ := fmt.Sscanf(string(text), tombstoneMark+"%d", &c.epoch); n == 1 {
+		return c
+	}
+	if json.Unmarshal(text, &c.record) != nil || strings.TrimSpace(string(text)) == "null" {
+		c.record = record{}
+		return c
+	}
+	c.state, c.epoch, c.ttl = held, c.record.Epoch, time.Duration(c.record.TTLMillis)*time.Millisecond
+	if c.record.V == 0 {
+		c.ttl = seedTTL * time.Second
+	}
+	if c.ttl <= 0 {
+		c.ttl = defaultTTL
+	}
+	return c
+}

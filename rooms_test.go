@@ -1,0 +1,135 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/condaworker/condaworker"
+
+// rooms says which of our rooms each room may import: the picture in
+// ARCHITECTURE.md, kept true. "" is package main.
+var rooms = map[string][]string{
+	"":        {"agent"},
+	"agent":   {"builder", "indexer", "lock", "env", "store", "conda"},
+	"builder": {"env", "store", "conda"},
+	"env":     {"store", "conda"},
+	"indexer": {"store", "conda"},
+	"lock":    {"store"},
+	"conda":   {},
+	"store":   {},
+	"scripts": {},
+}
+
+// steps do not import one another: builder calls them and hands the values on.
+var steps = []string{"builder/recipe", "builder/source", "builder/sandbox", "builder/pack"}
+
+// foreign names the one package that imports each module that is not ours.
+var foreign = map[string]string{
+	"github.com/aws/":                    "store/s3",
+	"github.com/mholt/archiver/v4":       "builder/source",
+	"go.uber.org/zap":                    "agent/openjd",
+	"github.com/shirou/gopsutil/v3":      "agent/meter",
+	"github.com/klauspost/compress":      "conda/archive",
+	"github.com/spf13/cobra":             "agent",
+	"go.yaml.in/yaml/v4":                 "builder/recipe",
+	"golang.org/x/sys":                   "builder/sandbox",
+	"github.com/gofrs/flock":             "store/dir",
+	"github.com/rogpeppe/go-internal":    "tests",
+	"github.com/google/go-cmp":           "tests",
+}
+
+type goPackage struct {
+	ImportPath string
+	Imports    []string
+	Standard   bool
+}
+
+func TestRooms(t *testing.T) {
+	for p := range packages(t) {
+		from := inside(p.ImportPath)
+		for _, path := range p.Imports {
+			if !ours(path) {
+				continue
+			}
+			to := inside(path)
+			if top(to) != top(from) && !slices.Contains(rooms[top(from)], top(to)) {
+				t.Errorf("%s imports %s: %q may import only %q", p.ImportPath, path, top(from), rooms[top(from)])
+			}
+			if slices.ContainsFunc(steps, within(from)) && slices.ContainsFunc(steps, within(to)) && step(from) != step(to) {
+				t.Errorf("%s imports %s: the steps of a build do not import one another", p.ImportPath, path)
+			}
+		}
+	}
+}
+
+func TestForeignModulesHaveOneImporter(t *testing.T) {
+	for p := range packages(t) {
+		for _, path := range p.Imports {
+			first, _, _ := strings.Cut(path, "/")
+			if !strings.Contains(first, ".") || ours(path) {
+				continue
+			}
+			room, known := importer(path)
+			switch {
+			case !known:
+				t.Errorf("%s imports %s, which no room is named for", p.ImportPath, path)
+			case inside(p.ImportPath) != room && !strings.HasPrefix(inside(p.ImportPath), room+"/"):
+				t.Errorf("%s imports %s: only %s may", p.ImportPath, path, room)
+			}
+		}
+	}
+}
+
+func packages(t *testing.T) func(func(goPackage) bool) {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-json=ImportPath,Imports", "./...").Output()
+	if err != nil {
+		var exit *exec.ExitError
+		if errors.As(err, &exit) {
+			t.Fatalf("go list: %v\n%s", err, exit.Stderr)
+		}
+		t.Fatal(err)
+	}
+	return func(yield func(goPackage) bool) {
+		for d := json.NewDecoder(strings.NewReader(string(out))); ; {
+			var p goPackage
+			if err := d.Decode(&p); errors.Is(err, io.EOF) {
+				return
+			} else if err != nil {
+				t.Fatal(err)
+			}
+			if !yield(p) {
+				return
+			}
+		}
+	}
+}
+
+func ours(path string) bool     { return path == module || strings.HasPrefix(path, module+"/") }
+func inside(path string) string { return strings.TrimPrefix(strings.TrimPrefix(path, module), "/") }
+
+func top(room string) string {
+	first, _, _ := strings.Cut(room, "/")
+	return first
+}
+
+func within(room string) func(string) bool {
+	return func(s string) bool { return room == s || strings.HasPrefix(room, s+"/") }
+}
+
+func step(room string) int { return slices.IndexFunc(steps, within(room)) }
+
+func importer(path string) (string, bool) {
+	for prefix, room := range foreign {
+		if path == prefix || strings.HasPrefix(path, strings.TrimSuffix(prefix, "/")+"/") {
+			return room, true
+		}
+	}
+	return "", false
+}

@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# Every gate that a change must pass. Tools are built once, from the Go module
+# proxy, into a cache folder.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+tools=${XDG_CACHE_HOME:-$HOME/.cache}/condaworker-tools
+tool() { # tool NAME MODULE@VERSION: prints the path of the program
+	local dir=$tools/${2##*@}
+	[ -x "$dir/$1" ] || GOBIN=$dir go install "$2"
+	echo "$dir/$1"
+}
+gate() { echo "== $*"; }
+
+gate gofumpt
+unformatted=$("$(tool gofumpt mvdan.cc/gofumpt@v0.12.0)" -l .)
+[ -z "$unformatted" ] || { echo "gofumpt would change: $unformatted"; exit 1; }
+
+gate go vet
+go vet ./...
+
+gate golangci-lint
+"$(tool golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0)" run ./...
+
+gate go mod tidy
+go mod tidy -diff
+
+gate go test -race
+go test -race -shuffle=on ./...
+
+gate govulncheck
+if ! "$(tool govulncheck golang.org/x/vuln/cmd/govulncheck@v1.1.4)" ./... >/tmp/govulncheck.$$ 2>&1; then
+	if grep -qi 'vuln.go.dev\|fetching vulnerabilities' /tmp/govulncheck.$$; then
+		echo "govulncheck: its database cannot be reached from here"
+	else
+		cat /tmp/govulncheck.$$; exit 1
+	fi
+fi
+rm -f /tmp/govulncheck.$$
+
+gate builds
+for target in linux/amd64 linux/arm64 windows/amd64 darwin/arm64; do
+	echo "$target"
+	CGO_ENABLED=0 GOOS=${target%/*} GOARCH=${target#*/} go build -o /dev/null .
+done
+echo "check.sh: all gates passed"

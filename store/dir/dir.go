@@ -1,0 +1,337 @@
+// Package dir keeps a channel in a folder of a local or network file system.
+//
+// An object is a file; it appears by link(2) or rename(2), whole or not at
+// all. What a file system lacks lies in the folder .condaworker: a lock file
+// that makes compare-and-rename one step, and metadata beside each object that
+// has some. Start with Put.
+package dir
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"github.com/condaworker/condaworker/store"
+)
+
+const (
+	private  = ".condaworker" // below the root: never listed
+	tempMark = ".tmp-"        // begins the name of a file that is being written
+)
+
+// Store is a channel in a folder.
+type Store struct{ root string }
+
+var _ store.Store = (*Store)(nil)
+
+// Open returns the channel in root. It touches nothing: the folder is made by
+// the first Put.
+func Open(root string) *Store { return &Store{root} }
+
+// file is where key lies. Keys come from package names and from listings, so
+// one that leaves the folder is refused here, whoever made it.
+func (s *Store) file(key string) (string, error) {
+	if err := store.ValidKey(key); err != nil {
+		return "", err
+	}
+	if strings.HasPrefix(key, private+"/") {
+		return "", fmt.Errorf("%q is a key that the folder keeps for itself", key)
+	}
+	return filepath.Join(s.root, filepath.FromSlash(key)), nil
+}
+
+// Get opens part of an object.
+func (s *Store) Get(_ context.Context, key string, off, n int64) (io.ReadCloser, store.Info, error) {
+	name, err := s.file(key)
+	if err != nil {
+		return nil, store.Info{}, err
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, store.Info{}, s.missing(err)
+	}
+	st, err := f.Stat()
+	if err == nil && !st.Mode().IsRegular() {
+		err = fmt.Errorf("%s is not a file: %w", name, fs.ErrNotExist)
+	}
+	if err != nil {
+		return nil, store.Info{}, errors.Join(err, f.Close())
+	}
+	in := info(key, st)
+	in.Meta = s.meta(in)
+	if off < 0 {
+		off = max(0, in.Size+off)
+	}
+	if n < 0 {
+		n = max(0, in.Size-off)
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{io.NewSectionReader(f, off, n), f}, in, nil
+}
+
+// missing adds that the folder itself is not there.
+func (s *Store) missing(err error) error {
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if _, statErr := os.Stat(s.root); errors.Is(statErr, fs.ErrNotExist) {
+		return fmt.Errorf("folder %s does not exist: %w: %w", s.root, store.ErrNoChannel, err)
+	}
+	return err
+}
+
+// List yields the files below the folder in the order of their keys.
+func (s *Store) List(ctx context.Context, prefix string) iter.Seq2[store.Info, error] {
+	return func(yield func(store.Info, error) bool) {
+		all, err := s.list(ctx, prefix)
+		if err != nil {
+			yield(store.Info{}, err)
+			return
+		}
+		for _, in := range all {
+			if !yield(in, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (s *Store) list(ctx context.Context, prefix string) ([]store.Info, error) {
+	if _, err := os.Stat(s.root); err != nil {
+		return nil, s.missing(err)
+	}
+	var all []store.Info
+	err := filepath.WalkDir(s.under(prefix), func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return nil // went away during the walk, or there is no such subdir
+		case err != nil:
+			return err
+		case d.IsDir() && d.Name() == private:
+			return fs.SkipDir
+		case d.IsDir(), strings.HasPrefix(d.Name(), tempMark):
+			return ctx.Err()
+		}
+		rel, err := filepath.Rel(s.root, name)
+		if key := filepath.ToSlash(rel); err == nil && strings.HasPrefix(key, prefix) {
+			if st, err := os.Stat(name); err == nil && st.Mode().IsRegular() {
+				all = append(all, info(key, st))
+			}
+		}
+		return err
+	})
+	slices.SortFunc(all, func(a, b store.Info) int { return strings.Compare(a.Key, b.Key) })
+	return all, err
+}
+
+// under is the deepest folder that holds every key with this prefix.
+func (s *Store) under(prefix string) string {
+	folder, _, found := cutLast(prefix, "/")
+	if !found || !fs.ValidPath(folder) {
+		return s.root
+	}
+	return filepath.Join(s.root, filepath.FromSlash(folder))
+}
+
+func cutLast(s, sep string) (before, after string, found bool) {
+	if i := strings.LastIndex(s, sep); i >= 0 {
+		return s[:i], s[i+len(sep):], true
+	}
+	return "", s, false
+}
+
+// Put writes body beside its place, makes it durable, and moves it there if
+// o.Cond holds. ContentType and CacheControl have no place in a folder.
+func (s *Store) Put(ctx context.Context, key string, body io.ReadSeeker, o store.PutOptions) (store.Info, error) {
+	name, err := s.file(key)
+	if err != nil {
+		return store.Info{}, err
+	}
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		return store.Info{}, fmt.Errorf("write %s: %w", key, err)
+	}
+	temp, err := writeTemp(filepath.Dir(name), body)
+	if err != nil {
+		return store.Info{}, fmt.Errorf("write %s: %w", key, err)
+	}
+	defer os.Remove(temp) //nolint:errcheck // gone already when the write succeeded
+	err = s.place(ctx, temp, name, key, o.Cond)
+	if errors.Is(err, store.ErrConflict) {
+		in, same, readErr := store.Same(ctx, s, key, body, o)
+		if same || readErr != nil {
+			return in, readErr
+		}
+		return in, fmt.Errorf("write %s: %w", key, err)
+	}
+	if err != nil {
+		return store.Info{}, fmt.Errorf("write %s: %w", key, err)
+	}
+	st, err := os.Stat(name)
+	if err != nil {
+		return store.Info{}, err
+	}
+	in := info(key, st)
+	in.Meta = o.Meta
+	return in, errors.Join(syncDir(filepath.Dir(name)), s.putMeta(in))
+}
+
+func writeTemp(dir string, body io.ReadSeeker) (name string, err error) {
+	if _, err := body.Seek(0, io.SeekStart); err != nil {
+		return "", err
+	}
+	f, err := os.CreateTemp(dir, tempMark)
+	if err != nil {
+		return "", err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.Remove(f.Name()))
+		}
+	}()
+	_, err = io.Copy(f, body)
+	if err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
+		return f.Name(), err
+	}
+	// The kernel's own time stamps have a few milliseconds; a version must
+	// tell apart two writes that follow one another at once.
+	now := time.Now()
+	return f.Name(), os.Chtimes(f.Name(), now, now)
+}
+
+// place moves temp to name if cond holds.
+func (s *Store) place(ctx context.Context, temp, name, key string, cond store.Cond) error {
+	if cond == store.IfAbsent {
+		err := os.Link(temp, name)
+		if err == nil {
+			return nil
+		}
+		if errors.Is(err, fs.ErrExist) {
+			return store.ErrConflict
+		}
+		// no hard links here: the lock below makes check and rename one step
+	}
+	unlock, err := s.lock(ctx)
+	if err != nil {
+		return err
+	}
+	err = func() error {
+		st, err := os.Stat(name)
+		exists := err == nil
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		switch {
+		case cond == store.IfAbsent && exists,
+			cond != store.Always && cond != store.IfAbsent && (!exists || store.IfVersion(info(key, st)) != cond):
+			return store.ErrConflict
+		}
+		return os.Rename(temp, name)
+	}()
+	return errors.Join(err, unlock())
+}
+
+// lock serialises the conditional writes to this folder among processes.
+func (s *Store) lock(ctx context.Context) (unlock func() error, err error) {
+	if err := os.MkdirAll(filepath.Join(s.root, private), 0o755); err != nil {
+		return nil, err
+	}
+	l := flock.New(filepath.Join(s.root, private, "lock"))
+	if _, err := l.TryLockContext(ctx, 5*time.Millisecond); err != nil {
+		return nil, fmt.Errorf("lock folder %s: %w", s.root, err)
+	}
+	return l.Close, nil
+}
+
+// Delete removes an object and its metadata.
+func (s *Store) Delete(_ context.Context, key string) error {
+	name, err := s.file(key)
+	if err != nil {
+		return err
+	}
+	for _, f := range []string{name, s.metaFile(key)} {
+		if err := os.Remove(f); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// CheckWritable tells in advance that Put would be refused. It leaves nothing
+// behind, not even the folder.
+func (s *Store) CheckWritable() error {
+	dir := s.root
+	for {
+		f, err := os.CreateTemp(dir, tempMark)
+		if err == nil {
+			return errors.Join(f.Close(), os.Remove(f.Name()))
+		}
+		if parent := filepath.Dir(dir); errors.Is(err, fs.ErrNotExist) && parent != dir {
+			dir = parent
+			continue
+		}
+		return fmt.Errorf("folder %s cannot be written: %w", dir, err)
+	}
+}
+
+func info(key string, st fs.FileInfo) store.Info {
+	return store.Info{Key: key, Size: st.Size(), Version: version(st), Modified: st.ModTime()}
+}
+
+// sidecar is the metadata of one version of an object.
+type sidecar struct {
+	Version string            `json:"version"`
+	Meta    map[string]string `json:"meta"`
+}
+
+func (s *Store) metaFile(key string) string {
+	return filepath.Join(s.root, private, "meta", filepath.FromSlash(path.Clean(key))+".json")
+}
+
+// meta reads what Put kept with exactly this version; anything else is nil:
+// metadata is a shortcut, never the only copy.
+func (s *Store) meta(in store.Info) map[string]string {
+	text, err := os.ReadFile(s.metaFile(in.Key))
+	if err != nil {
+		return nil
+	}
+	var m sidecar
+	if json.Unmarshal(text, &m) != nil || m.Version != in.Version {
+		return nil
+	}
+	return m.Meta
+}
+
+// putMeta keeps in.Meta. It runs after the object is in place: a crash in
+// between costs a reader the shortcut and nothing else.
+func (s *Store) putMeta(in store.Info) error {
+	if len(in.Meta) == 0 {
+		return nil
+	}
+	text, err := json.Marshal(sidecar{in.Version, in.Meta})
+	if err != nil {
+		return err
+	}
+	name := s.metaFile(in.Key)
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		return err
+	}
+	temp, err := writeTemp(filepath.Dir(name), strings.NewReader(string(text)))
+	if err != nil {
+		return err
+	}
+	return os.Rename(temp, name)
+}

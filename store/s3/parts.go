@@ -1,0 +1,117 @@
+package s3
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+)
+
+const (
+	minPart   = 16 << 20 // bytes
+	maxParts  = 10_000   // S3's own bound
+	inFlight  = 4
+	abortTime = 10 * time.Second
+)
+
+// parts sends the body as a multipart upload. The object appears, whole, with
+// the last request, which carries the condition. An upload that fails or is
+// cancelled is aborted: its parts would be paid for and never seen.
+func (w *write) parts(ctx context.Context) (etag string, err error) {
+	at, ok := w.body.(io.ReaderAt)
+	if !ok {
+		return "", fmt.Errorf("a body of %d bytes must be readable at any offset", w.size)
+	}
+	up, err := w.s.client.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{
+		Bucket: &w.s.bucket, Key: aws.String(w.s.key(w.key)),
+		Metadata: w.o.Meta, ContentType: text(w.o.ContentType), CacheControl: text(w.o.CacheControl),
+		ChecksumAlgorithm: types.ChecksumAlgorithmCrc32,
+	})
+	if err != nil {
+		return "", err
+	}
+	defer func() {
+		if err != nil {
+			w.abort(ctx, up.UploadId)
+		}
+	}()
+	done, err := w.sendParts(ctx, up.UploadId, at)
+	if err != nil {
+		return "", err
+	}
+	in := &s3.CompleteMultipartUploadInput{
+		Bucket: &w.s.bucket, Key: aws.String(w.s.key(w.key)), UploadId: up.UploadId,
+		MultipartUpload: &types.CompletedMultipartUpload{Parts: done},
+	}
+	in.IfNoneMatch, in.IfMatch = w.conditions()
+	out, err := w.s.client.CompleteMultipartUpload(ctx, in, once)
+	if err != nil {
+		return "", err
+	}
+	return aws.ToString(out.ETag), nil
+}
+
+func (w *write) sendParts(ctx context.Context, upload *string, at io.ReaderAt) ([]types.CompletedPart, error) {
+	size := max(minPart, (w.size+maxParts-1)/maxParts)
+	count := int((w.size + size - 1) / size)
+	done := make([]types.CompletedPart, count)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	slots := make(chan struct{}, inFlight)
+	var wg sync.WaitGroup
+	for i := range count {
+		select {
+		case slots <- struct{}{}:
+		case <-ctx.Done():
+		}
+		if ctx.Err() != nil {
+			break
+		}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			off := int64(i) * size
+			part, err := w.sendPart(ctx, upload, int32(i+1), io.NewSectionReader(at, off, min(size, w.size-off))) //nolint:gosec // at most maxParts
+			if err != nil {
+				cancel(err)
+				return
+			}
+			done[i] = part
+		})
+	}
+	wg.Wait()
+	return done, context.Cause(ctx)
+}
+
+func (w *write) sendPart(ctx context.Context, upload *string, number int32, body *io.SectionReader) (types.CompletedPart, error) {
+	out, err := w.s.client.UploadPart(ctx, &s3.UploadPartInput{
+		Bucket: &w.s.bucket, Key: aws.String(w.s.key(w.key)), UploadId: upload,
+		PartNumber: &number, Body: body, ContentLength: aws.Int64(body.Size()),
+		ChecksumAlgorithm: types.ChecksumAlgorithmCrc32,
+	})
+	if err != nil {
+		return types.CompletedPart{}, err
+	}
+	return types.CompletedPart{
+		PartNumber: &number, ETag: out.ETag,
+		ChecksumCRC32: out.ChecksumCRC32,
+	}, nil
+}
+
+// abort is done even when the run was cancelled. It fails when the upload was
+// completed and only the answer was lost, which is no harm.
+func (w *write) abort(ctx context.Context, upload *string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortTime)
+	defer cancel()
+	_, err := w.s.client.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{
+		Bucket: &w.s.bucket, Key: aws.String(w.s.key(w.key)), UploadId: upload,
+	})
+	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		return
+	}
+}

@@ -1,0 +1,179 @@
+// Package s3 keeps a channel below a prefix of an S3 bucket. It is the only
+// package that knows the AWS SDK. What the answers to a conditional write mean
+// is decided in one place, settle. Start with Put.
+package s3
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"net/http"
+	"path"
+	"strconv"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/condaworker/condaworker/store"
+)
+
+// Store is a channel in a bucket.
+type Store struct {
+	client         *s3.Client
+	bucket, prefix string
+}
+
+var _ store.Store = (*Store)(nil)
+
+// key is the object's key in the bucket: the one place where the prefix is
+// added.
+func (s *Store) key(key string) string { return path.Join(s.prefix, key) }
+
+// Get opens part of an object with one request.
+func (s *Store) Get(ctx context.Context, key string, off, n int64) (io.ReadCloser, store.Info, error) {
+	if n == 0 {
+		info, err := s.head(ctx, key)
+		return http.NoBody, info, err
+	}
+	in := &s3.GetObjectInput{Bucket: &s.bucket, Key: aws.String(s.key(key))}
+	if r := store.Range(off, n); r != "" {
+		in.Range = &r
+	}
+	out, err := s.client.GetObject(ctx, in)
+	if code(err) == "InvalidRange" { // an empty object, or off behind its end
+		info, err := s.head(ctx, key)
+		return http.NoBody, info, err
+	}
+	if err != nil {
+		return nil, store.Info{}, s.explain(ctx, "s3:GetObject", key, err)
+	}
+	info := store.Info{
+		Key: key, Size: aws.ToInt64(out.ContentLength), Version: aws.ToString(out.ETag),
+		Modified: aws.ToTime(out.LastModified), Meta: out.Metadata,
+	}
+	if _, total, ok := strings.Cut(aws.ToString(out.ContentRange), "/"); ok {
+		if size, err := strconv.ParseInt(total, 10, 64); err == nil {
+			info.Size = size
+		}
+	}
+	return out.Body, info, nil
+}
+
+func (s *Store) head(ctx context.Context, key string) (store.Info, error) {
+	out, err := s.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &s.bucket, Key: aws.String(s.key(key))})
+	if err != nil {
+		return store.Info{}, s.explain(ctx, "s3:GetObject", key, err)
+	}
+	return store.Info{
+		Key: key, Size: aws.ToInt64(out.ContentLength), Version: aws.ToString(out.ETag),
+		Modified: aws.ToTime(out.LastModified), Meta: out.Metadata,
+	}, nil
+}
+
+// List yields the objects below the prefix, a request for each thousand.
+func (s *Store) List(ctx context.Context, prefix string) iter.Seq2[store.Info, error] {
+	base := s.prefix
+	if base != "" {
+		base += "/"
+	}
+	return func(yield func(store.Info, error) bool) {
+		pages := s3.NewListObjectsV2Paginator(s.client, &s3.ListObjectsV2Input{Bucket: &s.bucket, Prefix: aws.String(base + prefix)})
+		for pages.HasMorePages() {
+			page, err := pages.NextPage(ctx)
+			if err != nil {
+				yield(store.Info{}, s.explain(ctx, "s3:ListBucket", prefix, err))
+				return
+			}
+			for _, o := range page.Contents {
+				in := store.Info{
+					Key: strings.TrimPrefix(aws.ToString(o.Key), base), Size: aws.ToInt64(o.Size),
+					Version: aws.ToString(o.ETag), Modified: aws.ToTime(o.LastModified),
+				}
+				if !yield(in, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Delete removes an object. S3 does not say whether there was one.
+func (s *Store) Delete(ctx context.Context, key string) error {
+	_, err := s.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &s.bucket, Key: aws.String(s.key(key))})
+	if err != nil {
+		return s.explain(ctx, "s3:DeleteObject", key, err)
+	}
+	return nil
+}
+
+// Put writes body with one request, or in parts when it is large.
+func (s *Store) Put(ctx context.Context, key string, body io.ReadSeeker, o store.PutOptions) (store.Info, error) {
+	if err := store.ValidKey(key); err != nil {
+		return store.Info{}, err
+	}
+	size, err := body.Seek(0, io.SeekEnd)
+	if err != nil {
+		return store.Info{}, fmt.Errorf("write %s: %w", key, err)
+	}
+	w := write{s: s, key: key, body: body, size: size, o: o}
+	try := w.whole
+	if size > singlePut {
+		try = w.parts
+	}
+	return w.settle(ctx, try)
+}
+
+// singlePut is the largest body in bytes that is sent with one request.
+const singlePut = 64 << 20
+
+// write is one Put under way.
+type write struct {
+	s    *Store
+	key  string
+	body io.ReadSeeker
+	size int64
+	o    store.PutOptions
+}
+
+// whole sends the body with one PutObject and returns the new ETag.
+func (w *write) whole(ctx context.Context) (string, error) {
+	if _, err := w.body.Seek(0, io.SeekStart); err != nil {
+		return "", err
+	}
+	in := &s3.PutObjectInput{
+		Bucket: &w.s.bucket, Key: aws.String(w.s.key(w.key)), Body: w.body, ContentLength: &w.size,
+		Metadata: w.o.Meta, ContentType: text(w.o.ContentType), CacheControl: text(w.o.CacheControl),
+	}
+	in.IfNoneMatch, in.IfMatch = w.conditions()
+	out, err := w.s.client.PutObject(ctx, in, once)
+	if err != nil {
+		return "", err
+	}
+	return aws.ToString(out.ETag), nil
+}
+
+func (w *write) conditions() (ifNoneMatch, ifMatch *string) {
+	switch w.o.Cond {
+	case store.Always:
+		return nil, nil
+	case store.IfAbsent:
+		return aws.String("*"), nil
+	}
+	return nil, aws.String(string(w.o.Cond))
+}
+
+// once turns the SDK's own retries off: after one of them a 412 could be the
+// echo of our own first attempt, and only settle can tell.
+func once(o *s3.Options) { o.Retryer = aws.NopRetryer{} }
+
+func text(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+var errNoETag = errors.New("the server confirmed the write without an ETag: it cannot keep a channel")

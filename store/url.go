@@ -1,0 +1,95 @@
+package store
+
+import (
+	"fmt"
+	"net/url"
+	"path"
+	"path/filepath"
+	"strings"
+)
+
+// Scheme is the kind of place that a channel lives in.
+type Scheme string
+
+const (
+	Folder Scheme = "file"  // a folder on a local or network file system
+	S3     Scheme = "s3"    // a prefix in a bucket
+	HTTP   Scheme = "https" // a web server; read only
+)
+
+// URL is a channel's place in canonical form: two spellings of one channel
+// give equal values, so that they also mean one lock.
+type URL struct {
+	Scheme Scheme
+	Path   string // of a folder, e.g. /mnt/channel
+	Bucket string // e.g. studio-packages
+	Prefix string // in the bucket, without slashes at its ends; "" is the whole bucket
+	Web    string // the http or https URL without a slash at its end
+}
+
+// ParseURL reads a folder's path, file://, s3://bucket/prefix, or http(s)://.
+func ParseURL(text string) (URL, error) {
+	scheme, rest, found := strings.Cut(text, "://")
+	switch {
+	case text == "":
+		return URL{}, fmt.Errorf("the channel URL is empty: name a folder or s3://bucket/prefix")
+	case !found:
+		return URL{Scheme: Folder, Path: filepath.Clean(text)}, nil
+	case scheme == "file":
+		return parseFile(text)
+	case scheme == "s3":
+		return parseS3(text, rest)
+	case scheme == "http" || scheme == "https":
+		return parseWeb(text)
+	}
+	return URL{}, fmt.Errorf("channel URL %s: a channel is a folder, file://, s3:// or https://", text)
+}
+
+func parseFile(text string) (URL, error) {
+	u, err := url.Parse(text)
+	if err != nil || u.Host != "" && u.Host != "localhost" || u.Path == "" {
+		return URL{}, fmt.Errorf("channel URL %s: it is file:///absolute/folder", text)
+	}
+	return URL{Scheme: Folder, Path: filepath.Clean(filepath.FromSlash(u.Path))}, nil
+}
+
+func parseS3(text, rest string) (URL, error) {
+	bucket, prefix, _ := strings.Cut(rest, "/")
+	if bucket == "" || strings.ContainsAny(bucket, "@:?#") {
+		return URL{}, fmt.Errorf("channel URL %s: it is s3://bucket/prefix", text)
+	}
+	var segments []string
+	for s := range strings.SplitSeq(prefix, "/") {
+		if s == "." || s == ".." || strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+			return URL{}, fmt.Errorf("channel URL %s: %q is not a part of an s3 prefix", text, s)
+		}
+		if s != "" {
+			segments = append(segments, s)
+		}
+	}
+	return URL{Scheme: S3, Bucket: bucket, Prefix: path.Join(segments...)}, nil
+}
+
+func parseWeb(text string) (URL, error) {
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" {
+		return URL{}, fmt.Errorf("channel URL: it is https://host/path")
+	}
+	u.Path = strings.TrimRight(u.Path, "/")
+	u.RawQuery, u.ForceQuery, u.Fragment = "", false, ""
+	return URL{Scheme: HTTP, Web: u.String()}, nil
+}
+
+// String is the canonical spelling, without a password.
+func (u URL) String() string {
+	switch u.Scheme {
+	case S3:
+		return strings.TrimSuffix("s3://"+u.Bucket+"/"+u.Prefix, "/")
+	case HTTP:
+		if w, err := url.Parse(u.Web); err == nil {
+			return w.Redacted()
+		}
+		return u.Web
+	}
+	return u.Path
+}

@@ -1,0 +1,43 @@
+package store
+
+import "testing"
+
+func TestFiveSpellingsAreOneChannel(t *testing.T) {
+	for _, text := range []string{"s3://b/p/q", "s3://b/p/q/", "s3://b//p/q", "s3://b/p//q//", "s3://b///p/q/"} {
+		u, err := ParseURL(text)
+		if err != nil || u != (URL{Scheme: S3, Bucket: "b", Prefix: "p/q"}) || u.String() != "s3://b/p/q" {
+			t.Errorf("%s: %+v %v", text, u, err)
+		}
+	}
+}
+
+func TestParseURL(t *testing.T) {
+	for text, want := range map[string]string{
+		"channel":                  "channel",
+		"./a/../channel/":          "channel",
+		"file:///mnt/channel/":     "/mnt/channel",
+		"s3://b":                   "s3://b",
+		"https://user:pw@host/x/?": "https://user:xxxxx@host/x",
+		"":                         "", "s3://": "", "s3:///p": "", "s3://b/../p": "", "s3://b/a\nb": "",
+		"ftp://host/x": "", "file://host/x": "", "https://": "",
+	} {
+		u, err := ParseURL(text)
+		if (err != nil) != (want == "") || err == nil && u.String() != want {
+			t.Errorf("%q: %q %v", text, u, err)
+		}
+	}
+}
+
+func FuzzParseURL(f *testing.F) {
+	f.Add("s3://b//p/")
+	f.Add("file:///x")
+	f.Fuzz(func(t *testing.T, text string) {
+		u, err := ParseURL(text)
+		if err != nil || u.Scheme != S3 {
+			return
+		}
+		if again, err := ParseURL(u.String()); err != nil || again != u {
+			t.Fatalf("%q: %+v, again %+v %v", text, u, again, err)
+		}
+	})
+}
