@@ -1,152 +1,181 @@
-// Package meter measures what a run uses: wall and CPU time, memory and disk,
-// for each phase and in all. It measures the whole process tree, this process
-// included, and never prints. Start with Meter and Report.
 package meter
 
 import (
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 // Options say what to watch.
 type Options struct {
-	Dirs []string // folders whose disk use counts, e.g. the work folder; may be missing
+	Dirs     []string      // folders whose disk use counts, e.g. the work folder; may be missing
+	Interval time.Duration // the least time between two looks at the processes; 0 is 50 ms
 }
 
-// Meter measures from Start to Stop. Its phases follow one another.
+// Meter measures from Start to Stop. Its methods are safe for concurrent use.
 type Meter struct {
-	dirs  []string
-	start time.Time
-	cpu   cpuTimes
-	quit  chan struct{}
-	done  chan struct{}
+	interval time.Duration
+	start    time.Time
+	first    counters
+	tree     tree
+	quit     chan struct{}
+	loops    sync.WaitGroup
+
+	walking sync.Mutex  // one walk over the folders at a time
+	hurry   atomic.Bool // the one under way is in the way of an exact one
 
 	mu     sync.Mutex // guards what follows
+	dirs   []string
+	disk   diskUse // when last seen
 	total  peak
-	now    *peak // of the phase under way
+	open   []*Phase
 	phases []PhaseReport
+	report *Report // once stopped
 }
 
-// peak is the highest that was seen of each.
-type peak struct {
-	memory    int64
-	disk      int64
-	processes int
-}
-
-func (p *peak) raise(memory, disk int64, processes int) {
-	p.memory = max(p.memory, memory)
-	p.disk = max(p.disk, disk)
-	p.processes = max(p.processes, processes)
-}
-
-// Start begins to measure.
+// Start begins to measure. It returns at once: the first look is later.
 func Start(o Options) *Meter {
 	m := &Meter{
-		dirs: o.Dirs, start: time.Now(), cpu: cpuNow(),
-		quit: make(chan struct{}), done: make(chan struct{}),
+		interval: o.Interval,
+		start:    time.Now(),
+		first:    readCounters(),
+		quit:     make(chan struct{}),
 	}
-	go m.sample()
+	if m.interval <= 0 {
+		m.interval = 50 * time.Millisecond
+	}
+	m.Watch(o.Dirs...)
+	m.loops.Go(func() { m.repeat(m.interval, m.lookAtTree) })
+	m.loops.Go(func() { m.repeat(4*m.interval, m.lookAtDisk) })
 	return m
 }
 
-// Phase begins a step called name, e.g. fetch.
+// Watch adds folders whose disk use counts from now on, e.g. a prefix. One
+// within another, or named twice, counts once.
+func (m *Meter) Watch(dirs ...string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.dirs = slices.Concat(m.dirs, dirs) // a walk may hold the old slice
+}
+
+// Phase begins a step called name, e.g. fetch. Phases follow one another; what
+// happens while two are open counts in both.
 func (m *Meter) Phase(name string) *Phase {
+	p := &Phase{meter: m, name: name, start: time.Now(), first: readCounters()}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.now = &peak{}
-	return &Phase{m: m, name: name, start: time.Now(), cpu: cpuNow()}
+	p.peak.raise(peak{disk: m.disk})
+	m.open = append(m.open, p)
+	return p
 }
 
-// Phase is a step under way.
-type Phase struct {
-	m     *Meter
-	name  string
-	start time.Time
-	cpu   cpuTimes
-}
-
-// End ends the step; err is its outcome. It measures the disk exactly.
-func (p *Phase) End(err error) PhaseReport {
-	m := p.m
-	memory, processes := treeMemory()
-	disk := diskUse(m.dirs)
-	used := cpuNow().minus(p.cpu)
+// Stop ends the measurement and returns what was seen; phases that are still
+// open have failed. Calling it again returns the same.
+func (m *Meter) Stop() Report {
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.now.raise(memory, disk, processes)
-	m.total.raise(memory, disk, processes)
-	r := PhaseReport{
-		Name: p.name, Seconds: time.Since(p.start).Seconds(),
-		CPUUser: used.user.Seconds(), CPUSys: used.sys.Seconds(),
-		MemoryPeak: m.now.memory, DiskPeak: m.now.disk, Processes: m.now.processes,
+	open := slices.Clone(m.open)
+	stopped, noPhase := m.report != nil, len(m.open)+len(m.phases) == 0
+	m.mu.Unlock()
+	for _, p := range open {
+		p.End(errStopped)
 	}
-	if err != nil {
-		r.Error = err.Error()
+	if noPhase && !stopped {
+		m.lookAtTree()
+		m.measureDisk()
 	}
-	m.phases = append(m.phases, r)
+	m.mu.Lock()
+	if m.report == nil {
+		close(m.quit)
+		m.report = m.sum()
+	}
+	report := *m.report
+	m.mu.Unlock()
+	m.loops.Wait()
+	return report
+}
+
+// sum makes the report; the caller holds the lock.
+func (m *Meter) sum() *Report {
+	r := &Report{
+		Status: statusOK,
+		Usage:  m.total.usage(m.start, m.first),
+		Phases: slices.Clone(m.phases),
+	}
+	if slices.ContainsFunc(m.phases, func(p PhaseReport) bool { return p.Status != statusOK }) {
+		r.Status = statusFailed
+	}
 	return r
 }
 
-// Stop ends the measurement and returns what was seen. Status is "ok"; a
-// caller that knows better changes it.
-func (m *Meter) Stop() Report {
-	close(m.quit)
-	<-m.done
-	memory, processes := treeMemory()
-	used := cpuNow().minus(m.cpu)
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.total.raise(max(memory, largestProcess()), diskUse(m.dirs), processes)
-	return Report{
-		Status: "ok", Seconds: time.Since(m.start).Seconds(),
-		CPUUser: used.user.Seconds(), CPUSys: used.sys.Seconds(),
-		MemoryPeak: m.total.memory, MemoryMethod: memoryMethod,
-		DiskPeak: m.total.disk, Processes: m.total.processes, Phases: m.phases,
-	}
-}
-
-// A sample is taken again after this many times what it cost, so that the
-// meter itself stays below one per cent of a processor.
-const (
-	sparing   = 100
-	firstWait = 20 * time.Millisecond
-	longWait  = 2 * time.Second
-)
-
-// sample watches memory and disk, each at its own pace: walking a large folder
-// takes much longer than asking for the memory of a few processes.
-func (m *Meter) sample() {
-	defer close(m.done)
-	memory := time.NewTimer(firstWait)
-	disk := time.NewTimer(firstWait)
-	defer memory.Stop()
-	defer disk.Stop()
+// repeat looks every so often until Stop: at least 200 times what looking
+// takes, so that both loops stay below one per cent together, and at least the
+// given pause. Where a look at the processes takes more than 10 ms it is more
+// often a busy machine that delays it than work of ours; two seconds are enough
+// then, unless that were more than a tenth of the time.
+func (m *Meter) repeat(pause time.Duration, look func() (most time.Duration)) {
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
 	for {
-		begun := time.Now()
 		select {
 		case <-m.quit:
 			return
-		case begun = <-memory.C:
-			bytes, processes := treeMemory()
-			m.saw(bytes, 0, processes)
-			memory.Reset(pause(begun))
-		case begun = <-disk.C:
-			m.saw(0, diskUse(m.dirs), 0)
-			disk.Reset(pause(begun))
+		case <-timer.C:
+			begun := time.Now()
+			most := look()
+			cost := time.Since(begun)
+			timer.Reset(max(pause, min(200*cost, most), 10*cost))
 		}
 	}
 }
 
-func pause(begun time.Time) time.Duration {
-	return max(min(sparing*time.Since(begun), 20*longWait), 5*firstWait)
+// lookAtTree samples the processes.
+func (m *Meter) lookAtTree() (most time.Duration) {
+	m.mu.Lock()
+	known := m.total.memory
+	for _, p := range m.open {
+		known = min(known, p.peak.memory)
+	}
+	m.mu.Unlock()
+	m.saw(m.tree.look(known))
+	return 2 * time.Second
 }
 
-func (m *Meter) saw(memory, disk int64, processes int) {
+// lookAtDisk samples the folders, unless a phase's end wants to.
+func (m *Meter) lookAtDisk() (most time.Duration) {
+	m.walking.Lock()
+	defer m.walking.Unlock()
+	if use, done := walk(m.watched(), &m.hurry); done {
+		m.saw(peak{disk: use})
+	}
+	return time.Hour
+}
+
+// measureDisk measures the folders exactly.
+func (m *Meter) measureDisk() {
+	m.hurry.Store(true)
+	m.walking.Lock()
+	defer m.walking.Unlock()
+	m.hurry.Store(false)
+	use, _ := walk(m.watched(), new(atomic.Bool))
+	m.saw(peak{disk: use})
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.total.raise(memory, disk, processes)
-	if m.now != nil {
-		m.now.raise(memory, disk, processes)
+	m.disk = use
+}
+
+func (m *Meter) watched() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.dirs
+}
+
+// saw notes a sample in the total and in every open phase.
+func (m *Meter) saw(p peak) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.total.raise(p)
+	for _, open := range m.open {
+		open.peak.raise(p)
 	}
 }

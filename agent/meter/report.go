@@ -1,72 +1,43 @@
 package meter
 
-import (
-	"fmt"
-	"math"
-	"strings"
+const (
+	statusOK     = "ok"
+	statusFailed = "failed"
 )
 
-// Report is what a run used. Sizes are bytes, times seconds.
+// How MemoryPeak was found.
+const (
+	methodPSS     = "sum_pss"   // sampled: the sum of the tree's proportional set sizes
+	methodRSS     = "sum_rss"   // sampled: of its resident sets; pages they share count several times
+	methodLargest = "max_rss"   // the kernel's mark of the largest single process: more than any sample
+	methodNone    = "not_known" // this system tells neither
+)
+
+// Report is what a run used: its total, and every phase in order.
 type Report struct {
-	Status       string        `json:"status"` // ok or failed
-	Seconds      float64       `json:"seconds"`
-	CPUUser      float64       `json:"cpu_user"` // of the whole process tree
-	CPUSys       float64       `json:"cpu_sys"`
-	MemoryPeak   int64         `json:"memory_peak_bytes"`
-	MemoryMethod string        `json:"memory_method"`   // how MemoryPeak was found
-	DiskPeak     int64         `json:"disk_peak_bytes"` // allocated in the work folder, prefixes included
-	Processes    int           `json:"processes"`       // the most at a time
-	Phases       []PhaseReport `json:"phases"`
+	Status string `json:"status"` // ok, or failed if a phase has
+	Usage
+	Phases []PhaseReport `json:"phases"`
 }
 
-// PhaseReport is what one step used, in Report's units.
+// PhaseReport is what one step used.
 type PhaseReport struct {
-	Name       string  `json:"name"` // e.g. fetch
-	Seconds    float64 `json:"seconds"`
-	CPUUser    float64 `json:"cpu_user"`
-	CPUSys     float64 `json:"cpu_sys"`
-	MemoryPeak int64   `json:"memory_peak_bytes"`
-	DiskPeak   int64   `json:"disk_peak_bytes"`
-	Processes  int     `json:"processes"`
-	Error      string  `json:"error,omitempty"`
+	Name   string `json:"name"`   // e.g. fetch
+	Status string `json:"status"` // ok or failed
+	Usage
+	Error string `json:"error,omitempty"` // why it failed
 }
 
-// Summary is the block at the end of a build's log, in conda-build's layout,
-// which people's scripts search for. The disk line counts the prefix too.
-func Summary(r Report) string {
-	return fmt.Sprintf("\n%s\nResource usage summary:\n\n"+
-		"Total time: %s\n"+
-		"CPU usage: sys=%s, user=%s\n"+
-		"Maximum memory usage observed: %s\n"+
-		"Total disk usage observed: %s\n",
-		strings.Repeat("#", 84), clock(r.Seconds), clock(r.CPUSys), clock(r.CPUUser), size(r.MemoryPeak), size(r.DiskPeak))
-}
-
-// PhaseLine is one line a phase, in the "label value" style of the worker
-// agent's own metrics.
-func PhaseLine(p PhaseReport) string {
-	outcome := ""
-	if p.Error != "" {
-		outcome = " failed"
-	}
-	return fmt.Sprintf("phase %s%s seconds %.2f cpu-user %.2f cpu-sys %.2f memory-peak %s disk-peak %s",
-		p.Name, outcome, p.Seconds, p.CPUUser, p.CPUSys, size(p.MemoryPeak), size(p.DiskPeak))
-}
-
-// clock is seconds as conda-build prints them: H:MM:SS.s.
-func clock(seconds float64) string {
-	tenths := int64(math.Round(seconds * 10))
-	return fmt.Sprintf("%d:%02d:%02d.%d", tenths/36000, tenths/600%60, tenths/10%60, tenths%10)
-}
-
-// size is bytes as conda-build prints them: powers of 1,024, one decimal.
-func size(bytes int64) string {
-	if bytes < 1024 {
-		return fmt.Sprintf("%dB", bytes)
-	}
-	value, unit := float64(bytes)/1024, 0
-	for value >= 1024 && unit < len("KMGTP")-1 {
-		value, unit = value/1024, unit+1
-	}
-	return fmt.Sprintf("%.1f%c", value, "KMGTP"[unit])
+// Usage is what a stretch of time took. Times are in seconds, sizes in bytes.
+type Usage struct {
+	Seconds      float64 `json:"seconds"`             // wall time
+	CPUUser      float64 `json:"cpu_user"`            // of the whole process tree
+	CPUSys       float64 `json:"cpu_sys"`             // in the kernel on its behalf
+	MemoryPeak   int64   `json:"memory_peak_bytes"`   // of the whole process tree
+	MemoryMethod string  `json:"memory_method"`       // sum_pss, sum_rss, max_rss or not_known
+	DiskPeak     int64   `json:"disk_peak_bytes"`     // allocated in the watched folders
+	DiskApparent int64   `json:"disk_apparent_bytes"` // the lengths of the files that were there then
+	Read         int64   `json:"read_bytes"`          // from disks, caches not counted; 0 where not told
+	Written      int64   `json:"written_bytes"`       // to disks
+	Processes    int     `json:"processes"`           // the most seen at a time, this one included; 0 where not told
 }

@@ -122,9 +122,9 @@ var lateNames = []string{
 }
 
 // late is the value of a script's variable, in the shell's own words.
-func (j *job) late(name string) (any, bool) {
+func (r *v1Recipe) late(name string) (any, bool) {
 	if !slices.Contains(lateNames, name) {
 		return nil, false
 	}
-	return jinja.Late(j.platform.shellVariable(name)), true
+	return jinja.Late(r.platform.shellVariable(name)), true
 }

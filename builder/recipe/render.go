@@ -128,7 +128,7 @@ func readFile(fsys fs.FS, file string) (string, error) {
 		return "", Problems{{Pos: Pos{File: path.Base(file)}, Text: fmt.Sprintf("the recipe is larger than %d bytes", maxFileSize)}}
 	}
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
-	return strings.ReplaceAll(string(data), "\r\n", "\n"), nil
+	return strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(string(data)), nil
 }
 
 // checkBytes refuses what YAML cannot hold, with its place: the YAML library
@@ -141,8 +141,9 @@ func (j *job) checkBytes() error {
 		case r == utf8.RuneError && !strings.HasPrefix(j.text[i:], "\ufffd"):
 			j.report.fail(at, "save the file as UTF-8", "the byte 0x%02x is not UTF-8", j.text[i])
 			return j.report.err()
-		case r < 0x20 && r != '\t' && r != '\n' && r != '\r', r == 0x7f:
-			j.report.fail(at, "remove it", "the control character %U cannot be in YAML", r)
+		case r < 0x20 && r != '\t' && r != '\n', r == 0x7f, strings.ContainsRune("\u0085\u2028\u2029", r):
+			// The last three end a line for YAML and for no editor.
+			j.report.fail(at, "remove it", "the control character %U cannot be in a recipe", r)
 			return j.report.err()
 		}
 		column++

@@ -134,18 +134,15 @@ func fuzzRender(f *testing.F, file string) {
 		f.Add(text, "linux-64")
 		f.Add(text, "win-64")
 	}
-	for _, text := range hostile() {
-		if len(text) < 2000 {
-			f.Add(text, "linux-64")
-		}
-	}
+	f.Add(hostile()["deep"], "linux-64")
+	f.Add(hostile()["aliases"], "linux-64")
 	f.Fuzz(func(t *testing.T, text, platform string) {
 		number := 3
 		fsys := folder(file, text, "build.sh")
 		outs, err := Render(fsys, file, Options{TargetPlatform: platform, BuildNumber: &number, Variant: map[string]any{"python": "3.11"}})
 		var list Problems
 		if errors.As(err, &list) {
-			lines := strings.Count(text, "\n") + 1
+			lines := strings.Count(text, "\n") + strings.Count(text, "\r") + 1
 			for _, p := range list {
 				if p.Pos.Line < 0 || p.Pos.Line > lines+1 || p.Pos.File == "" || p.Text == "" {
 					t.Errorf("%d lines, but %#v", lines, p)

@@ -76,8 +76,8 @@ func (r *v0Recipe) read(second bool) *node {
 		return nil
 	}
 	root := (&reader{job: r.job, typed: v0Typed}).parse(text)
-	if root != nil && r.pkg != nil {
-		r.replaceHash(root, "")
+	if root != nil {
+		r.complete(root, "")
 	}
 	return root
 }
@@ -106,7 +106,7 @@ func (r *v0Recipe) firstPass() {
 	r.pkg = map[string]any{
 		"PKG_NAME":    scalarText(root.get("package").get("name").scalar()),
 		"PKG_VERSION": scalarText(root.get("package").get("version").scalar()), "PKG_BUILDNUM": number,
-		"PKG_HASH": hashPlaceholder, "PKG_BUILD_STRING": r.platform.shellVariable("PKG_BUILD_STRING"),
+		"PKG_HASH": hashPlaceholder, "PKG_BUILD_STRING": lateMark("PKG_BUILD_STRING"),
 	}
 }
 
@@ -117,17 +117,20 @@ func (n *node) scalar() any {
 	return n.value
 }
 
-// replaceHash turns the placeholder into the script's variable everywhere but
-// in build.string, which nameBuild completes.
-func (r *v0Recipe) replaceHash(n *node, key string) {
-	if s, ok := n.text(); ok && key != "string" && strings.Contains(s, hashPlaceholder) {
-		n.value = strings.ReplaceAll(s, hashPlaceholder, r.platform.shellVariable("PKG_HASH"))
+// complete puts the shell's variables where a template printed what only a
+// running script knows. The hash in build.string is left to nameBuild.
+func (r *v0Recipe) complete(n *node, key string) {
+	if s, ok := n.text(); ok {
+		if key != "string" {
+			s = strings.ReplaceAll(s, hashPlaceholder, r.platform.shellVariable("PKG_HASH"))
+		}
+		n.value = r.shellText(s)
 	}
 	for _, item := range n.items {
-		r.replaceHash(item, "")
+		r.complete(item, "")
 	}
 	for _, f := range n.fields {
-		r.replaceHash(f.value, f.key)
+		r.complete(f.value, f.key)
 	}
 }
 

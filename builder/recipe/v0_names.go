@@ -2,6 +2,7 @@ package recipe
 
 import (
 	"maps"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,6 +16,24 @@ var defaultVersions = map[string]string{"python": "3.12", "numpy": "1.26", "perl
 
 // hashPlaceholder stands for PKG_HASH until the hash is known.
 const hashPlaceholder = "\ue000PKG_HASH\ue000"
+
+// A variable of the script is a mark until the text has been read as YAML,
+// which does not take %PYTHON% at the beginning of a value.
+var lateRule = regexp.MustCompile("\ue001(\\w+)\ue002")
+
+func lateMark(name string) jinja.Late { return jinja.Late("\ue001" + name + "\ue002") }
+
+// late is the value of a script's variable.
+func (r *v0Recipe) late(name string) (any, bool) {
+	return lateMark(name), slices.Contains(lateNames, name)
+}
+
+// shellText replaces the marks in s.
+func (r *v0Recipe) shellText(s string) string {
+	return lateRule.ReplaceAllStringFunc(s, func(mark string) string {
+		return r.platform.shellVariable(lateRule.FindStringSubmatch(mark)[1])
+	})
+}
 
 func (r *v0Recipe) languageVersion(language string) string {
 	if v, ok := r.variant[language]; ok {
@@ -42,28 +61,32 @@ func (r *v0Recipe) selectorNames() map[string]any {
 	names["np"] = versionNumber(r.languageVersion("numpy"))
 	names["pl"], names["lua"] = r.languageVersion("perl"), r.languageVersion("lua")
 	names["luajit"] = strings.HasPrefix(r.languageVersion("lua"), "2")
-	names["environ"] = r.environ()
+	r.selectors = names
+	return names
+}
+
+// system is Python's os, as far as recipes use it.
+func (r *v0Recipe) system(environ *jinja.Dict) *jinja.Dict {
 	system := jinja.NewDict()
-	system.Set("environ", names["environ"])
-	separator := "/"
+	system.Set("environ", environ)
+	separator, pathSeparator := "/", ":"
 	if r.platform.windows() {
-		separator = `\`
+		separator, pathSeparator = `\`, ";"
 	}
 	system.Set("sep", separator)
+	system.Set("pathsep", pathSeparator)
 	system.Set("getenv", jinja.Func(func(c jinja.Call) (any, error) {
 		name, err := c.String(0, "key")
 		if err != nil {
 			return nil, err
 		}
-		if v, ok := r.environ().Get(name); ok {
+		if v, ok := environ.Get(name); ok {
 			return v, nil
 		}
 		v, _ := c.Arg(1, "default")
 		return v, nil
 	}))
-	names["os"] = system
-	r.selectors = names
-	return names
+	return system
 }
 
 // versionNumber is 3.11 to 311.
@@ -75,23 +98,42 @@ func versionNumber(v string) int64 {
 	return n
 }
 
-// environ is what the caller lets a recipe see, and the script's variables.
-func (r *v0Recipe) environ() *jinja.Dict {
+// environ is what the caller lets a recipe see. Templates may also print the
+// script's variables; a selector decides now and cannot.
+func (r *v0Recipe) environ(script bool) *jinja.Dict {
 	d := jinja.NewDict()
-	for _, name := range lateNames {
-		v, _ := r.late(name)
-		d.Set(name, v)
+	if script {
+		for _, name := range lateNames {
+			v, _ := r.late(name)
+			d.Set(name, v)
+		}
+		for _, name := range slices.Sorted(maps.Keys(r.pkg)) {
+			d.Set(name, r.pkg[name])
+		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.Env)) {
-		d.Set(name, r.Env[name])
-	}
-	for _, name := range slices.Sorted(maps.Keys(r.pkg)) {
-		d.Set(name, r.pkg[name])
+		if _, taken := d.Get(name); !taken {
+			d.Set(name, r.Env[name])
+		}
 	}
 	return d
 }
 
+// system objects of both, by name.
+func (r *v0Recipe) systemName(name string, script bool) (any, bool) {
+	switch name {
+	case "environ":
+		return r.environ(script), true
+	case "os":
+		return r.system(r.environ(script)), true
+	}
+	return nil, false
+}
+
 func (r *v0Recipe) lookupSelector(name string) (any, bool) {
+	if v, ok := r.systemName(name, false); ok {
+		return v, true
+	}
 	if v, ok := r.selectorNames()[name]; ok {
 		return v, true
 	}
@@ -116,6 +158,9 @@ func (r *v0Recipe) lookup(name string) (any, bool) {
 	if v, ok := r.pkg[name]; ok {
 		return v, true
 	}
+	if v, ok := r.systemName(name, true); ok {
+		return v, true
+	}
 	if v, ok := r.selectorNames()[name]; ok {
 		return v, true
 	}
@@ -129,7 +174,7 @@ func (r *v0Recipe) lookup(name string) (any, bool) {
 		return "RENDER", true
 	}
 	if v, ok := r.late(name); ok {
-		return v, true
+		return v, ok
 	}
 	v, ok := r.Env[name]
 	return v, ok
@@ -140,7 +185,7 @@ func (r *v0Recipe) scope(lenient bool) jinja.Scope {
 		Lookup: r.lookup, Lenient: lenient, Budget: r.budget(),
 		Known: func() []string {
 			return slices.Concat(slices.Sorted(maps.Keys(r.variant)), slices.Sorted(maps.Keys(r.selectorNames())),
-				lateNames, packageVariables, []string{"compiler", "stdlib"})
+				lateNames, packageVariables, []string{"compiler", "stdlib", "environ"})
 		},
 	}
 }

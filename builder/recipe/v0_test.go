@@ -17,7 +17,7 @@ package:
 
 source:
   # the installer
-  - url: archive_files/keyshot_{{ version.replace(".", "_") }}_{{ short }}.zip  # [linux64]
+  - url: archive_files/keyshot_{{ version.replace(".", "_") }}_{{ short }}.zip  # [not osx]
     sha256: 05e877c06216e102a040e11b6b7fd8364dc699ed01b9386fc407564ce722c454
     folder: installer
     patches:
@@ -69,7 +69,8 @@ test:
 
 about:
   home: https://example.org
-  dev_url: [https://example.org/dev]
+  dev_url:
+    - https://example.org/dev
   license: MIT
   license_file:
     - {{ environ["SRC_DIR"] }}/LICENSE
@@ -145,7 +146,7 @@ func TestSelectors(t *testing.T) {
 			t.Fatal(err)
 		}
 		r := &v0Recipe{job: &job{
-			Options: Options{TargetPlatform: "linux-64", BuildPlatform: "linux-64"}, platform: p, report: &report{},
+			Options: Options{TargetPlatform: "linux-64", BuildPlatform: "linux-64", Env: map[string]string{"HOME": "/root"}}, platform: p, report: &report{},
 			used: map[string]bool{}, variant: map[string]any{"cuda": "12", "c_compiler": "gcc"},
 		}}
 		got, keep := r.chooseLine(in, func(int) Pos { return Pos{} }, map[string]bool{})
@@ -178,7 +179,7 @@ func TestBuildStringsV0(t *testing.T) {
 		{"compiler", "requirements:\n  build:\n    - {{ compiler('c') }}\n", Options{Variant: map[string]any{"c_compiler": "gcc"}}, "h9bf148f_0"},
 		{"jinja variable", "about:\n  summary: {{ something }} {{ something2 }}\n", Options{Variant: map[string]any{"something": "abc", "something2": "ghi"}}, "h1404630_0"},
 		{"string", "build:\n  number: 3\n  string: x_{{ PKG_BUILDNUM }}\n", Options{}, "x_3"},
-		{"hash in string", "build:\n  string: h{{ PKG_HASH }}_{{ PKG_BUILDNUM }}_{{ something }}\n", Options{Variant: map[string]any{"something": "abc"}, BuildNumber: &number}, "h6fca0c5_7_abc"},
+		{"hash in string", "build:\n  string: h{{ PKG_HASH }}_{{ PKG_BUILDNUM }}_{{ something }}\n", Options{Variant: map[string]any{"something": "abc"}, BuildNumber: &number}, "he9ea0c1_7_abc"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -221,6 +222,16 @@ func TestPackageVariables(t *testing.T) {
 	}
 }
 
+func TestScriptVariablesOnWindows(t *testing.T) {
+	text := head + "build:\n  script: {{ PYTHON }} -m pip\nabout:\n  license_file: {{ RECIPE_DIR }}/LICENSE\n"
+	got := render(t, folder("meta.yaml", text), Options{TargetPlatform: "win-64"})
+	if got.Script.Lines[0] != "%PYTHON% -m pip" || got.About.LicenseFiles[0] != "LICENSE" {
+		t.Errorf("got %v %v", got.Script, got.About.LicenseFiles)
+	}
+	list := problems(t, "meta.yaml", head+"about:\n  summary: {{ PREFIX|upper }}\n")
+	has(t, list, "meta.yaml:5:15", "${PREFIX} is known only when the script runs")
+}
+
 func TestWarningsV0(t *testing.T) {
 	text := `package:
   name: tool
@@ -256,8 +267,8 @@ func TestProblemsV0(t *testing.T) {
 	tests := []struct{ name, text, place, want string }{
 		{"syntax", "package:\n  name: {{ 'a: b: c' }}\n", "meta.yaml:2:9", "YAML is not valid"},
 		{"undefined", "{% set version = '1' %}\n# [win]\na: 1 # [win]\npackage:\n  version: {{ versoin }}\n", "meta.yaml:5:15", `"versoin" is undefined; did you mean "version"?`},
-		{"selector", head + "about:\n  summary: x # [linux or]\n", "meta.yaml:5:24", "the selector [linux or] is not valid"},
-		{"flow list", head + "build:\n  script: [\"a b\", 'c']\n", "meta.yaml:5:12", "write the list over several lines"},
+		{"selector", head + "about:\n  summary: x # [linux or]\n", "meta.yaml:5:25", "the selector [linux or] is not valid"},
+		{"flow list", head + "build:\n  script: [\"a b\", 'c']\n", "meta.yaml:5:17", "write the list over several lines"},
 		{"unclosed", "{% if linux %}\n" + head, "meta.yaml:1:1", "no {% endif %}"},
 		{"filter", head + "about:\n  summary: {{ name | uper }}\n", "meta.yaml:5:22", `did you mean "upper"?`},
 		{"after a dropped line", "x: 1 # [win]\n{% for i in [1, 2] %}\n{% endfor %}\npackage:\n  name: A\n  version: 1\n", "meta.yaml:5:9", "write a"},

@@ -130,7 +130,7 @@ func (r *v0Recipe) failAt(text string, err error, at func(line, column int) Pos)
 		return
 	}
 	line, column := newLineIndex(text).place(e.Offset)
-	r.report.fail(at(line, column), e.Hint, "%s", e.Text)
+	r.report.fail(at(line, column), e.Hint, "%s", r.shellText(e.Text))
 }
 
 // lineIndex finds the line of an offset, and back. It is asked in the text's

@@ -281,10 +281,8 @@ func TestNear(t *testing.T) {
 }
 
 func FuzzRender(f *testing.F) {
-	for _, in := range hostile() {
-		if len(in) < 200 {
-			f.Add(in)
-		}
+	for _, name := range []string{"power", "range", "zfill", "replace"} { // the quick ones
+		f.Add(hostile()[name])
 	}
 	f.Add("${{ a.b[1:2] | c(d=1) is e if f else g }}{% set x, y = [1], {2: 3} %}{% for z in x if z %}{{ z }}{% endfor %}")
 	f.Fuzz(func(t *testing.T, in string) {

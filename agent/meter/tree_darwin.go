@@ -1,0 +1,7 @@
+package meter
+
+// tree does not sample here: without cgo it would have to run ps and pgrep, and
+// measure these. The largest process is known all the same.
+type tree struct{}
+
+func (*tree) look(int64) peak { return peak{} }

@@ -1,0 +1,147 @@
+package meter
+
+import (
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"sync"
+	"syscall"
+	"testing"
+)
+
+// TestSharedMemoryCountsOnce has four processes map the same 110 MiB.
+func TestSharedMemoryCountsOnce(t *testing.T) {
+	const size = 110 << 20
+	path := filepath.Join(t.TempDir(), "shared")
+	write(t, path, size)
+	debug.FreeOSMemory() // what earlier tests left in this process counts as well
+	m := Start(Options{})
+	p := m.Phase("script")
+	for range 4 {
+		defer start(t, "share "+path)()
+	}
+	got := p.End(nil)
+	m.Stop()
+	t.Logf("%d bytes by %s", got.MemoryPeak, got.MemoryMethod)
+	if got.MemoryPeak < size || got.MemoryPeak > size*5/2 || got.MemoryMethod != methodPSS {
+		t.Errorf("four processes share %d bytes, measured %d by %s", size, got.MemoryPeak, got.MemoryMethod)
+	}
+	if got.Processes != 5 {
+		t.Errorf("%d processes, want 5", got.Processes)
+	}
+}
+
+// TestSeparateMemoryAddsUp is the opposite: no single process holds as much.
+func TestSeparateMemoryAddsUp(t *testing.T) {
+	debug.FreeOSMemory() // what earlier tests left in this process counts as well
+	m := Start(Options{})
+	p := m.Phase("script")
+	for range 4 {
+		defer start(t, "hold 60")()
+	}
+	got := p.End(nil)
+	m.Stop()
+	if got.MemoryPeak < 240<<20 || got.MemoryPeak > 400<<20 {
+		t.Errorf("four processes hold 60 MiB each, measured %d by %s", got.MemoryPeak, got.MemoryMethod)
+	}
+}
+
+// TestScanFindsTheSame compares the two ways to find the tree.
+func TestScanFindsTheSame(t *testing.T) {
+	defer start(t, "hold 30")()
+	fast, slow := &tree{}, &tree{slow: true, known: true}
+	a, b := fast.look(0), slow.look(0)
+	if a.processes != 2 || b.processes != 2 {
+		t.Errorf("%d and %d processes, want 2", a.processes, b.processes)
+	}
+	if a.memory < 30<<20 || b.memory < 30<<20 {
+		t.Errorf("%d and %d bytes, a child alone has 30 MiB", a.memory, b.memory)
+	}
+	if fast.slow {
+		t.Log("this kernel does not list children")
+	}
+	if news := fast.look(1 << 40); news.memory != 0 {
+		t.Errorf("asked for more than a terabyte, told of %d bytes", news.memory)
+	}
+}
+
+// TestSameMemory tells a process from one that shares its memory, as a child
+// does until it calls exec.
+func TestSameMemory(t *testing.T) {
+	defer start(t, "hold 1")()
+	children := listed(os.Getpid())
+	if len(children) != 1 {
+		t.Fatalf("children %v, want one", children)
+	}
+	if !sameMemory(os.Getpid(), os.Getpid()) || sameMemory(os.Getpid(), children[0]) {
+		t.Error("this process does not share its own memory, or a child does")
+	}
+}
+
+// TestChildBeforeExec looks while children are started, so that sooner or
+// later one is seen that still has all of this process's memory.
+func TestChildBeforeExec(t *testing.T) {
+	const size = 200 << 20
+	held := allocate(size)
+	fill(held)
+	debug.FreeOSMemory() // what earlier tests left
+	var wg sync.WaitGroup
+	quit := make(chan struct{})
+	for range 2 {
+		wg.Go(func() {
+			for {
+				select {
+				case <-quit:
+					return
+				default:
+					if err := command(t, "quick").Run(); err != nil {
+						t.Error(err)
+						return
+					}
+				}
+			}
+		})
+	}
+	w := &tree{}
+	for range 50 {
+		if p := w.look(0); p.memory > size*19/10 {
+			t.Errorf("%d bytes in %d processes: those of a child that has none of its own were added", p.memory, p.processes)
+			break
+		}
+	}
+	close(quit)
+	wg.Wait()
+	if err := syscall.Munmap(held); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestKib(t *testing.T) {
+	text := []byte("Name:\tx\nVmHWM:\t    1234 kB\nVmRSS: 2 kB\nBad: x kB\n")
+	for label, want := range map[string]int64{"VmHWM:": 1234 << 10, "VmRSS:": 2048, "Bad:": 0, "Pss:": 0} {
+		if got := kib(text, label); got != want {
+			t.Errorf("kib(%s) = %d, want %d", label, got, want)
+		}
+	}
+	if got := ownPeak(nil); got < 1<<20 {
+		t.Errorf("this process never had more than %d bytes", got)
+	}
+}
+
+// TestTransferred writes through to the disk.
+func TestTransferred(t *testing.T) {
+	before := readCounters()
+	f, err := os.Create(filepath.Join(t.TempDir(), "f"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Write(make([]byte, 4<<20)); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if n := readCounters().written - before.written; n < 4<<20 {
+		t.Errorf("wrote 4 MiB, counted %d bytes", n)
+	}
+}

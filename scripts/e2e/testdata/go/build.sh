@@ -1,0 +1,6 @@
+mkdir -p "$PREFIX/opt" "$PREFIX/bin" "$PREFIX/etc/conda/activate.d" "$PREFIX/etc/conda/deactivate.d"
+cp -a "$SRC_DIR/go" "$PREFIX/opt/go"
+ln -s ../opt/go/bin/go "$PREFIX/bin/go"
+ln -s ../opt/go/bin/gofmt "$PREFIX/bin/gofmt"
+echo 'export GOROOT="$CONDA_PREFIX/opt/go"' > "$PREFIX/etc/conda/activate.d/go.sh"
+echo 'unset GOROOT' > "$PREFIX/etc/conda/deactivate.d/go.sh"
