@@ -31,17 +31,17 @@ var steps = []string{"builder/recipe", "builder/source", "builder/sandbox", "bui
 
 // foreign names the one package that imports each module that is not ours.
 var foreign = map[string]string{
-	"github.com/aws/":                    "store/s3",
-	"github.com/mholt/archiver/v4":       "builder/source",
-	"go.uber.org/zap":                    "agent/openjd",
-	"github.com/shirou/gopsutil/v3":      "agent/meter",
-	"github.com/klauspost/compress":      "conda/archive",
-	"github.com/spf13/cobra":             "agent",
-	"go.yaml.in/yaml/v4":                 "builder/recipe",
-	"golang.org/x/sys":                   "builder/sandbox",
-	"github.com/gofrs/flock":             "store/dir",
-	"github.com/rogpeppe/go-internal":    "tests",
-	"github.com/google/go-cmp":           "tests",
+	"github.com/aws/":                 "store/s3",
+	"github.com/mholt/archiver/v4":    "builder/source",
+	"go.uber.org/zap":                 "agent/openjd",
+	"github.com/shirou/gopsutil/v3":   "agent/meter",
+	"github.com/klauspost/compress":   "conda/archive",
+	"github.com/spf13/cobra":          "agent",
+	"go.yaml.in/yaml/v4":              "builder/recipe",
+	"golang.org/x/sys":                "builder/sandbox",
+	"github.com/gofrs/flock":          "store/dir",
+	"github.com/rogpeppe/go-internal": "tests",
+	"github.com/google/go-cmp":        "tests",
 }
 
 type goPackage struct {
@@ -90,8 +90,7 @@ func packages(t *testing.T) func(func(goPackage) bool) {
 	t.Helper()
 	out, err := exec.Command("go", "list", "-json=ImportPath,Imports", "./...").Output()
 	if err != nil {
-		var exit *exec.ExitError
-		if errors.As(err, &exit) {
+		if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 			t.Fatalf("go list: %v\n%s", err, exit.Stderr)
 		}
 		t.Fatal(err)

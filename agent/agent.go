@@ -99,8 +99,7 @@ func (d *desk) finish(ctx context.Context, err error) int {
 	if err == nil {
 		return 0
 	}
-	var signal Cancelled
-	if errors.As(context.Cause(ctx), &signal) {
+	if signal, ok := errors.AsType[Cancelled](context.Cause(ctx)); ok {
 		err = signal
 	}
 	d.out.Fail(err.Error())

@@ -58,7 +58,7 @@ func parseURL(url string) (store.URL, error) {
 // all of them.
 func (d *desk) readers(ctx context.Context, arguments []string) ([]env.Channel, error) {
 	var channels []env.Channel
-	for _, url := range strings.Fields(strings.Join(arguments, " ")) {
+	for url := range strings.FieldsSeq(strings.Join(arguments, " ")) {
 		c, err := d.openReader(ctx, url)
 		if err != nil {
 			return nil, err

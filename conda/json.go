@@ -101,9 +101,7 @@ func readObject(text []byte, what string) (map[string]json.RawMessage, error) {
 	if text[0] != '{' {
 		return nil, fmt.Errorf("read %s: it is no JSON object", what)
 	}
-	for key, value := range members(text) {
-		out[key] = value
-	}
+	maps.Insert(out, members(text))
 	return out, nil
 }
 

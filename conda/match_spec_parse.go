@@ -115,16 +115,16 @@ func setChannel(values map[string]string, text string) {
 
 // cutBrackets splits "name[key=value, key='value']" before its brackets.
 func cutBrackets(s string) (rest string, values map[string]string, err error) {
-	open := strings.IndexByte(s, '[')
-	if open < 0 {
+	before, after, ok := strings.Cut(s, "[")
+	if !ok {
 		return s, nil, nil
 	}
-	inner, closed := strings.CutSuffix(s[open+1:], "]")
+	inner, closed := strings.CutSuffix(after, "]")
 	if !closed {
 		return "", nil, errors.New(`it must end with the "]" of its brackets`)
 	}
 	values, err = readPairs(inner)
-	return strings.TrimSpace(s[:open]), values, err
+	return strings.TrimSpace(before), values, err
 }
 
 func readPairs(s string) (map[string]string, error) {

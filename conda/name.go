@@ -105,8 +105,9 @@ type FileName struct {
 // may have dashes. It takes what old channels have, also upper-case letters;
 // ValidName, ValidVersion and ValidBuild hold what a new package may have.
 func ParseFileName(s string) (FileName, error) {
-	stem, ext := s, ".conda"
-	if stem = strings.TrimSuffix(s, ext); stem == s {
+	ext := ".conda"
+	stem := strings.TrimSuffix(s, ext)
+	if stem == s {
 		ext = ".tar.bz2"
 		if stem = strings.TrimSuffix(s, ext); stem == s {
 			return FileName{}, fmt.Errorf("read file name %q: a package ends with .conda or .tar.bz2", s)

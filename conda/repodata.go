@@ -71,8 +71,7 @@ func ParseRepoData(text []byte) (*RepoData, error) {
 func whyInvalid(text []byte) error {
 	var raw json.RawMessage
 	err := json.Unmarshal(text, &raw)
-	var syntax *json.SyntaxError
-	if errors.As(err, &syntax) {
+	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
 		return fmt.Errorf("at byte %d of %d: %w", syntax.Offset, len(text), err)
 	}
 	return err

@@ -76,7 +76,7 @@ func parseVersion(s string) (Version, error) {
 func versionError(s, reason string) error { return fmt.Errorf("read version %q: %s", s, reason) }
 
 func notInVersion(r rune) bool {
-	return !('0' <= r && r <= '9' || 'a' <= r && r <= 'z' || strings.ContainsRune("*.+!_", r))
+	return ('0' > r || r > '9') && ('a' > r || r > 'z') && !strings.ContainsRune("*.+!_", r)
 }
 
 func cutEpoch(text string) (epoch, rest string, err error) {

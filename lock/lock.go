@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	mathrand "math/rand/v2"
 	"time"
 
 	"github.com/condaworker/condaworker/store"
@@ -44,7 +45,7 @@ const (
 	defaultTTL = 60 * time.Second
 	renewEvery = 4   // a TTL's part between two renewals
 	fenceAfter = 4   // a TTL's part before its end at which the holder stops
-	pollEvery  = 12  // a TTL's part between two looks of a waiter
+	pollEvery  = 40  // a TTL's part between two looks of a waiter, on average
 	seedTTL    = 900 // seconds that a record of the older scripts holds
 )
 
@@ -139,7 +140,7 @@ func (w *waiter) wait(ctx context.Context, cur current) error {
 		w.told = who
 		w.o.Waiting(held)
 	}
-	pause := w.o.TTL / pollEvery
+	pause := w.o.TTL/pollEvery/2 + mathrand.N(w.o.TTL/pollEvery) //nolint:gosec // so that waiters spread
 	if w.o.Timeout > 0 {
 		pause = min(pause, max(w.o.Timeout-time.Since(w.start), time.Millisecond))
 	}

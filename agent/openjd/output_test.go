@@ -66,7 +66,9 @@ func TestProgress(t *testing.T) {
 		after   time.Duration
 		percent float64
 	}{
-		{0, 0}, {0, math.NaN()}, {0, -5}, // nothing to tell
+		{0, 0},
+		{0, math.NaN()},
+		{0, -5},        // nothing to tell
 		{0, 1.26},      // the first
 		{time.Hour, 2}, // less than 1 % more
 		{0, 3},
@@ -75,7 +77,8 @@ func TestProgress(t *testing.T) {
 		{time.Hour, 30}, // falls
 		{time.Hour, 99.99},
 		{0, math.Inf(1)}, // the last is told at once
-		{time.Hour, 100}, {time.Hour, 1e300},
+		{time.Hour, 100},
+		{time.Hour, 1e300},
 	} {
 		clock = clock.Add(step.after)
 		out.Progress(step.percent)

@@ -85,12 +85,12 @@ func TestGlobs(t *testing.T) {
 	} {
 		g, err := compileGlobs([]string{c.glob})
 		must(t, err)
-		for _, name := range strings.Fields(c.match) {
+		for name := range strings.FieldsSeq(c.match) {
 			if !g.match(name) {
 				t.Errorf("%s does not match %s", c.glob, name)
 			}
 		}
-		for _, name := range strings.Fields(c.not) {
+		for name := range strings.FieldsSeq(c.not) {
 			if g.match(name) {
 				t.Errorf("%s matches %s", c.glob, name)
 			}

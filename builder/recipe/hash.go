@@ -144,8 +144,11 @@ var hashLabels = []struct {
 	keys  []string
 	parts int
 }{
-	{"np", []string{"numpy"}, 2}, {"py", []string{"python"}, 2}, {"pl", []string{"perl"}, 3},
-	{"lua", []string{"lua"}, 2}, {"r", []string{"r", "r_base"}, 2},
+	{"np", []string{"numpy"}, 2},
+	{"py", []string{"python"}, 2},
+	{"pl", []string{"perl"}, 3},
+	{"lua", []string{"lua"}, 2},
+	{"r", []string{"r", "r_base"}, 2},
 }
 
 // compactVersion is "3.11.* *_cpython" to 311.

@@ -43,7 +43,7 @@ func TestPlatformFlags(t *testing.T) {
 			t.Fatal(err)
 		}
 		flags := p.flags()
-		for _, name := range strings.Fields(want) {
+		for name := range strings.FieldsSeq(want) {
 			if flags[name] != true {
 				t.Errorf("%s is not %s", subdir, name)
 			}
@@ -75,8 +75,15 @@ func TestMatches(t *testing.T) {
 		version, spec string
 		want          bool
 	}{
-		{"3.11", ">=3.11,<3.13", true}, {"3.13", ">=3.11,<3.13", false}, {"3.9", "<3.10", true}, {"3.12.1", "3.12.*", true},
-		{"3.12", "==3.12", true}, {"3.1", "3.12.*", false}, {"2", "==1|>=2", true}, {"3.12", "!=3.12.*", false}, {"1.0", "==1", true},
+		{"3.11", ">=3.11,<3.13", true},
+		{"3.13", ">=3.11,<3.13", false},
+		{"3.9", "<3.10", true},
+		{"3.12.1", "3.12.*", true},
+		{"3.12", "==3.12", true},
+		{"3.1", "3.12.*", false},
+		{"2", "==1|>=2", true},
+		{"3.12", "!=3.12.*", false},
+		{"1.0", "==1", true},
 	} {
 		if got, err := matches(tt.version, tt.spec); got != tt.want || err != nil {
 			t.Errorf("%s %s: %v, %v", tt.version, tt.spec, got, err)
@@ -140,8 +147,7 @@ func fuzzRender(f *testing.F, file string) {
 		number := 3
 		fsys := folder(file, text, "build.sh")
 		outs, err := Render(fsys, file, Options{TargetPlatform: platform, BuildNumber: &number, Variant: map[string]any{"python": "3.11"}})
-		var list Problems
-		if errors.As(err, &list) {
+		if list, ok := errors.AsType[Problems](err); ok {
 			lines := strings.Count(text, "\n") + strings.Count(text, "\r") + 1
 			for _, p := range list {
 				if p.Pos.Line < 0 || p.Pos.Line > lines+1 || p.Pos.File == "" || p.Text == "" {

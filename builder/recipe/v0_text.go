@@ -86,8 +86,7 @@ func (r *v0Recipe) selects(source string, comment bool, at func(offset int) Pos)
 			return yes
 		}
 	}
-	var e *jinja.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*jinja.Error](err); ok {
 		if e.Hint == "" && !comment {
 			e.Hint = "brackets at the end of a line are a selector: write the list over several lines"
 		}

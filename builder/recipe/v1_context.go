@@ -70,7 +70,7 @@ func (r *v1Recipe) contextValue(f field) (any, bool) {
 	if !ok || !jinja.IsTemplate(text, jinja.Recipe) {
 		return f.value.value, true
 	}
-	v, err := r.templateValue(f.value, text, scopeFields)
+	v, err := r.templateValue(text, scopeFields)
 	if err != nil {
 		r.templateError(f.value, err)
 		return nil, false
@@ -178,7 +178,7 @@ func (j *job) budget() *jinja.Budget {
 	return j.steps
 }
 
-func (r *v1Recipe) templateValue(n *node, text string, kind scopeKind) (any, error) {
+func (r *v1Recipe) templateValue(text string, kind scopeKind) (any, error) {
 	t, err := jinja.Parse(text, jinja.Recipe)
 	if err != nil {
 		return nil, err

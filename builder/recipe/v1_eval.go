@@ -38,7 +38,7 @@ func (r *v1Recipe) evaluate(n *node, kind scopeKind) *node {
 	if !ok || !jinja.IsTemplate(text, jinja.Recipe) {
 		return n
 	}
-	v, err := r.templateValue(n, text, kind)
+	v, err := r.templateValue(text, kind)
 	if err != nil {
 		r.templateError(n, err)
 		return &node{pos: n.pos}

@@ -195,8 +195,16 @@ func TestSkip(t *testing.T) {
 		skip string
 		want int
 	}{
-		{"true", 0}, {"false", 1}, {"linux", 0}, {"win or osx", 1}, {"[win, linux]", 0}, {"[win]", 1},
-		{`target_platform == "linux-64"`, 0}, {`match(python, "<3.12")`, 0}, {`match(python, ">=3.12")`, 1}, {"${{ linux }}", 0},
+		{"true", 0},
+		{"false", 1},
+		{"linux", 0},
+		{"win or osx", 1},
+		{"[win, linux]", 0},
+		{"[win]", 1},
+		{`target_platform == "linux-64"`, 0},
+		{`match(python, "<3.12")`, 0},
+		{`match(python, ">=3.12")`, 1},
+		{"${{ linux }}", 0},
 	} {
 		fsys := folder("recipe.yaml", head+"build:\n  skip: "+tt.skip+"\n")
 		outs, err := Render(fsys, "recipe.yaml", Options{TargetPlatform: "linux-64", Variant: map[string]any{"python": "3.11"}})
@@ -356,14 +364,14 @@ func TestProblemsV1(t *testing.T) {
 		{"folder", head + "source:\n  url: a\n  target_directory: ../x\n", "recipe.yaml:6:21", "leaves the work folder"},
 		{"patch", head + "source:\n  url: a\n  patches: [a/../../x]\n", "recipe.yaml:6:13", "leaves the recipe's folder"},
 		{"no source", head + "source:\n  sha256: a\n", "recipe.yaml:5:3", "no url, path or git"},
-		{"undefined", head + "about:\n  summary: a ${{ target_platfrom }}\n", "recipe.yaml:5:18", `did you mean "target_platform"?`},
+		{"undefined", head + "about:\n  summary: a ${{ target_platform }}\n", "recipe.yaml:5:18", `did you mean "target_platform"?`},
 		{"in a block", head + "about:\n  summary: |\n    one\n      two ${{ x }}\n", "recipe.yaml:7:15", `"x" is undefined`},
 		{"in a folded block", head + "about:\n  summary: >\n    one\n    two\n\n    three ${{ x }}\n", "recipe.yaml:9:15", `"x" is undefined`},
 		{"in quotes", head + "about:\n  summary: \"a\\n\\\"b ${{ x }}\"\n", "recipe.yaml:5:24", `"x" is undefined`},
 		{"in single quotes", head + "about:\n  summary: 'a''b ${{ x }}'\n", "recipe.yaml:5:22", `"x" is undefined`},
 		{"over lines", head + "about:\n  summary: a\n    b ${{ x }}\n", "recipe.yaml:6:11", `"x" is undefined`},
 		{"condition", head + "source:\n  - if: linux-65\n    then: {path: x}\n", "recipe.yaml:5:14", "target_platform =="},
-		{"then", head + "source:\n  - if: linux\n    thn: {path: x}\n", "recipe.yaml:6:5", `did you mean "then"?`},
+		{"then", head + "source:\n  - if: linux\n    then: {path: x}\n", "recipe.yaml:6:5", `did you mean "then"?`},
 		{"if in a mapping", head + "source:\n  if: linux\n  then: {path: x}\n", "recipe.yaml:5:7", "in a list only"},
 		{"pin", head + "requirements:\n  run: ['${{ pin_subpackage(\"a\") }}']\n", "recipe.yaml:5:14", "pin_subpackage() is not supported here yet"},
 		{"stdlib", head + "requirements:\n  build: ${{ stdlib('c') }}\n", "recipe.yaml:5:14", "c_stdlib"},

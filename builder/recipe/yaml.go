@@ -120,9 +120,8 @@ func (r *reader) syntax(err error) {
 	if errors.As(err, &many) && len(many.Errors) > 0 {
 		err = many.Errors[0]
 	}
-	var one *yaml.LoadError
 	pos, text := Pos{r.file, 1, 1}, err.Error()
-	if errors.As(err, &one) {
+	if one, ok := errors.AsType[*yaml.LoadError](err); ok {
 		text = strings.TrimPrefix(one.Message, "yaml: ")
 		if one.ContextMsg != "" {
 			text = one.ContextMsg + ": " + text

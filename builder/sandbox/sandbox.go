@@ -86,7 +86,7 @@ func Run(ctx context.Context, c Command) error {
 		tree.end(c.Grace, nil)
 	case <-ctx.Done():
 		tree.end(c.Grace, cmd.Process)
-		<-exited
+		_ = <-exited // how it died is our doing
 		err = context.Cause(ctx)
 	}
 	_ = read.SetReadDeadline(time.Now().Add(drain)) // a writer that escaped must not hold us

@@ -92,7 +92,7 @@ func children(pid int) []int {
 		if err != nil {
 			continue // the process ended
 		}
-		for _, word := range strings.Fields(string(text)) {
+		for word := range strings.FieldsSeq(string(text)) {
 			if child, err := strconv.Atoi(word); err == nil {
 				pids = append(pids, child)
 			}

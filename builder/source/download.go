@@ -61,7 +61,7 @@ func (s Spec) downloadOnce(ctx context.Context, u string, o Options) (f *os.File
 	if err != nil {
 		return nil, err
 	}
-	defer resp.Body.Close()
+	defer resp.Body.Close() //nolint:errcheck // what was read has been checked
 	if resp.StatusCode != http.StatusOK {
 		err := errors.New("the server answers " + resp.Status)
 		if resp.StatusCode < 500 && resp.StatusCode != http.StatusTooManyRequests {

@@ -121,7 +121,7 @@ func (u *unpacker) extract(ctx context.Context, f *os.File, name string) error {
 		return u.member(m)
 	}
 	if a, ok := format.(archiver.Archive); ok && a.Compression != nil && a.Extraction != nil {
-		in, err := a.Compression.OpenReader(&interruptible{ctx, f})
+		in, err := a.OpenReader(&interruptible{ctx, f})
 		if err != nil {
 			return err
 		}

@@ -367,8 +367,11 @@ func TestFoldersOfOtherPackagesMayBeLinks(t *testing.T) {
 func TestLegacyPackage(t *testing.T) {
 	prefix := filepath.Join(t.TempDir(), "env")
 	m := made{name: "demo", paths: "-", files: []file{
-		{name: "./bin/tool", content: legacyPlaceholder + "/x", mode: 0o755}, {name: "bin/hard", target: "bin/tool", kind: tar.TypeLink},
-		{name: "lib", kind: tar.TypeDir}, {name: "lib/b c", content: placeholder + "\x00"}, {name: "lib/d", content: "d"},
+		{name: "./bin/tool", content: legacyPlaceholder + "/x", mode: 0o755},
+		{name: "bin/hard", target: "bin/tool", kind: tar.TypeLink},
+		{name: "lib", kind: tar.TypeDir},
+		{name: "lib/b c", content: placeholder + "\x00"},
+		{name: "lib/d", content: "d"},
 	}, info: []file{{name: "info/has_prefix", content: "bin/tool\n\"" + placeholder + "\" binary \"lib/b c\"\n"}, {name: "info/no_link", content: "lib/d\n"}}}
 	must(t, Install(t.Context(), []Package{m.write(t)}, prefix, Options{Cache: t.TempDir()}))
 	want := map[string]string{

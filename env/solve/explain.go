@@ -171,15 +171,16 @@ func versions(n *name, who set) (text string, many bool) {
 		if !who.has(i + 1) {
 			continue
 		}
-		text := c.record.Version
+		var text strings.Builder
+		text.WriteString(c.record.Version)
 		for j, other := range n.candidates {
 			if !who.has(j+1) && other.record.Version == c.record.Version {
-				text += " " + c.record.Build
+				text.WriteString(" " + c.record.Build)
 				break
 			}
 		}
-		if !slices.Contains(texts, text) {
-			texts = append(texts, text)
+		if !slices.Contains(texts, text.String()) {
+			texts = append(texts, text.String())
 		}
 	}
 	if len(texts) > shown {

@@ -37,7 +37,7 @@ func (o *orderer) visit(text string) {
 			continue
 		}
 		// Python asks for pip, and pip needs a Python to be installed with.
-		if need := o.chosen[spec.Name]; need != nil && !(text == "python" && need.Noarch == "python") {
+		if need := o.chosen[spec.Name]; need != nil && (text != "python" || need.Noarch != "python") {
 			needs = append(needs, spec.Name)
 		}
 	}

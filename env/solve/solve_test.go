@@ -131,12 +131,21 @@ func TestSolve(t *testing.T) {
 	}{
 		{"newest", []string{"openssl"}, []string{"openssl-3.1.0-0_0"}},
 		{"highest build number", []string{"build"}, []string{"build-1.0-b_2"}},
-		{"newest python among builds", []string{"numpy"},
-			[]string{"openssl-3.1.0-0_0", "python-3.12.0-0_0", "numpy-1.26.0-py312_0", "pip-24.0-py_0"}},
-		{"a dependency forces an older one", []string{"numpy", "old"},
-			[]string{"openssl-1.1.1w-0_0", "python-3.10.1-0_0", "numpy-1.26.0-py310_0", "old-1.0-0_0"}},
-		{"a constraint on what is there", []string{"scipy"},
-			[]string{"openssl-3.1.0-0_0", "python-3.11.2-0_0", "numpy-1.26.0-py311_0", "scipy-1.0-0_0"}},
+		{
+			"newest python among builds",
+			[]string{"numpy"},
+			[]string{"openssl-3.1.0-0_0", "python-3.12.0-0_0", "numpy-1.26.0-py312_0", "pip-24.0-py_0"},
+		},
+		{
+			"a dependency forces an older one",
+			[]string{"numpy", "old"},
+			[]string{"openssl-1.1.1w-0_0", "python-3.10.1-0_0", "numpy-1.26.0-py310_0", "old-1.0-0_0"},
+		},
+		{
+			"a constraint on what is there",
+			[]string{"scipy"},
+			[]string{"openssl-3.1.0-0_0", "python-3.11.2-0_0", "numpy-1.26.0-py311_0", "scipy-1.0-0_0"},
+		},
 		{"a constraint on what is not there", []string{"lonely"}, []string{"lonely-1.0-0_0"}},
 		{"a virtual package", []string{"glib <3"}, []string{"glib-2.0-0_0"}},
 		{"a constraint on a virtual package", []string{"glib"}, []string{"glib-2.0-0_0"}},

@@ -124,15 +124,15 @@ func (s *solver) propagate() *clash {
 		n := s.changed[len(s.changed)-1]
 		s.changed = s.changed[:len(s.changed)-1]
 		about := s.about[n]
-		for i := len(about) - 1; i >= 0; i-- {
-			open, holds := s.examine(about[i])
+		for _, a := range slices.Backward(about) {
+			open, holds := s.examine(a)
 			if open != nil {
-				s.narrow(open.name, open.name.all.minus(open.in), about[i])
+				s.narrow(open.name, open.name.all.minus(open.in), a)
 			}
 			if !holds {
 				continue
 			}
-			for _, t := range s.resolve(about[i]).terms {
+			for _, t := range s.resolve(a).terms {
 				s.changed = append(s.changed, t.name)
 			}
 			break

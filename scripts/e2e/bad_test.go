@@ -57,7 +57,7 @@ func TestBadInput(t *testing.T) {
 	}{
 		"missing recipe":  {[]string{filepath.Join(dir, "none")}, 3, []string{"none", "recipe.yaml"}},
 		"broken yaml":     {[]string{recipe("yaml", "package:\n  name: [x\n")}, 3, []string{"recipe.yaml:"}},
-		"template":        {[]string{recipe("template", "package:\n  name: x\n  version: ${{ versoin }}\n")}, 3, []string{"recipe.yaml:3:", "versoin"}},
+		"template":        {[]string{recipe("template", "package:\n  name: x\n  version: ${{ version }}\n")}, 3, []string{"recipe.yaml:3:", "version"}},
 		"name":            {[]string{recipe("name", "package:\n  name: ../x\n  version: 1.0\n")}, 3, []string{"recipe.yaml:2:", "../x"}},
 		"name with slash": {[]string{recipe("slash", "package:\n  name: a/b\n  version: 1.0\n")}, 3, []string{"recipe.yaml:2:", "a/b"}},
 		"name option":     {[]string{recipe("option", head), "--package-name", "../x"}, 2, []string{"--package-name", "../x"}},

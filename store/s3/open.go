@@ -64,8 +64,7 @@ func bucketRegion(ctx context.Context, cfg aws.Config, bucket string) (string, e
 	if err == nil {
 		return aws.ToString(out.BucketRegion), nil
 	}
-	var answer *awshttp.ResponseError
-	if errors.As(err, &answer) {
+	if answer, ok := errors.AsType[*awshttp.ResponseError](err); ok {
 		if region := answer.Response.Header.Get(regionHeader); region != "" {
 			return region, nil
 		}

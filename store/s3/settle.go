@@ -29,8 +29,7 @@ func judge(err error) outcome {
 	if err == nil {
 		return landed
 	}
-	var api smithy.APIError
-	if errors.As(err, &api) {
+	if api, ok := errors.AsType[smithy.APIError](err); ok {
 		switch api.ErrorCode() {
 		case "PreconditionFailed", "NoSuchKey":
 			return refused
@@ -112,16 +111,14 @@ func pause(ctx context.Context, attempt int) error {
 }
 
 func status(err error) int {
-	var answer *awshttp.ResponseError
-	if errors.As(err, &answer) {
+	if answer, ok := errors.AsType[*awshttp.ResponseError](err); ok {
 		return answer.HTTPStatusCode()
 	}
 	return 0
 }
 
 func code(err error) string {
-	var api smithy.APIError
-	if errors.As(err, &api) {
+	if api, ok := errors.AsType[smithy.APIError](err); ok {
 		return api.ErrorCode()
 	}
 	return ""

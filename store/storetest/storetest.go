@@ -65,9 +65,15 @@ func ranges(t *testing.T, s store.Store) {
 		off, n int64
 		want   string
 	}{
-		{"linux-64/a", 0, -1, "0123456789"}, {"linux-64/a", 3, 4, "3456"}, {"linux-64/a", 7, -1, "789"},
-		{"linux-64/a", -3, -1, "789"}, {"linux-64/a", -100, -1, "0123456789"}, {"linux-64/a", 0, 0, ""},
-		{"linux-64/a", 8, 100, "89"}, {"linux-64/empty", 0, -1, ""}, {"linux-64/empty", -10, -1, ""},
+		{"linux-64/a", 0, -1, "0123456789"},
+		{"linux-64/a", 3, 4, "3456"},
+		{"linux-64/a", 7, -1, "789"},
+		{"linux-64/a", -3, -1, "789"},
+		{"linux-64/a", -100, -1, "0123456789"},
+		{"linux-64/a", 0, 0, ""},
+		{"linux-64/a", 8, 100, "89"},
+		{"linux-64/empty", 0, -1, ""},
+		{"linux-64/empty", -10, -1, ""},
 	} {
 		got, in := get(t, s, c.key, c.off, c.n)
 		if got != c.want || in.Version == "" || c.key == "linux-64/a" && in.Size != 10 {

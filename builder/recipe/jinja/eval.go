@@ -319,8 +319,7 @@ func (m *machine) invoke(fn Func, c Call, offset int) (any, error) {
 		return v, m.paySize(v, offset)
 	}
 	placed := errorAt(offset, "%s", err.Error())
-	var own *Error
-	if errors.As(err, &own) {
+	if own, ok := errors.AsType[*Error](err); ok {
 		placed.Text, placed.Hint = own.Text, own.Hint
 	}
 	return nil, placed

@@ -1,5 +1,7 @@
 package jinja
 
+import "slices"
+
 import "strings"
 
 func (m *machine) eval(x expr) (any, error) {
@@ -40,8 +42,8 @@ func (m *machine) eval(x expr) (any, error) {
 }
 
 func (m *machine) name(x *name) (any, error) {
-	for i := len(m.locals) - 1; i >= 0; i-- {
-		if v, ok := m.locals[i][x.id]; ok {
+	for _, v := range slices.Backward(m.locals) {
+		if v, ok := v[x.id]; ok {
 			return v, nil
 		}
 	}

@@ -95,10 +95,10 @@ func replace(m *machine, v any, c Call) (any, error) {
 			limit = int(n)
 		}
 	}
-	return replaceText(m, text(v, m.dialect), [2]string{text(before, m.dialect), text(after, m.dialect)}, limit)
+	return replaceText(text(v, m.dialect), [2]string{text(before, m.dialect), text(after, m.dialect)}, limit)
 }
 
-func replaceText(m *machine, s string, pair [2]string, limit int) (any, error) {
+func replaceText(s string, pair [2]string, limit int) (any, error) {
 	n := strings.Count(s, pair[0])
 	if limit >= 0 {
 		n = min(n, limit)
@@ -429,7 +429,7 @@ func indent(m *machine, v any, c Call) (any, error) {
 		width, _ = integer(n)
 	}
 	pad := "\n" + strings.Repeat(" ", int(min(max(width, 0), 100)))
-	return replaceText(m, text(v, m.dialect), [2]string{"\n", pad}, -1)
+	return replaceText(text(v, m.dialect), [2]string{"\n", pad}, -1)
 }
 
 func rangeFunc(c Call) (any, error) {

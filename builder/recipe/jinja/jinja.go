@@ -32,7 +32,7 @@ const (
 // Error is a template that cannot be read or evaluated.
 type Error struct {
 	Offset int    // in bytes from the start of the template, e.g. 3
-	Text   string // what is wrong, e.g. "versoin" is undefined
+	Text   string // what is wrong, e.g. "version" is undefined
 	Hint   string // what to do about it; may be ""
 }
 

@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // The levels of precedence, loosest first, each a method: inline if, or, and,
@@ -319,11 +320,12 @@ func (p *parser) primary() (expr, error) {
 	case tokenName:
 		return p.word(t)
 	case tokenString:
-		text := t.text
+		var text strings.Builder
+		text.WriteString(t.text)
 		for p.peek().kind == tokenString {
-			text += p.next().text
+			text.WriteString(p.next().text)
 		}
-		return &literal{at, text}, nil
+		return &literal{at, text.String()}, nil
 	case tokenInt:
 		n, err := strconv.ParseInt(t.text, 10, 64)
 		if err != nil {

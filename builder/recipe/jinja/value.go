@@ -76,7 +76,7 @@ type Late string
 
 // Undefined is the value of a name that nothing defines.
 type Undefined struct {
-	Name string // e.g. versoin
+	Name string // e.g. version
 	text string // what an error says
 	hint string
 }
