@@ -54,9 +54,11 @@ type Lease struct {
 	s      store.Store
 	o      Options
 	record record
-	at     store.Info // the version of the lock object that is ours
-	begun  time.Time  // when the last write that is known to have landed began
+	at     store.Info // the last version of the lock object that is known to be ours
+	open   bool       // whether the record's write is of unknown end
+	begun  time.Time  // when the record's first write began
 	cancel context.CancelCauseFunc
+	lost   func() bool   // whether the lease's context ended with ErrLost
 	done   chan struct{} // closed when renewing has ended
 }
 
@@ -127,7 +129,6 @@ func (w *waiter) take(ctx context.Context, cur current) (*Lease, error) {
 	if cur.info.Version != "" {
 		cond = store.IfVersion(cur.info)
 	}
-	l.begun = time.Now() // a lease counts from before the write that made it
 	return l, l.write(ctx, cond)
 }
 
@@ -155,6 +156,7 @@ func (w *waiter) wait(ctx context.Context, cur current) error {
 // keep starts renewing.
 func (l *Lease) keep(ctx context.Context) context.Context {
 	ctx, l.cancel = context.WithCancelCause(ctx)
+	l.lost = func() bool { return errors.Is(context.Cause(ctx), ErrLost) }
 	go l.renew(ctx)
 	return ctx
 }
@@ -166,43 +168,61 @@ func (l *Lease) renew(ctx context.Context) {
 	trust := l.o.TTL - l.o.TTL/fenceAfter
 	watchdog := time.AfterFunc(trust-time.Since(l.begun), func() { l.cancel(ErrLost) })
 	defer watchdog.Stop()
+	pause := l.o.TTL / renewEvery
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(l.o.TTL / renewEvery):
+		case <-time.After(pause):
 		}
-		l.begun = time.Now()
-		l.record.Beat++
 		switch err := l.write(ctx, store.IfVersion(l.at)); {
 		case err == nil:
 			watchdog.Reset(trust - time.Since(l.begun))
+			pause = l.o.TTL/renewEvery - time.Since(l.begun)
 		case errors.Is(err, store.ErrConflict):
 			l.cancel(ErrLost)
 			return
+		default: // there is time for many more attempts
+			pause = l.o.TTL / pollEvery
 		}
 	}
 }
 
 // Release gives the lock back. The object stays, as a tombstone: not every
-// server honours a conditional delete, and the epoch must go on rising.
+// server honours a conditional delete, and the epoch must go on rising. The
+// error is ErrLost when the lease had ended before.
 func (l *Lease) Release(ctx context.Context) error {
 	l.cancel(context.Canceled)
 	<-l.done
+	if l.lost() {
+		return ErrLost
+	}
+	if l.open { // learn which version is ours
+		if err := l.write(ctx, store.IfVersion(l.at)); err != nil {
+			return err
+		}
+	}
 	_, err := l.s.Put(ctx, l.o.Key, bytes.NewReader(l.record.tombstone(rand.Text())), store.PutOptions{Cond: store.IfVersion(l.at)})
 	if errors.Is(err, store.ErrConflict) {
-		return ErrLost
+		return nil // nobody may take a lease that lasts, so an attempt before this one landed and the next holder has been quick
 	}
 	return err
 }
 
+// write puts the next record. After a write of unknown end it puts the same
+// bytes again, so that the store can tell that the first one landed; the lease
+// counts from before the first.
 func (l *Lease) write(ctx context.Context, cond store.Cond) error {
-	l.record.Op = rand.Text()
+	if !l.open {
+		l.begun, l.open = time.Now(), true
+		l.record.Beat++
+		l.record.Op = rand.Text()
+	}
 	in, err := l.s.Put(ctx, l.o.Key, bytes.NewReader(l.record.encode()), store.PutOptions{Cond: cond, ContentType: "application/json"})
 	if err != nil {
 		return err
 	}
-	l.at = in
+	l.at, l.open = in, false
 	return nil
 }
 

@@ -54,14 +54,17 @@ func TestOneHolderAtATime(t *testing.T) {
 	}
 }
 
-// loseAnswers loses a third of the answers, half of them after the write landed.
+// loseAnswers loses a third of the answers, half of them after the write
+// landed, and never so many in a row that a door gives up.
 func loseAnswers() func(string) (bool, error) {
 	var mu sync.Mutex
 	r := rand.New(rand.NewPCG(1, 2))
+	run := 0
 	return func(string) (bool, error) {
 		mu.Lock()
 		defer mu.Unlock()
-		if r.IntN(3) > 0 {
+		if run++; run == 5 || r.IntN(3) > 0 {
+			run = 0
 			return true, nil
 		}
 		return r.IntN(2) == 0, errors.New("answer lost")
@@ -100,6 +103,41 @@ func TestDeadHolderIsReplacedAndLearnsIt(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+func TestAnOutageShorterThanTheLeaseCostsNothing(t *testing.T) {
+	for _, lands := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &mem.Store{}
+			var out atomic.Bool
+			s.Fault = func(string) (bool, error) {
+				if !out.Load() {
+					return true, nil
+				}
+				return lands, errors.New("answer lost")
+			}
+			l, ctx, err := Acquire(t.Context(), s, Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range 5 {
+				time.Sleep(defaultTTL / 4)
+				out.Store(true)
+				time.Sleep(defaultTTL / 3)
+				out.Store(false)
+			}
+			time.Sleep(defaultTTL / 4)
+			out.Store(true)
+			time.Sleep(defaultTTL / 3) // Release meets a renewal of unknown end
+			out.Store(false)
+			if ctx.Err() != nil {
+				t.Error(context.Cause(ctx))
+			}
+			if err := l.Release(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
 }
 
 func TestPausedHolderCannotStealBack(t *testing.T) {
@@ -188,16 +226,14 @@ func TestOlderScriptsRecordHoldsFor900Seconds(t *testing.T) {
 func TestInAFolder(t *testing.T) {
 	s := dir.Open(t.TempDir())
 	for range 2 {
-		l, ctx, err := Acquire(t.Context(), s, Options{TTL: time.Second, Timeout: time.Minute})
+		l, ctx, err := Acquire(t.Context(), s, Options{TTL: 4 * time.Second, Timeout: time.Minute})
 		if err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(600 * time.Millisecond) // two renewals
-		if ctx.Err() != nil || l.record.Beat == 0 {
-			t.Errorf("%v, %d renewals", context.Cause(ctx), l.record.Beat)
-		}
-		if err := l.Release(t.Context()); err != nil {
-			t.Fatal(err)
+		time.Sleep(1500 * time.Millisecond) // a renewal
+		lost := ctx.Err() != nil
+		if err := l.Release(t.Context()); err != nil || lost || l.record.Beat < 2 {
+			t.Errorf("%v, lost %v, %d writes", err, lost, l.record.Beat)
 		}
 	}
 }

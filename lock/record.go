@@ -60,7 +60,7 @@ type record struct {
 	Epoch     int64  `json:"epoch"` // rises with each holder
 	Nonce     string `json:"nonce"` // of this lease
 	Op        string `json:"op"`    // of this write
-	Beat      int    `json:"beat"`  // renewals so far
+	Beat      int    `json:"beat"`  // writes of this lease so far
 	TTLMillis int64  `json:"ttlMs"`
 }
 

@@ -266,7 +266,7 @@ about:
 func TestProblemsV0(t *testing.T) {
 	tests := []struct{ name, text, place, want string }{
 		{"syntax", "package:\n  name: {{ 'a: b: c' }}\n", "meta.yaml:2:9", "YAML is not valid"},
-		{"undefined", "{% set version = '1' %}\n# [win]\na: 1 # [win]\npackage:\n  version: {{ version }}\n", "meta.yaml:5:15", `"version" is undefined; did you mean "version"?`},
+		{"undefined", "{% set version = '1' %}\n# [win]\na: 1 # [win]\npackage:\n  version: {{ verson }}\n", "meta.yaml:5:15", `"verson" is undefined; did you mean "version"?`},
 		{"selector", head + "about:\n  summary: x # [linux or]\n", "meta.yaml:5:25", "the selector [linux or] is not valid"},
 		{"flow list", head + "build:\n  script: [\"a b\", 'c']\n", "meta.yaml:5:17", "write the list over several lines"},
 		{"unclosed", "{% if linux %}\n" + head, "meta.yaml:1:1", "no {% endif %}"},

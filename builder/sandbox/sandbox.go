@@ -79,15 +79,15 @@ func Run(ctx context.Context, c Command) error {
 	}
 	var copying sync.WaitGroup
 	copying.Go(func() { _, _ = io.Copy(io.MultiWriter(c.Output, watch), read) }) // ends with the last writer
-	exited := make(chan error, 1)
-	go func() { exited <- cmd.Wait() }()
+	exited := make(chan struct{})
+	go func() { defer close(exited); err = cmd.Wait() }()
 	select {
-	case err = <-exited:
+	case <-exited:
 		tree.end(c.Grace, nil)
 	case <-ctx.Done():
 		tree.end(c.Grace, cmd.Process)
-		_ = <-exited // how it died is our doing
-		err = context.Cause(ctx)
+		<-exited
+		err = context.Cause(ctx) // how it died is our doing
 	}
 	_ = read.SetReadDeadline(time.Now().Add(drain)) // a writer that escaped must not hold us
 	copying.Wait()

@@ -97,7 +97,7 @@ func TestErrorsNameTheirPlace(t *testing.T) {
 		offset   int
 		contains string
 	}{
-		{Recipe, "ab ${{ version }}", 7, `"version" is undefined; did you mean "version"?`},
+		{Recipe, "ab ${{ verson }}", 7, `"verson" is undefined; did you mean "version"?`},
 		{Recipe, "${{ missing | upper }}", 4, "undefined"},
 		{Recipe, "${{ version.split('.') }}", 12, "write | split"},
 		{Recipe, "${{ version | uper }}", 14, `did you mean "upper"?`},
@@ -272,7 +272,7 @@ func TestTooLongExpressionsAreRefused(t *testing.T) {
 }
 
 func TestNear(t *testing.T) {
-	for _, tt := range [][2]string{{"version", "version"}, {"Name", "name"}, {"xyz", ""}, {"licence", "license"}} {
+	for _, tt := range [][2]string{{"verson", "version"}, {"Name", "name"}, {"xyz", ""}, {"licence", "license"}} {
 		if got := Near(tt[0], []string{"version", "name", "license"}); got != tt[1] {
 			t.Errorf("Near(%q) = %q, want %q", tt[0], got, tt[1])
 		}
