@@ -371,7 +371,7 @@ func TestProblemsV1(t *testing.T) {
 		{"in single quotes", head + "about:\n  summary: 'a''b ${{ x }}'\n", "recipe.yaml:5:22", `"x" is undefined`},
 		{"over lines", head + "about:\n  summary: a\n    b ${{ x }}\n", "recipe.yaml:6:11", `"x" is undefined`},
 		{"condition", head + "source:\n  - if: linux-65\n    then: {path: x}\n", "recipe.yaml:5:14", "target_platform =="},
-		{"then", head + "source:\n  - if: linux\n    thn: {path: x}\n", "recipe.yaml:6:5", `did you mean "then"?`},
+		{"then", head + "source:\n  - if: linux\n    them: {path: x}\n", "recipe.yaml:6:5", `did you mean "then"?`},
 		{"if in a mapping", head + "source:\n  if: linux\n  then: {path: x}\n", "recipe.yaml:5:7", "in a list only"},
 		{"pin", head + "requirements:\n  run: ['${{ pin_subpackage(\"a\") }}']\n", "recipe.yaml:5:14", "pin_subpackage() is not supported here yet"},
 		{"stdlib", head + "requirements:\n  build: ${{ stdlib('c') }}\n", "recipe.yaml:5:14", "c_stdlib"},
