@@ -86,20 +86,28 @@ func write(t *testing.T, path, text string) {
 	}
 }
 
-// client solves and installs spec from a channel with py-rattler and prints the
-// names that were installed.
+// client solves and installs specs from channels (file:// or s3://) with
+// py-rattler and prints the names that were installed.
 const client = `
-import asyncio, sys, pathlib
+import asyncio, os, sys
 from rattler import solve, install, Gateway, Platform, Channel, MatchSpec
-async def main(channel, spec, prefix):
-    records = await solve(sources=[Channel(channel)], specs=[MatchSpec(s) for s in spec.split(",")], gateway=Gateway(), platforms=[Platform("linux-64"), Platform("noarch")])
-    await install(records, target_prefix=prefix, cache_dir=prefix + ".cache")
+from rattler.networking import Client, S3Middleware
+async def main(channels, spec, prefix):
+    client = Client([S3Middleware()])
+    records = await solve(sources=[Channel(c) for c in channels.split(",")], specs=[MatchSpec(s) for s in spec.split(",")],
+        gateway=Gateway(cache_dir=prefix + ".repodata", client=client), platforms=[Platform("linux-64"), Platform("noarch")])
+    await install(records, target_prefix=prefix, cache_dir=prefix + ".cache", show_progress=False, client=client)
     print(" ".join(sorted(str(r.file_name) for r in records)))
 asyncio.run(main(*sys.argv[1:]))
+sys.stdout.flush()
+os._exit(0) # its threads do not survive the interpreter's own end
 `
 
 func (s suite) install(t *testing.T, channel, spec, prefix string) string {
 	t.Helper()
+	if filepath.IsAbs(channel) {
+		channel = "file://" + channel
+	}
 	return s.must(t, s.python, "-c", client, channel, spec, prefix)
 }
 
@@ -148,12 +156,8 @@ func TestVendorArchive(t *testing.T) {
 				}
 				t.Log("\n" + grep(out, "phase "))
 				s.must(t, s.program, "reindex", channel)
-				url := channel
-				if view, found := strings.CutPrefix(channel, "s3://"); found {
-					url = filepath.Join(s.server.Root, view) // the server's own folder
-				}
-				prefix := filepath.Join(dir, "p", strings.ReplaceAll(filepath.Base(url), ".", "_")+fmt.Sprint(strings.HasPrefix(channel, "s3")))
-				s.install(t, "file://"+url, "go-toolchain", prefix)
+				prefix := filepath.Join(t.TempDir(), "env")
+				s.install(t, channel, "go-toolchain", prefix)
 				if got := s.must(t, "env", "-i", "CONDA_PREFIX="+prefix, "bash", "-ec", `. "$CONDA_PREFIX"/etc/conda/activate.d/go.sh; test "$GOROOT" = "$CONDA_PREFIX/opt/go"; "$CONDA_PREFIX/bin/go" version`); !strings.Contains(got, version) {
 					t.Errorf("the installed program says %q", got)
 				}
@@ -239,11 +243,7 @@ func TestTenWorkersLoseNothing(t *testing.T) {
 				t.Errorf("a worker failed:\n%s", tail(out))
 			}
 		}
-		url := channel
-		if view, found := strings.CutPrefix(channel, "s3://"); found {
-			url = filepath.Join(s.server.Root, view)
-		}
-		got := s.install(t, "file://"+url, strings.Join(names, ","), filepath.Join(t.TempDir(), "p"))
+		got := s.install(t, channel, strings.Join(names, ","), filepath.Join(t.TempDir(), "p"))
 		if n := len(strings.Fields(got)); n != 10 {
 			t.Errorf("%s: a client finds %d of 10 packages: %s", channel, n, got)
 		}
