@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"slices"
 	"strings"
 	"unicode"
 )
@@ -288,7 +287,7 @@ func plainVersion(version string, hasBuild bool) string {
 func splitChannel(s string) (channel, subdir string) {
 	s = strings.TrimLeft(strings.TrimRight(s, "/ "), " ")
 	i := strings.LastIndexByte(s, '/')
-	if i >= 0 && slices.Contains(KnownSubdirs, s[i+1:]) {
+	if i >= 0 && IsSubdir(s[i+1:]) {
 		return strings.TrimRight(s[:i], "/ "), s[i+1:]
 	}
 	return s, ""

@@ -6,19 +6,20 @@ import (
 	"strings"
 )
 
-// KnownSubdirs are the subdirs that conda's tools know, in alphabetical order.
-var KnownSubdirs = []string{
+// subdirs are those that conda's tools know.
+var subdirs = []string{
 	"emscripten-wasm32", "freebsd-64",
 	"linux-32", "linux-64", "linux-aarch64", "linux-armv6l", "linux-armv7l", "linux-ppc64", "linux-ppc64le",
 	"linux-riscv64", "linux-s390x",
 	"noarch", "osx-64", "osx-arm64", "wasi-wasm32", "win-32", "win-64", "win-arm64", "zos-z",
 }
 
-// Subdirs returns the known subdirs in alphabetical order.
-func Subdirs() []string { return slices.Clone(KnownSubdirs) }
+// Subdirs returns the subdirs that conda's tools know, e.g. linux-64 and noarch,
+// in alphabetical order.
+func Subdirs() []string { return slices.Clone(subdirs) }
 
-// IsSubdir reports whether s is one of KnownSubdirs.
-func IsSubdir(s string) bool { return slices.Contains(KnownSubdirs, s) }
+// IsSubdir reports whether s is one of Subdirs.
+func IsSubdir(s string) bool { return slices.Contains(subdirs, s) }
 
 // subdirOf maps "GOOS/GOARCH".
 var subdirOf = map[string]string{
