@@ -80,8 +80,8 @@ func storedHashes(ctx context.Context, s store.Reader, info store.Info) (sum, md
 	if err != nil {
 		return "", "", err
 	}
-	sum, md, err = hashes(body)
-	return sum, md, errors.Join(err, body.Close())
+	digest, err := archive.Sum(ctx, body)
+	return digest.SHA256, digest.MD5, errors.Join(err, body.Close())
 }
 
 // ranged reads an object at any offset, a request a read. It remembers an

@@ -10,9 +10,6 @@ package indexer
 import (
 	"bytes"
 	"context"
-	"crypto/md5" //nolint:gosec // an index has an md5 as well
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -74,7 +71,7 @@ func publish(ctx context.Context, s store.Store, p Package, f *os.File) (Publish
 	if err != nil {
 		return Published{}, err
 	}
-	if err := p.complete(f, st.Size()); err != nil {
+	if err := p.complete(ctx, f, st.Size()); err != nil {
 		return Published{}, fmt.Errorf("read package %s: %w", p.Path, err)
 	}
 	file := filepath.Base(p.Path)
@@ -117,7 +114,7 @@ func orUnknown(s string) string {
 }
 
 // complete finds out what the caller did not know.
-func (p *Package) complete(f *os.File, size int64) error {
+func (p *Package) complete(ctx context.Context, f *os.File, size int64) error {
 	if p.IndexJSON == nil {
 		info, err := archive.ReadInfo(f, size, filepath.Base(p.Path))
 		if err != nil {
@@ -128,17 +125,9 @@ func (p *Package) complete(f *os.File, size int64) error {
 	if p.SHA256 != "" && p.MD5 != "" {
 		return nil
 	}
-	var err error
-	p.SHA256, p.MD5, err = hashes(io.NewSectionReader(f, 0, size))
+	sum, err := archive.Sum(ctx, io.NewSectionReader(f, 0, size))
+	p.SHA256, p.MD5 = sum.SHA256, sum.MD5
 	return err
-}
-
-func hashes(r io.Reader) (sha, sum string, err error) {
-	a, b := sha256.New(), md5.New() //nolint:gosec // an index has an md5 as well
-	if _, err := io.Copy(io.MultiWriter(a, b), r); err != nil {
-		return "", "", err
-	}
-	return hex.EncodeToString(a.Sum(nil)), hex.EncodeToString(b.Sum(nil)), nil
 }
 
 // checkedRecord is the index record of a package called file, if its own

@@ -2,6 +2,7 @@ package indexer
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -230,13 +231,19 @@ func (r *run) once(ctx context.Context) (SubdirReport, error) {
 // base is the index to start from. One that cannot be read is made anew from
 // the packages, and that is said.
 func (r *run) base(index object) *conda.RepoData {
+	fresh := conda.NewRepoData(r.subdir)
 	if !index.exists {
-		return conda.NewRepoData(r.subdir)
+		return fresh
 	}
 	base, err := conda.ParseRepoData(index.text)
 	if err != nil {
 		r.log(fmt.Sprintf("%s/%s is broken and is made anew from the packages: %v", r.subdir, indexName, err))
-		return conda.NewRepoData(r.subdir)
+		return fresh
+	}
+	for key, value := range fresh.Other { // what an old or empty index lacks
+		if _, found := base.Other[key]; !found {
+			base.Other[key] = value
+		}
 	}
 	return base
 }
@@ -343,7 +350,7 @@ func sameBytes(a, b json.RawMessage) bool {
 func (r *run) lookAll(ctx context.Context, files []string) ([]looked, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	slots := make(chan struct{}, max(r.o.Concurrency, defaultConcurrency))
+	slots := make(chan struct{}, cmp.Or(r.o.Concurrency, defaultConcurrency))
 	found := make([]looked, len(files))
 	var wg sync.WaitGroup
 	for i, file := range files {
