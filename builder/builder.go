@@ -103,6 +103,9 @@ func buildOutput(ctx context.Context, r Request, recipes rendered, i int, o Obse
 		{name: "pack", do: b.pack},
 		{name: "test", do: b.test, skip: r.NoTest},
 	}
+	if err := b.supported(); err != nil {
+		return Package{}, err
+	}
 	if err := b.layout(); err != nil {
 		return Package{}, err
 	}

@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/condaworker/condaworker/builder/recipe"
 	"github.com/condaworker/condaworker/builder/source"
 	"github.com/condaworker/condaworker/env"
 )
@@ -17,9 +16,6 @@ func (b *build) sources() ([]source.Spec, error) {
 	archives := b.Archives
 	specs := make([]source.Spec, 0, len(b.out.Sources))
 	for _, s := range b.out.Sources {
-		if err := unsupported(s); err != nil {
-			return nil, err
-		}
 		spec := source.Spec{
 			URLs: s.URLs, Path: s.Path, SHA256: s.SHA256, MD5: s.MD5,
 			Folder: s.Folder, FileName: s.FileName, NoHoist: s.NoHoist,
@@ -36,15 +32,23 @@ func (b *build) sources() ([]source.Spec, error) {
 	return specs, nil
 }
 
-// unsupported refuses what would otherwise be left out of the package in
+// supported refuses what would otherwise be left out of the package in
 // silence.
-func unsupported(s recipe.Source) error {
-	at := fmt.Sprintf("%s:%d:%d", s.Pos.File, s.Pos.Line, s.Pos.Column)
+func (b *build) supported() error {
+	for _, s := range b.out.Sources {
+		at := fmt.Sprintf("%s:%d:%d", s.Pos.File, s.Pos.Line, s.Pos.Column)
+		switch {
+		case s.Git != "":
+			return fmt.Errorf("%s: the source %s is a git repository, which this version does not fetch: use a url or a path", at, s.Git)
+		case len(s.Patches) > 0:
+			return fmt.Errorf("%s: the source has patches, which this version does not apply: apply them in the script", at)
+		}
+	}
 	switch {
-	case s.Git != "":
-		return fmt.Errorf("%s: the source %s is a git repository, which this version does not fetch: use a url or a path", at, s.Git)
-	case len(s.Patches) > 0:
-		return fmt.Errorf("%s: the source has patches, which this version does not apply: apply them in the script", at)
+	case b.out.Noarch == "python":
+		return fmt.Errorf("%s: noarch: python packages are not built by this version: use noarch: generic, or leave noarch out", b.file)
+	case len(b.out.Build.EntryPoints) > 0:
+		return fmt.Errorf("%s: this version does not write entry_points: write %q in the script", b.file, b.out.Build.EntryPoints)
 	}
 	return nil
 }

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"os"
-	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -97,11 +95,12 @@ func (b *build) infoFiles() ([]pack.InfoFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	licences, err := b.licenceFiles()
+	tests, err := b.testFiles()
 	if err != nil {
 		return nil, err
 	}
-	return slices.Concat(files, b.testFiles(), licences), nil
+	licences, err := b.licenceFiles()
+	return slices.Concat(files, tests, licences), err
 }
 
 // recipeFiles are the recipe folder's files, and the evaluated recipe beside
@@ -136,25 +135,45 @@ func (b *build) recipeFiles() ([]pack.InfoFile, error) {
 
 // testFiles are the package's tests in the form that every builder runs again
 // from the package: info/test/run_test.sh and what it needs.
-func (b *build) testFiles() []pack.InfoFile {
+func (b *build) testFiles() ([]pack.InfoFile, error) {
+	var files []pack.InfoFile
 	var script strings.Builder
 	var requires []string
-	for _, t := range b.out.Tests {
-		lines := testLines(t)
+	for i, t := range b.out.Tests {
+		lines := testLines(t, i)
 		if len(lines) == 0 {
 			continue
 		}
 		fmt.Fprintf(&script, "(\nset -ex\n%s\n)\n", strings.Join(lines, "\n"))
 		requires = append(requires, t.Requires...)
+		inputs, err := b.testInputs(t, i, b.dirs.work)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, inputs...)
 	}
 	if script.Len() == 0 {
-		return nil
+		return nil, nil
 	}
-	files := []pack.InfoFile{{Path: "test/run_test.sh", Data: []byte("set -e\n" + script.String() + "exit 0\n"), Mode: 0o755}}
-	if needs, err := encodeJSON(distinct(requires)); err == nil && len(requires) > 0 {
-		files = append(files, pack.InfoFile{Path: "test/test_time_dependencies.json", Data: needs})
+	files = append(files, pack.InfoFile{Path: "run_test.sh", Data: []byte("set -e\n" + script.String() + "exit 0\n"), Mode: 0o755})
+	if len(requires) > 0 {
+		needs, err := encodeJSON(distinct(requires))
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, pack.InfoFile{Path: "test_time_dependencies.json", Data: needs})
 	}
-	return files
+	return below("test", files), nil
+}
+
+// below moves files into a folder. Of several with one name the last counts.
+func below(folder string, files []pack.InfoFile) []pack.InfoFile {
+	byPath := map[string]pack.InfoFile{}
+	for _, f := range files {
+		f.Path = folder + "/" + f.Path
+		byPath[f.Path] = f
+	}
+	return slices.Collect(maps.Values(byPath))
 }
 
 // licenceFiles finds the recipe's licence globs in the recipe folder, else in
@@ -173,16 +192,13 @@ func (b *build) licenceFiles() ([]pack.InfoFile, error) {
 
 func licences(glob string, dirs ...string) ([]pack.InfoFile, error) {
 	for _, dir := range dirs {
-		names, err := fs.Glob(os.DirFS(dir), path.Clean(strings.TrimSuffix(glob, "/")))
+		names, err := expand(dir, glob)
 		if err != nil {
-			return nil, fmt.Errorf("about.license_file %q is not a glob: %w", glob, err)
+			return nil, fmt.Errorf("about.license_file %q: %w", glob, err)
 		}
 		var files []pack.InfoFile
 		for _, name := range names {
-			full := filepath.Join(dir, filepath.FromSlash(name))
-			if info, err := os.Lstat(full); err == nil && info.Mode().IsRegular() {
-				files = append(files, pack.InfoFile{Path: "licenses/" + name, Source: full})
-			}
+			files = append(files, pack.InfoFile{Path: "licenses/" + name, Source: filepath.Join(dir, filepath.FromSlash(name))})
 		}
 		if len(files) > 0 {
 			return files, nil

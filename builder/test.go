@@ -2,13 +2,16 @@ package builder
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/condaworker/condaworker/builder/pack"
 	"github.com/condaworker/condaworker/builder/recipe"
 	"github.com/condaworker/condaworker/env"
 	"github.com/condaworker/condaworker/env/install"
@@ -37,18 +40,20 @@ func (e *TestError) Unwrap() error { return e.Err }
 // each of its tests there. The work folder and the build prefix are out of
 // the way, so that a package that still points to them fails.
 func (b *build) test(ctx context.Context) error {
-	tests := slices.DeleteFunc(slices.Clone(b.out.Tests), func(t recipe.Test) bool { return len(testLines(t)) == 0 })
-	if len(tests) == 0 {
+	if !slices.ContainsFunc(b.out.Tests, func(t recipe.Test) bool { return len(testLines(t, 0)) > 0 }) {
 		b.Info("the recipe has no tests")
 		return nil
 	}
-	restore, err := b.hideBuild()
+	work, restore, err := b.hideBuild()
 	if err != nil {
 		return err
 	}
 	defer restore()
-	for i, t := range tests {
-		if err := b.testOne(ctx, t, i); err != nil {
+	for i, t := range b.out.Tests {
+		if len(testLines(t, i)) == 0 {
+			continue
+		}
+		if err := b.testOne(ctx, t, i, work); err != nil {
 			if ctx.Err() != nil {
 				return err
 			}
@@ -58,7 +63,7 @@ func (b *build) test(ctx context.Context) error {
 	return nil
 }
 
-func (b *build) testOne(ctx context.Context, t recipe.Test, i int) error {
+func (b *build) testOne(ctx context.Context, t recipe.Test, i int, work string) error {
 	for _, dir := range []string{b.dirs.testPrefix, b.dirs.testWork} {
 		if err := os.RemoveAll(dir); err != nil {
 			return err
@@ -67,11 +72,15 @@ func (b *build) testOne(ctx context.Context, t recipe.Test, i int) error {
 			return err
 		}
 	}
-	if err := b.copyTestFiles(t); err != nil {
+	inputs, err := b.testInputs(t, i, work)
+	if err == nil {
+		err = place(b.dirs.testWork, inputs)
+	}
+	if err != nil {
 		return err
 	}
 	exact := strings.Join([]string{b.out.Name, b.out.Version, b.out.BuildString}, " ")
-	_, err := env.Create(ctx, env.Request{
+	_, err = env.Create(ctx, env.Request{
 		Prefix: b.dirs.testPrefix, Specs: append([]string{exact}, t.Requires...),
 		Channels: b.Channels, Subdir: b.Platform, Virtual: b.Virtual, Cache: b.dirs.cache,
 		Local: []install.Package{{Path: b.made.Path, Record: b.made.Record, URL: "file://" + b.made.Path}},
@@ -83,18 +92,25 @@ func (b *build) testOne(ctx context.Context, t recipe.Test, i int) error {
 	if err != nil {
 		return err
 	}
-	script := recipe.Script{Lines: testLines(t)}
-	return b.run(ctx, script, job{
+	return b.run(ctx, recipe.Script{Lines: testLines(t, i)}, job{
 		name: fmt.Sprintf("test_%d", i), dir: b.dirs.testWork, vars: vars,
 		prefixes: []string{b.dirs.testPrefix}, options: "-ex",
 	})
 }
 
-// testLines are the commands of t: its script, then its imports.
-func testLines(t recipe.Test) []string {
-	lines := slices.Clone(t.Script.Lines)
-	if t.Script.File != "" {
-		lines = append(lines, ". ./"+t.Script.File)
+// testLines are the shell commands of test number i: its script, then its
+// imports. A script in another language is a file in the test's folder.
+func testLines(t recipe.Test, i int) []string {
+	var lines []string
+	switch file := t.Script.File; {
+	case inOtherLanguage(t.Script) && file != "":
+		lines = []string{t.Script.Interpreter + " " + shellQuote("./"+file)}
+	case inOtherLanguage(t.Script) && len(t.Script.Lines) > 0:
+		lines = []string{t.Script.Interpreter + " ./" + testScript(i)}
+	case file != "":
+		lines = []string{". " + shellQuote("./"+file)}
+	default:
+		lines = slices.Clone(t.Script.Lines)
 	}
 	for _, module := range t.Imports {
 		lines = append(lines, "python -c 'import "+module+"'")
@@ -105,53 +121,91 @@ func testLines(t recipe.Test) []string {
 	return lines
 }
 
-// copyTestFiles brings the recipe's files that t names to the test's folder.
-func (b *build) copyTestFiles(t recipe.Test) error {
+func inOtherLanguage(s recipe.Script) bool { return s.Interpreter != "" && s.Interpreter != "bash" }
+
+// testScript is the file of a test's script that its recipe wrote in line.
+func testScript(i int) string { return fmt.Sprintf("test_script_%d", i) }
+
+// testInputs are the files that test number i finds in its folder: those of
+// the recipe folder and of the work folder that it names, and its script.
+func (b *build) testInputs(t recipe.Test, i int, work string) ([]pack.InfoFile, error) {
 	globs := t.Files
 	if t.Script.File != "" {
 		globs = append(slices.Clone(globs), t.Script.File)
 	}
+	files, err := named(b.dir, globs, "the recipe folder")
+	if err != nil {
+		return nil, err
+	}
+	more, err := named(work, t.Source, "the work folder")
+	if inOtherLanguage(t.Script) && t.Script.File == "" {
+		more = append(more, pack.InfoFile{Path: testScript(i), Data: []byte(strings.Join(t.Script.Lines, "\n") + "\n")})
+	}
+	return append(files, more...), err
+}
+
+func named(dir string, globs []string, where string) ([]pack.InfoFile, error) {
+	var files []pack.InfoFile
 	for _, glob := range globs {
-		names, err := fs.Glob(b.files, glob)
+		names, err := expand(dir, glob)
 		if err != nil || len(names) == 0 {
-			return fmt.Errorf("the test names the file %q, which is not in the recipe folder", glob)
+			return nil, fmt.Errorf("the test names the file %q, which is not in %s", glob, where)
 		}
 		for _, name := range names {
-			if err := copyInto(b.files, name, filepath.Join(b.dirs.testWork, filepath.FromSlash(name))); err != nil {
-				return fmt.Errorf("copy the test's file %s: %w", name, err)
+			files = append(files, pack.InfoFile{Path: name, Source: filepath.Join(dir, filepath.FromSlash(name))})
+		}
+	}
+	return files, nil
+}
+
+// expand lists the regular files below dir that glob names, itself or by a
+// folder that they are in.
+func expand(dir, glob string) ([]string, error) {
+	from := os.DirFS(dir)
+	found, err := fs.Glob(from, path.Clean(glob))
+	var names []string
+	for _, top := range found {
+		err = errors.Join(err, fs.WalkDir(from, top, func(name string, _ fs.DirEntry, err error) error {
+			if info, statErr := fs.Stat(from, name); statErr == nil && info.Mode().IsRegular() {
+				names = append(names, name)
 			}
+			return err
+		}))
+	}
+	return names, err
+}
+
+// place writes files below dir.
+func place(dir string, files []pack.InfoFile) error {
+	for _, f := range files {
+		data, mode := f.Data, fs.FileMode(0o644)
+		if f.Source != "" {
+			info, err := os.Stat(f.Source)
+			if err != nil {
+				return err
+			}
+			if data, err = os.ReadFile(f.Source); err != nil {
+				return err
+			}
+			mode = info.Mode().Perm()
+		}
+		to := filepath.Join(dir, filepath.FromSlash(f.Path))
+		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(to, data, mode); err != nil {
+			return fmt.Errorf("copy the test's file %s: %w", f.Path, err)
 		}
 	}
 	return nil
 }
 
-func copyInto(from fs.FS, name, to string) error {
-	info, err := fs.Stat(from, name)
-	if err != nil {
-		return err
-	}
-	if info.IsDir() {
-		sub, err := fs.Sub(from, name)
-		if err != nil {
-			return err
-		}
-		return os.CopyFS(to, sub)
-	}
-	data, err := fs.ReadFile(from, name)
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
-		return err
-	}
-	return os.WriteFile(to, data, info.Mode().Perm())
-}
-
-// hideBuild renames the work folder and the prefix and returns what puts them
-// back: --keep shows them where they were.
-func (b *build) hideBuild() (restore func(), err error) {
+// hideBuild renames the work folder and the prefix. It returns where the work
+// folder is then, and what puts both back: --keep shows them where they were.
+func (b *build) hideBuild() (work string, restore func(), err error) {
 	root := filepath.Dir(b.dirs.work)
-	moves := map[string]string{b.dirs.work: filepath.Join(root, "work_moved"), b.dirs.prefix: filepath.Join(root, "_h_env_moved")}
+	work = filepath.Join(root, "work_moved")
+	moves := map[string]string{b.dirs.work: work, b.dirs.prefix: filepath.Join(root, "_h_env_moved")}
 	restore = func() {
 		for from, to := range moves {
 			if err := ignoreMissing(os.Rename(to, from)); err != nil {
@@ -162,10 +216,10 @@ func (b *build) hideBuild() (restore func(), err error) {
 	for from, to := range moves {
 		if err := os.Rename(from, to); err != nil {
 			restore()
-			return nil, fmt.Errorf("move the build's folders away before the test: %w", err)
+			return "", nil, fmt.Errorf("move the build's folders away before the test: %w", err)
 		}
 	}
-	return restore, nil
+	return work, restore, nil
 }
 
 // keepBroken moves a package that failed its test to OutputDir/broken, so that
