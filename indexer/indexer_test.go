@@ -1,7 +1,6 @@
 package indexer
 
 import (
-	"archive/tar"
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
@@ -23,6 +22,7 @@ import (
 
 	"github.com/condaworker/condaworker/conda"
 	"github.com/condaworker/condaworker/conda/archive"
+	"github.com/condaworker/condaworker/conda/condatest"
 	"github.com/condaworker/condaworker/store"
 	"github.com/condaworker/condaworker/store/dir"
 	"github.com/condaworker/condaworker/store/mem"
@@ -44,46 +44,15 @@ func old(t *testing.T) []byte {
 	return b
 }
 
-// makePackage writes a .conda whose index.json is index and whose payload is
-// content, and returns its path.
 func makePackage(t *testing.T, file string, index map[string]any, content string) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), file)
-	f, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w, err := archive.NewWriter(f, strings.TrimSuffix(file, ".conda"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := json.Marshal(index)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for part, member := range map[archive.Part][2]string{archive.PkgPart: {"share/payload", content}, archive.InfoPart: {"info/index.json", string(text)}} {
-		p, err := w.Part(part, 1<<20)
-		if err != nil {
-			t.Fatal(err)
-		}
-		tw := tar.NewWriter(p)
-		err = tw.WriteHeader(&tar.Header{Name: member[0], Size: int64(len(member[1])), Mode: 0o644, Typeflag: tar.TypeReg})
-		_, werr := io.WriteString(tw, member[1])
-		if err = errors.Join(err, werr, tw.Close(), p.Close()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := errors.Join(w.Close(), f.Close()); err != nil {
-		t.Fatal(err)
-	}
-	return path
+	return condatest.Write(t, file, index, map[string]string{"share/payload": content})
 }
 
 func index(name, version string, number int, subdir string) map[string]any {
-	return map[string]any{
-		"name": name, "version": version, "build": fmt.Sprint(number), "build_number": number,
-		"subdir": subdir, "depends": []string{}, "summary of ü 😀": "kept",
-	}
+	in := condatest.Index(name, version, number, subdir)
+	in["summary of ü 😀"] = "kept"
+	return in
 }
 
 // simple makes a package of linux-64 and returns its path.

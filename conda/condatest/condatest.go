@@ -1,0 +1,81 @@
+// Package condatest makes small packages for tests.
+package condatest
+
+import (
+	"archive/tar"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/condaworker/condaworker/conda/archive"
+)
+
+// Index is an info/index.json of name, version and build number, whose build
+// string is that number.
+func Index(name, version string, number int, subdir string) map[string]any {
+	return map[string]any{
+		"name": name, "version": version, "build": fmt.Sprint(number), "build_number": number,
+		"subdir": subdir, "depends": []string{},
+	}
+}
+
+// Write writes the .conda called file into a temporary folder and returns its
+// path. index becomes info/index.json, files are what it installs.
+func Write(t testing.TB, file string, index map[string]any, files map[string]string) string {
+	t.Helper()
+	text, err := json.Marshal(index)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), file)
+	f, err := os.Create(path) //nolint:gosec // the test's own
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := archive.NewWriter(f, strings.TrimSuffix(file, ".conda"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = errors.Join(
+		writePart(w, archive.PkgPart, files),
+		writePart(w, archive.InfoPart, map[string]string{"info/index.json": string(text), "info/paths.json": paths(files)}),
+		w.Close(), f.Close())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func paths(files map[string]string) string {
+	var list []string
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		list = append(list, fmt.Sprintf(`{"_path": %q, "path_type": "hardlink", "size_in_bytes": %d}`, name, len(files[name])))
+	}
+	return `{"paths_version": 1, "paths": [` + strings.Join(list, ", ") + `]}`
+}
+
+func writePart(w *archive.Writer, part archive.Part, files map[string]string) error {
+	const atMost = 16 << 20
+	p, err := w.Part(part, atMost)
+	if err != nil {
+		return err
+	}
+	tw := tar.NewWriter(p)
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		header := &tar.Header{Name: name, Size: int64(len(files[name])), Mode: 0o644, Typeflag: tar.TypeReg}
+		if err := tw.WriteHeader(header); err != nil {
+			return err
+		}
+		if _, err := io.WriteString(tw, files[name]); err != nil {
+			return err
+		}
+	}
+	return errors.Join(tw.Close(), p.Close())
+}
