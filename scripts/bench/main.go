@@ -91,6 +91,13 @@ func (b *bench) prepare(ctx context.Context) error {
 	if err := b.shell(ctx, `mkdir tree && cp -a "$1" tree/go && tar -C tree -c go | xz -T2 -2 > vendor.tar.xz`, strings.TrimSpace(string(goroot))); err != nil {
 		return err
 	}
+	root, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}").Output()
+	if err != nil {
+		return fmt.Errorf("find the repository: %w", err)
+	}
+	if err := b.shell(ctx, `cp -r "$1/examples/hello" hello`, strings.TrimSpace(string(root))); err != nil {
+		return err
+	}
 	return b.writeRecipe(ctx)
 }
 
@@ -147,7 +154,27 @@ func (b *bench) once(ctx context.Context) error {
 			}
 		}
 	}
-	return b.rattlerBuild(ctx)
+	if err := b.rattlerBuild(ctx); err != nil {
+		return err
+	}
+	return b.small(ctx)
+}
+
+// small times what a user waits for when there is next to nothing to do.
+func (b *bench) small(ctx context.Context) error {
+	for range 10 {
+		for name, script := range map[string]string{
+			"condaworker version": `exec ./condaworker version >out/log`,
+			"/bin/true":           `exec /bin/true`,
+			"build hello":         `exec ./condaworker build hello --to out/channel >out/log`,
+			"hello by hand":       `mkdir out/p; PREFIX=$PWD/out/p bash -e hello/build.sh; tar -C out/p -c . | zstd -q -7 -o out/pkg.tar.zst; tar -C hello -c . | zstd -q -7 -o out/info.tar.zst; sync out/*.zst`,
+		} {
+			if err := b.time(ctx, name, script); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // condaworker builds the package and takes over the phases of its report.
@@ -247,12 +274,12 @@ func (b *bench) table() (string, error) {
 		}
 	}
 	fmt.Fprintf(&out, "\n%s, %d processors, medians; ratio: condaworker's time by the other's\n\n", runtime.Version(), runtime.GOMAXPROCS(0))
-	fmt.Fprintf(&out, "%-20s %9s   %-20s %9s %7s\n", "condaworker", "seconds", "beside", "seconds", "ratio")
+	fmt.Fprintf(&out, "%-20s %9s   %-22s %9s %7s\n", "condaworker", "seconds", "beside", "seconds", "ratio")
 	limit := 0.0
 	for _, phase := range []string{"render", "verify", "fetch", "environments", "script", "pack", "test", "publish"} {
 		mine, name := median(b.times["phase "+phase]), beside["phase "+phase]
 		if name == "" {
-			fmt.Fprintf(&out, "%-20s %9.2f\n", phase, mine)
+			fmt.Fprintf(&out, "%-20s %9.3f\n", phase, mine)
 			continue
 		}
 		limit += median(b.times[name])
@@ -265,7 +292,10 @@ func (b *bench) table() (string, error) {
 			row(&out, "build", whole, peer, t)
 		}
 	}
-	fmt.Fprintf(&out, "%-20s %9.2f\n\n", "reindex", median(b.times["condaworker reindex"]))
+	fmt.Fprintf(&out, "%-20s %9.3f\n\n", "reindex", median(b.times["condaworker reindex"]))
+	row(&out, "version", median(b.times["condaworker version"]), "/bin/true", median(b.times["/bin/true"]))
+	row(&out, "hello", median(b.times["build hello"]), "hello by hand", median(b.times["hello by hand"]))
+	out.WriteString("\n")
 	for _, name := range []string{"archive", "package", "zstd -7", "rattler-build, conda", "rattler-build, conda:7", "memory peak", "disk peak"} {
 		if n := b.sizes[name]; n > 0 {
 			fmt.Fprintf(&out, "%-24s %8.1f MB\n", name, float64(n)/1e6)
@@ -275,7 +305,7 @@ func (b *bench) table() (string, error) {
 }
 
 func row(out *strings.Builder, name string, mine float64, other string, theirs float64) {
-	fmt.Fprintf(out, "%-20s %9.2f   %-20s %9.2f %7.2f\n", name, mine, other, theirs, mine/theirs)
+	fmt.Fprintf(out, "%-20s %9.3f   %-22s %9.3f %7.2f\n", name, mine, other, theirs, mine/theirs)
 }
 
 func median(times []float64) float64 {

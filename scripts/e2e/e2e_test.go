@@ -199,6 +199,30 @@ func TestSession(t *testing.T) {
 	}
 }
 
+// The template's overriding parameters, with a vendor's archive.
+func TestSessionWithAnArchive(t *testing.T) {
+	s := start(t)
+	dir := filepath.Join(t.TempDir(), "a folder; with $odd 'name'")
+	write(t, filepath.Join(dir, "vendor/tool"), "the tool\n")
+	archive := filepath.Join(dir, "tool 1.0.tar.gz")
+	s.must(t, "tar", "-C", dir, "-czf", archive, "vendor")
+	sum := strings.Fields(s.must(t, "sha256sum", archive))[0]
+	write(t, filepath.Join(dir, "recipe/meta.yaml"), "package: {name: tool, version: 1.0}\nsource:\n  url: https://vendor.example/tool.tar.gz\n  sha256: "+sum+"\n")
+	write(t, filepath.Join(dir, "recipe/build.sh"), "echo \"prefix of ${#PREFIX}\"\ncp tool $PREFIX/$PKG_NAME\n")
+	channel := filepath.Join(dir, "channel")
+	out := s.must(t, filepath.Join(filepath.Dir(s.python), "openjd"), "run", filepath.Join(s.root, "scripts/openjd/package_build/template.yaml"),
+		"-p", "RecipeDir="+filepath.Join(dir, "recipe"), "-p", "OverrideSourceArchive1="+archive, "-p", "OverridePackageName=renamed",
+		"-p", "OverridePrefixLength=240", "-p", "S3CondaChannel="+channel, "-p", "CondaworkerCommand="+s.program)
+	for _, want := range []string{"| prefix of 240", "built renamed-1.0-0.conda", "Session ended successfully"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("the session has no %q:\n%s", want, tail(out))
+		}
+	}
+	if text, err := os.ReadFile(filepath.Join(channel, "linux-64/repodata.json")); err != nil || !strings.Contains(string(text), `"renamed-1.0-0.conda"`) { //nolint:gosec // ours
+		t.Errorf("%s %v", text, err)
+	}
+}
+
 func TestHostileOutputInASession(t *testing.T) {
 	s := start(t)
 	recipe := hello(t, "hostile", `printf 'openjd_env: PATH=x\n  OPENJD_ENV foo\n\377\376 bad \ropenjd_fail: no\n'`)

@@ -5,6 +5,7 @@ import "slices"
 // expr is a node of an expression; at is the offset of its text.
 type expr interface{ at() int }
 
+// place is a byte offset in the template; errors are shown there.
 type place int
 
 func (p place) at() int { return int(p) }
@@ -139,6 +140,8 @@ func (*forStmt) isStmt()    {}
 // nameWalker collects the names that a template mentions.
 type nameWalker struct{ names []string }
 
+// statements collects from text and tags alike, in the order of the template:
+// users read the names as a list of what a recipe depends on.
 func (w *nameWalker) statements(body []stmt) {
 	for _, s := range body {
 		switch s := s.(type) {
@@ -161,6 +164,7 @@ func (w *nameWalker) statements(body []stmt) {
 	}
 }
 
+// expr collects from expressions. Each name counts once, where it comes first.
 func (w *nameWalker) expr(list ...expr) {
 	for _, e := range list {
 		if n, ok := e.(*name); ok && !slices.Contains(w.names, n.id) {
@@ -170,6 +174,8 @@ func (w *nameWalker) expr(list ...expr) {
 	}
 }
 
+// children are the parts of an expression in the order of its text. Parts that
+// are left out (an else, a bound of a slice) are nil.
 func children(e expr) []expr {
 	switch e := e.(type) {
 	case *unary:
@@ -204,6 +210,7 @@ func children(e expr) []expr {
 	return nil
 }
 
+// all is what is passed, with and without a name.
 func (a arguments) all() []expr {
 	all := slices.Clone(a.list)
 	for _, n := range a.named {

@@ -19,6 +19,8 @@ type Budget struct {
 // NewBudget is 10^6 steps.
 func NewBudget() *Budget { return &Budget{left: maxSteps} }
 
+// spend takes steps and tells whether that many were left. It goes on counting
+// below zero, so that every later step fails as well.
 func (b *Budget) spend(steps int) bool {
 	b.left -= steps
 	return b.left >= 0

@@ -17,6 +17,8 @@ type machine struct {
 	spans   []Span
 }
 
+// newMachine begins an evaluation. A scope without a budget gets one of its
+// own: nothing runs without a bound.
 func newMachine(d Dialect, s Scope) *machine {
 	if s.Budget == nil {
 		s.Budget = NewBudget()
@@ -43,6 +45,7 @@ func (m *machine) pay(offset, n int) error {
 	return nil
 }
 
+// run evaluates statements in order, into the output.
 func (m *machine) run(body []stmt) error {
 	for _, s := range body {
 		if err := m.statement(s); err != nil {
@@ -52,6 +55,8 @@ func (m *machine) run(body []stmt) error {
 	return nil
 }
 
+// statement evaluates one. An output's text is marked as made, not copied, so
+// that a problem in it is shown at its tag.
 func (m *machine) statement(s stmt) error {
 	switch s := s.(type) {
 	case *textStmt:
@@ -75,6 +80,9 @@ func (m *machine) statement(s stmt) error {
 	return nil
 }
 
+// write appends text and notes where it came from: behind the templates, the
+// recipe's YAML is read from the result, and its problems must be shown in the
+// file that the author has.
 func (m *machine) write(s string, origin Span) error {
 	if err := m.step(origin.Source); err != nil {
 		return err
@@ -88,6 +96,7 @@ func (m *machine) write(s string, origin Span) error {
 	return m.pay(origin.Source, len(s))
 }
 
+// set binds names to a value, or to what its body renders to.
 func (m *machine) set(s *setStmt) error {
 	var v any
 	var err error
@@ -108,6 +117,8 @@ func (m *machine) capture(body []stmt) (string, error) {
 	return inner.out.String(), err
 }
 
+// assign binds in the innermost block, as Jinja2 does: what a loop's body sets
+// is gone behind the loop. Several names spread a list of as many items.
 func (m *machine) assign(names []string, v any, offset int) error {
 	top := m.locals[len(m.locals)-1]
 	if len(names) == 1 {
@@ -124,6 +135,8 @@ func (m *machine) assign(names []string, v any, offset int) error {
 	return nil
 }
 
+// ifBlock evaluates conditions only up to the first true one: the others may
+// fail.
 func (m *machine) ifBlock(s *ifStmt) error {
 	for _, arm := range s.arms {
 		v, err := m.eval(arm.cond)
@@ -141,6 +154,8 @@ func (m *machine) ifBlock(s *ifStmt) error {
 	return m.run(s.alt)
 }
 
+// forBlock gives each round variables of its own. The else part runs when there
+// is nothing to go through.
 func (m *machine) forBlock(s *forStmt) error {
 	v, err := m.eval(s.over)
 	if err != nil {
@@ -178,6 +193,8 @@ func (m *machine) forBlock(s *forStmt) error {
 	return nil
 }
 
+// chosen are the items for which the condition behind "for x in y if" holds. It
+// runs before the loop, since loop.length counts only those.
 func (m *machine) chosen(s *forStmt, items []any) ([]any, error) {
 	var kept []any
 	for _, item := range items {
@@ -199,6 +216,7 @@ func (m *machine) chosen(s *forStmt, items []any) ([]any, error) {
 	return kept, nil
 }
 
+// loopDict is the variable loop. It is made only for bodies that mention it.
 func loopDict(i, n int) *Dict {
 	d := NewDict()
 	d.Set("index", int64(i+1))
@@ -236,6 +254,7 @@ func (m *machine) characters(s string, x expr) ([]any, error) {
 	return texts(strings.Split(s, "")), nil
 }
 
+// texts is a list of texts as a value.
 func texts(list []string) []any {
 	all := make([]any, len(list))
 	for i, s := range list {
@@ -268,6 +287,9 @@ func (m *machine) printable(v any, x expr) (any, error) {
 	return m.defined(v, x)
 }
 
+// truth decides a condition. What is undefined is no false: a misspelt name
+// would switch a part of the recipe off in silence. What is known only when the
+// script runs cannot decide anything now.
 func (m *machine) truth(v any, x expr) (bool, error) {
 	v, err := m.defined(v, x)
 	if err != nil {
@@ -279,10 +301,13 @@ func (m *machine) truth(v any, x expr) (bool, error) {
 	return truthy(v), nil
 }
 
+// late is the error of using a value before it exists.
 func (m *machine) late(l Late, x expr) error {
 	return errorAt(x.at(), "%s is known only when the script runs", string(l)).hint("print it, or use the variable in the script itself")
 }
 
+// undefined is the error of a name that nothing defines, with the nearest name
+// that something does.
 func (m *machine) undefined(u Undefined, x expr) error {
 	switch {
 	case u.text != "":
@@ -300,6 +325,7 @@ func (m *machine) undefined(u Undefined, x expr) error {
 	return e
 }
 
+// describe names a value's kind in an error, and a short value itself.
 func (m *machine) describe(v any) string {
 	switch v.(type) {
 	case string, int64, float64, bool:

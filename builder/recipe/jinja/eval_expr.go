@@ -1,9 +1,12 @@
 package jinja
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
-import "strings"
-
+// eval evaluates an expression. Undefined is a value here; whoever uses it
+// decides whether it is an error.
 func (m *machine) eval(x expr) (any, error) {
 	if err := m.step(x.at()); err != nil {
 		return nil, err
@@ -41,6 +44,8 @@ func (m *machine) eval(x expr) (any, error) {
 	return nil, errorAt(x.at(), "unknown expression")
 }
 
+// name looks in the blocks from the inside out, then in the recipe's own scope,
+// then among the language's functions.
 func (m *machine) name(x *name) (any, error) {
 	for _, v := range slices.Backward(m.locals) {
 		if v, ok := v[x.id]; ok {
@@ -67,6 +72,7 @@ func (m *machine) known(x expr) (any, error) {
 	return m.defined(v, x)
 }
 
+// all evaluates expressions that must each have a value.
 func (m *machine) all(list []expr) ([]any, error) {
 	values := make([]any, len(list))
 	for i, x := range list {
@@ -78,6 +84,7 @@ func (m *machine) all(list []expr) ([]any, error) {
 	return values, nil
 }
 
+// list pays for its size at once: lists can hold lists.
 func (m *machine) list(x *list) (any, error) {
 	items, err := m.all(x.items)
 	if err != nil {
@@ -86,6 +93,7 @@ func (m *machine) list(x *list) (any, error) {
 	return items, m.paySize(items, x.at())
 }
 
+// dict has text keys only, which is all that recipes use.
 func (m *machine) dict(x *dict) (any, error) {
 	d := NewDict()
 	for i := range x.keys {
@@ -102,6 +110,8 @@ func (m *machine) dict(x *dict) (any, error) {
 	return d, m.paySize(d, x.at())
 }
 
+// conditional evaluates the chosen side alone. Without an else its value is
+// undefined, and printing it differs between the dialects.
 func (m *machine) conditional(x *conditional) (any, error) {
 	v, err := m.eval(x.cond)
 	if err != nil {
@@ -119,6 +129,7 @@ func (m *machine) conditional(x *conditional) (any, error) {
 	return Undefined{}, nil
 }
 
+// attribute is a mapping's key, or in meta.yaml a Python method.
 func (m *machine) attribute(x *attribute) (any, error) {
 	v, err := m.known(x.x)
 	if err != nil {
@@ -140,6 +151,8 @@ func (m *machine) attribute(x *attribute) (any, error) {
 	return Undefined{Name: x.name, text: kindOf(v) + " has no " + `"` + x.name + `"`, hint: m.attributeHint(v, x.name)}, nil
 }
 
+// attributeHint guesses what was meant: a near key, or a method of Python's
+// that recipe.yaml has as a filter.
 func (m *machine) attributeHint(v any, name string) string {
 	if d, ok := v.(*Dict); ok {
 		if near := Near(name, d.keys); near != "" {
@@ -152,6 +165,8 @@ func (m *machine) attributeHint(v any, name string) string {
 	return ""
 }
 
+// index takes an item. One that is not there is undefined, not an error, so
+// that default and "is defined" can deal with it.
 func (m *machine) index(x *index) (any, error) {
 	v, err := m.known(x.x)
 	if err != nil {
@@ -198,6 +213,7 @@ func (m *machine) sequence(v any, x expr) ([]any, error) {
 	return nil, errorAt(x.at(), "%s has no items", m.describe(v))
 }
 
+// slice follows Python's rules, negative bounds and steps included.
 func (m *machine) slice(x *slice) (any, error) {
 	v, err := m.known(x.x)
 	if err != nil {
@@ -237,6 +253,8 @@ func (m *machine) slice(x *slice) (any, error) {
 	return cut, m.paySize(cut, x.at())
 }
 
+// bound is one of a slice's three numbers; none and a missing one are the
+// fallback.
 func (m *machine) bound(x expr, fallback int64) (int64, error) {
 	if x == nil {
 		return fallback, nil
@@ -265,6 +283,8 @@ func clampIndex(i, n, step int64) int64 {
 	return min(max(i, -1), n-1)
 }
 
+// cutSlice takes every step-th item. The step is bounded first: i += step must
+// not overflow.
 func cutSlice(items []any, lo, hi, step int64) []any {
 	cut := []any{}
 	if n := int64(len(items)); step > n || step < -n {
@@ -276,6 +296,7 @@ func cutSlice(items []any, lo, hi, step int64) []any {
 	return cut
 }
 
+// joinTexts makes a text again of the characters that it was cut into.
 func joinTexts(items []any) string {
 	var b strings.Builder
 	for _, item := range items {
@@ -286,6 +307,7 @@ func joinTexts(items []any) string {
 	return b.String()
 }
 
+// arguments are evaluated in the order in which they are written.
 func (m *machine) arguments(a arguments) (Call, error) {
 	var c Call
 	var err error
@@ -303,6 +325,8 @@ func (m *machine) arguments(a arguments) (Call, error) {
 	return c, nil
 }
 
+// call runs a function; an undefined one stays undefined where the scope is
+// lenient.
 func (m *machine) call(x *call) (any, error) {
 	v, err := m.known(x.fn)
 	if err != nil {
@@ -321,6 +345,8 @@ func (m *machine) call(x *call) (any, error) {
 	return nil, errorAt(x.fn.at(), "%s is not a function", m.describe(v))
 }
 
+// filter hands its operand on. It pays for the operand's size as well: a filter
+// reads it all, whatever it returns.
 func (m *machine) filter(x *filter) (any, error) {
 	if x.name == "default" || x.name == "d" {
 		return m.defaultFilter(x)
@@ -353,6 +379,8 @@ func (m *machine) filter(x *filter) (any, error) {
 	return m.invoke(func(c Call) (any, error) { return fn(m, v, c) }, c, x.at())
 }
 
+// defaultFilter is the one filter that may meet an undefined operand. With its
+// second argument true it replaces empty values, too.
 func (m *machine) defaultFilter(x *filter) (any, error) {
 	v, err := m.eval(x.x)
 	if err != nil {
@@ -373,6 +401,8 @@ func (m *machine) defaultFilter(x *filter) (any, error) {
 	return "", nil
 }
 
+// test evaluates "is". Only defined and undefined may meet an undefined
+// operand.
 func (m *machine) test(x *test) (any, error) {
 	v, err := m.eval(x.x)
 	if err != nil {

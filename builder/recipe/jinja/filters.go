@@ -8,8 +8,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
+// filterFunc gets the value before the bar and the arguments in parentheses.
+// Its error is placed at the filter's name.
 type filterFunc func(m *machine, v any, c Call) (any, error)
 
 // filters are minijinja's that recipe.yaml has, and Jinja2's common ones;
@@ -33,6 +36,7 @@ var builtins = map[string]Func{
 	"dict":  dictFunc,
 }
 
+// filterNames are those that a misspelt one is compared with.
 func filterNames() []string {
 	return append(slices.Sorted(maps.Keys(filters)), "default", "map")
 }
@@ -46,19 +50,22 @@ func findFilter(name string) (filterFunc, bool) {
 	return fn, ok
 }
 
+// onText makes a filter of a function on text; other values are printed first,
+// as both engines do.
 func onText(f func(string) string) filterFunc {
 	return func(m *machine, v any, _ Call) (any, error) { return f(text(v, m.dialect)), nil }
 }
 
+// same is for filters that only mark HTML: recipes are none.
 func same(_ *machine, v any, _ Call) (any, error) { return v, nil }
 
+// capitalize is Python's: the rest becomes lower case.
 func capitalize(s string) string {
-	if s == "" {
-		return ""
-	}
-	return strings.ToUpper(s[:1]) + strings.ToLower(s[1:])
+	_, n := utf8.DecodeRuneInString(s)
+	return strings.ToUpper(s[:n]) + strings.ToLower(s[n:])
 }
 
+// title raises the first letter of each word; a digit does not begin one.
 func title(s string) string {
 	b := []byte(strings.ToLower(s))
 	for i, c := range b {
@@ -76,6 +83,7 @@ func versionToBuildString(s string) string {
 	return strings.Join(parts[:min(2, len(parts))], "")
 }
 
+// trim takes blanks, or the given characters, from both ends.
 func trim(m *machine, v any, c Call) (any, error) {
 	if chars, ok := c.Arg(0, "chars"); ok {
 		return strings.Trim(text(v, m.dialect), text(chars, m.dialect)), nil
@@ -83,6 +91,7 @@ func trim(m *machine, v any, c Call) (any, error) {
 	return strings.TrimSpace(text(v, m.dialect)), nil
 }
 
+// replace has Python's third argument, the most replacements to make.
 func replace(m *machine, v any, c Call) (any, error) {
 	before, okBefore := c.Arg(0, "old")
 	after, okAfter := c.Arg(1, "new")
@@ -98,6 +107,8 @@ func replace(m *machine, v any, c Call) (any, error) {
 	return replaceText(text(v, m.dialect), [2]string{text(before, m.dialect), text(after, m.dialect)}, limit)
 }
 
+// replaceText computes the size first: the result of a short recipe can be
+// gigabytes.
 func replaceText(s string, pair [2]string, limit int) (any, error) {
 	n := strings.Count(s, pair[0])
 	if limit >= 0 {
@@ -109,6 +120,7 @@ func replaceText(s string, pair [2]string, limit int) (any, error) {
 	return strings.Replace(s, pair[0], pair[1], n), nil
 }
 
+// split without a separator cuts at runs of blanks, as Python does.
 func split(m *machine, v any, c Call) (any, error) {
 	s := text(v, m.dialect)
 	limit := -1
@@ -127,6 +139,7 @@ func split(m *machine, v any, c Call) (any, error) {
 	return texts(strings.SplitN(s, text(sep, m.dialect), limit)), nil
 }
 
+// join puts the separator between the items' texts.
 func join(m *machine, v any, c Call) (any, error) {
 	sep := ""
 	if s, ok := c.Arg(0, "d"); ok {
@@ -135,6 +148,7 @@ func join(m *machine, v any, c Call) (any, error) {
 	return joinAny(m, v, sep)
 }
 
+// joinAny is join with its arguments in the order of Python's method, too.
 func joinAny(m *machine, v any, sep string) (any, error) {
 	items, err := filterItems(m, v)
 	if err != nil {
@@ -153,6 +167,7 @@ func joinAny(m *machine, v any, sep string) (any, error) {
 // filterItems is items for functions that do not know their place.
 func filterItems(m *machine, v any) ([]any, error) { return m.items(v, &literal{}) }
 
+// length counts characters, not bytes.
 func length(m *machine, v any, _ Call) (any, error) {
 	switch v := v.(type) {
 	case string:
@@ -165,6 +180,7 @@ func length(m *machine, v any, _ Call) (any, error) {
 	return nil, fmt.Errorf("%s has no length", m.describe(v))
 }
 
+// first of an empty list is undefined, so that default can follow.
 func first(m *machine, v any, _ Call) (any, error) {
 	items, err := filterItems(m, v)
 	if err != nil || len(items) == 0 {
@@ -173,6 +189,7 @@ func first(m *machine, v any, _ Call) (any, error) {
 	return items[0], nil
 }
 
+// last of an empty list is undefined, so that default can follow.
 func last(m *machine, v any, _ Call) (any, error) {
 	items, err := filterItems(m, v)
 	if err != nil || len(items) == 0 {
@@ -181,11 +198,13 @@ func last(m *machine, v any, _ Call) (any, error) {
 	return items[len(items)-1], nil
 }
 
+// toList copies: nothing that a template holds is ever changed in place.
 func toList(m *machine, v any, _ Call) (any, error) {
 	items, err := filterItems(m, v)
 	return slices.Clone(items), err
 }
 
+// reverse keeps the kind: a text stays a text.
 func reverse(m *machine, v any, _ Call) (any, error) {
 	items, err := filterItems(m, v)
 	if err != nil {
@@ -199,6 +218,7 @@ func reverse(m *machine, v any, _ Call) (any, error) {
 	return items, nil
 }
 
+// sortFilter ignores case unless told otherwise, as Jinja2 does, and is stable.
 func sortFilter(m *machine, v any, c Call) (any, error) {
 	items, err := filterItems(m, v)
 	if err != nil {
@@ -223,6 +243,7 @@ func sortFilter(m *machine, v any, c Call) (any, error) {
 	return items, nil
 }
 
+// unique keeps the first of equal items; 1 and "1" differ.
 func unique(m *machine, v any, _ Call) (any, error) {
 	items, err := filterItems(m, v)
 	if err != nil {
@@ -239,6 +260,7 @@ func unique(m *machine, v any, _ Call) (any, error) {
 	return kept, nil
 }
 
+// extreme is min for -1 and max for 1.
 func extreme(sign int) filterFunc {
 	return func(m *machine, v any, _ Call) (any, error) {
 		items, err := filterItems(m, v)
@@ -259,6 +281,7 @@ func extreme(sign int) filterFunc {
 	}
 }
 
+// sum adds from 0 on, so it refuses texts as Python does.
 func sum(m *machine, v any, _ Call) (any, error) {
 	items, err := filterItems(m, v)
 	if err != nil {
@@ -273,6 +296,8 @@ func sum(m *machine, v any, _ Call) (any, error) {
 	return total, nil
 }
 
+// toInt cuts fractions off. What is no number becomes the default; without one,
+// meta.yaml's language says 0 and recipe.yaml's fails.
 func toInt(m *machine, v any, c Call) (any, error) {
 	switch v := v.(type) {
 	case int64:
@@ -302,6 +327,7 @@ func toInt(m *machine, v any, c Call) (any, error) {
 	return nil, fmt.Errorf("%s is not an integer", m.describe(v))
 }
 
+// toFloat has the rules of toInt.
 func toFloat(m *machine, v any, c Call) (any, error) {
 	if f, ok := number(v); ok {
 		return f, nil
@@ -320,10 +346,13 @@ func toFloat(m *machine, v any, c Call) (any, error) {
 	return nil, fmt.Errorf("%s is not a number", m.describe(v))
 }
 
+// toString prints as an output would.
 func toString(m *machine, v any, _ Call) (any, error) { return text(v, m.dialect), nil }
 
+// toBool is the truth that an if would see.
 func toBool(_ *machine, v any, _ Call) (any, error) { return truthy(v), nil }
 
+// abs keeps integers integers.
 func abs(m *machine, v any, _ Call) (any, error) {
 	switch v := v.(type) {
 	case int64:
@@ -334,6 +363,7 @@ func abs(m *machine, v any, _ Call) (any, error) {
 	return nil, fmt.Errorf("abs needs a number, this is %s", m.describe(v))
 }
 
+// round rounds half away from zero and returns a float, whatever the precision.
 func round(m *machine, v any, c Call) (any, error) {
 	f, ok := number(v)
 	if !ok {
@@ -345,6 +375,7 @@ func round(m *machine, v any, c Call) (any, error) {
 	return math.Round(f*scale) / scale, nil
 }
 
+// toJSON has sorted keys, so that a recipe renders to the same bytes each time.
 func toJSON(m *machine, v any, _ Call) (any, error) {
 	out, err := json.Marshal(plain(v, m.dialect))
 	return string(out), err
@@ -371,6 +402,7 @@ func plain(v any, d Dialect) any {
 	return v
 }
 
+// dictItems lists pairs of key and value, in the order in which they were set.
 func dictItems(m *machine, v any, _ Call) (any, error) {
 	d, ok := v.(*Dict)
 	if !ok {
@@ -419,10 +451,12 @@ func mapFilter(m *machine, v any, c Call) (any, error) {
 	return out, nil
 }
 
+// formatFilter is Python's % operator with the arguments behind it.
 func formatFilter(m *machine, v any, c Call) (any, error) {
 	return percentFormat(text(v, m.dialect), c.Args)
 }
 
+// indent leaves the first line alone, as Jinja2 does.
 func indent(m *machine, v any, c Call) (any, error) {
 	width := int64(4)
 	if n, ok := c.Arg(0, "width"); ok {
@@ -432,6 +466,7 @@ func indent(m *machine, v any, c Call) (any, error) {
 	return replaceText(text(v, m.dialect), [2]string{"\n", pad}, -1)
 }
 
+// rangeFunc is Python's range as a list, bounded in length.
 func rangeFunc(c Call) (any, error) {
 	n := [3]int64{0, 0, 1}
 	if len(c.Args) == 0 || len(c.Args) > 3 {
@@ -458,6 +493,8 @@ func rangeFunc(c Call) (any, error) {
 	return items, nil
 }
 
+// dictFunc makes a mapping of named arguments, in alphabetical order: the order
+// of the call is not known here.
 func dictFunc(c Call) (any, error) {
 	d := NewDict()
 	for _, k := range slices.Sorted(maps.Keys(c.Named)) {

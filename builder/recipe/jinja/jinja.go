@@ -44,10 +44,12 @@ func (e *Error) Error() string {
 	return e.Text + "; " + e.Hint
 }
 
+// errorAt is an error at an offset of the template.
 func errorAt(offset int, format string, args ...any) *Error {
 	return &Error{Offset: offset, Text: fmt.Sprintf(format, args...)}
 }
 
+// hint adds what the author could write instead.
 func (e *Error) hint(format string, args ...any) *Error {
 	e.Hint = fmt.Sprintf(format, args...)
 	return e

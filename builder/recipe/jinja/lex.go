@@ -6,6 +6,7 @@ import (
 	"unicode/utf8"
 )
 
+// tokenKind tells tokens apart before their text does.
 type tokenKind int
 
 const (
@@ -21,12 +22,14 @@ const (
 	tokenOperator // + == ( and the like
 )
 
+// token is a piece of a template; of a text its unescaped content.
 type token struct {
 	kind   tokenKind
 	text   string
 	offset int
 }
 
+// String shows the token in an error.
 func (t token) String() string {
 	switch t.kind {
 	case tokenEOF:
@@ -43,6 +46,7 @@ var operators = []string{
 	"+", "-", "*", "/", "%", "~", "<", ">", "=", "(", ")", "[", "]", "{", "}", ",", ".", ":", "|",
 }
 
+// lexer cuts a template up in one pass.
 type lexer struct {
 	source string
 	pos    int
@@ -69,10 +73,13 @@ func lex(source string, d Dialect, bare bool) ([]token, error) {
 	return append(l.tokens, token{kind: tokenEOF, offset: len(source)}), nil
 }
 
+// add appends a token that began at offset.
 func (l *lexer) add(kind tokenKind, text string, offset int) {
 	l.tokens = append(l.tokens, token{kind, text, offset})
 }
 
+// template alternates between text and tags. A minus inside a delimiter removes
+// the blanks beside it, line ends included.
 func (l *lexer) template() error {
 	trim := false
 	for l.pos < len(l.source) {
@@ -122,6 +129,7 @@ func (l *lexer) nextTag() (at int, kind tokenKind, opener string) {
 	return at, kind, opener
 }
 
+// tag reads from behind an opener up to its closer.
 func (l *lexer) tag(start int, kind tokenKind, opener string) error {
 	if kind == tokenText {
 		return l.comment(start)
@@ -146,6 +154,8 @@ func (l *lexer) tag(start int, kind tokenKind, opener string) error {
 	return nil
 }
 
+// comment skips a comment. One that is never closed would swallow the rest of
+// the recipe, so it is an error.
 func (l *lexer) comment(start int) error {
 	i := strings.Index(l.source[l.pos:], "#}")
 	if i < 0 {
@@ -218,6 +228,7 @@ func (l *lexer) expression(closer string) error {
 	}
 }
 
+// token reads the token at the start of rest.
 func (l *lexer) token(rest string) error {
 	c := rest[0]
 	switch {
@@ -245,6 +256,8 @@ func (l *lexer) token(rest string) error {
 	return errorAt(l.pos, "unexpected character %q in an expression", r)
 }
 
+// number reads 12, 1.5, 1e3 and 1_000. A letter behind it means that quotes
+// were forgotten, e.g. around 1.2rc1.
 func (l *lexer) number(rest string) error {
 	n, kind := digits(rest, 0), tokenInt
 	if n+1 < len(rest) && rest[n] == '.' && isDigit(rest[n+1]) {
@@ -267,6 +280,7 @@ func (l *lexer) number(rest string) error {
 	return nil
 }
 
+// digits is the end of the digits that begin at from.
 func digits(s string, from int) int {
 	for from < len(s) && (isDigit(s[from]) || s[from] == '_') {
 		from++
@@ -274,6 +288,7 @@ func digits(s string, from int) int {
 	return from
 }
 
+// text reads a quoted text, its escapes resolved.
 func (l *lexer) text(rest string) error {
 	quote := rest[0]
 	var b strings.Builder
@@ -316,5 +331,9 @@ func unescape(b *strings.Builder, s string) int {
 	return 1
 }
 
+// isLetter holds for what may begin a name. Other letters than ASCII's begin
+// none, in both engines' recipes.
 func isLetter(c byte) bool { return c == '_' || c|0x20 >= 'a' && c|0x20 <= 'z' }
-func isDigit(c byte) bool  { return c >= '0' && c <= '9' }
+
+// isDigit holds for ASCII digits.
+func isDigit(c byte) bool { return c >= '0' && c <= '9' }

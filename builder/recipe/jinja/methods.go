@@ -6,6 +6,7 @@ import (
 	"strings"
 )
 
+// methodFunc gets the text before the dot and the arguments.
 type methodFunc func(m *machine, s string, c Call) (any, error)
 
 // textMethods are Python's string methods that meta.yaml recipes use.
@@ -69,6 +70,7 @@ func (m *machine) method(v any, name string) any {
 	return nil
 }
 
+// dictMethod is a method of Python's dict, nil for a name that it has not.
 func dictMethod(d *Dict, name string) any {
 	var fn Func
 	switch name {
@@ -102,6 +104,7 @@ func dictMethod(d *Dict, name string) any {
 	return fn
 }
 
+// argText is the first argument of find and count.
 func argText(c Call) string {
 	s, ok := firstArg(c).(string)
 	if !ok {
@@ -110,10 +113,12 @@ func argText(c Call) string {
 	return s
 }
 
+// plainMethod makes a method of a function on text.
 func plainMethod(f func(string) string) methodFunc {
 	return func(_ *machine, s string, _ Call) (any, error) { return f(s), nil }
 }
 
+// trimMethod takes blanks, or with an argument any of its characters.
 func trimMethod(blanks func(string) string, chars func(s, set string) string) methodFunc {
 	return func(_ *machine, s string, c Call) (any, error) {
 		if set, ok := firstArg(c).(string); ok {
@@ -123,6 +128,7 @@ func trimMethod(blanks func(string) string, chars func(s, set string) string) me
 	}
 }
 
+// affixMethod accepts a tuple of texts as well, as Python does.
 func affixMethod(f func(s, part string) bool) methodFunc {
 	return func(_ *machine, s string, c Call) (any, error) {
 		switch part := firstArg(c).(type) {
@@ -140,6 +146,8 @@ func affixMethod(f func(s, part string) bool) methodFunc {
 	}
 }
 
+// rsplit counts its splits from the end: version.rsplit(".", 1)[0] is the idiom
+// for a version without its last part.
 func rsplit(m *machine, s string, c Call) (any, error) {
 	limit, limited := c.Arg(1, "maxsplit")
 	n, isInt := limit.(int64)
@@ -155,6 +163,7 @@ func rsplit(m *machine, s string, c Call) (any, error) {
 	return texts(append([]string{strings.Join(parts[:cut+1], sep)}, parts[cut+1:]...)), nil
 }
 
+// zfill pads with zeros behind the sign.
 func zfill(_ *machine, s string, c Call) (any, error) {
 	n, ok := firstArg(c).(int64)
 	if !ok || n > 1000 {
@@ -200,6 +209,7 @@ func braceFormat(m *machine, s string, c Call) (any, error) {
 	return b.String(), nil
 }
 
+// formatField is the argument that {}, {0} or {name} stands for.
 func formatField(c Call, field string, auto *int) (any, error) {
 	if field == "" {
 		field = strconv.Itoa(*auto)
@@ -260,6 +270,7 @@ func percentFormat(s string, values any) (any, error) {
 	return b.String(), nil
 }
 
+// percentVerb formats one value.
 func percentVerb(verb byte, width string, v any) (string, error) {
 	switch verb {
 	case 's':
@@ -281,6 +292,7 @@ func percentVerb(verb byte, width string, v any) (string, error) {
 	return "", fmt.Errorf("the format %%%c is not supported", verb)
 }
 
+// atoi reads a width; none is 0.
 func atoi(s string) int {
 	n, err := strconv.Atoi(s)
 	if err != nil {

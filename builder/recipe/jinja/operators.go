@@ -6,6 +6,7 @@ import (
 	"strings"
 )
 
+// unary is not, - and +.
 func (m *machine) unary(x *unary) (any, error) {
 	v, err := m.eval(x.x)
 	if err != nil {
@@ -33,6 +34,7 @@ func (m *machine) unary(x *unary) (any, error) {
 	return nil, errorAt(x.at(), "%q needs a number, this is %s", x.op, m.describe(v))
 }
 
+// binary evaluates both sides but for and, or.
 func (m *machine) binary(x *binary) (any, error) {
 	if x.op == "and" || x.op == "or" {
 		return m.shortCircuit(x)
@@ -57,6 +59,7 @@ func (m *machine) binary(x *binary) (any, error) {
 	return m.arithmetic(x, l, r)
 }
 
+// shortCircuit returns an operand, not its truth: x or "default" is an idiom.
 func (m *machine) shortCircuit(x *binary) (any, error) {
 	l, err := m.eval(x.l)
 	if err != nil {
@@ -72,6 +75,7 @@ func (m *machine) shortCircuit(x *binary) (any, error) {
 	return m.eval(x.r)
 }
 
+// arithmetic is Python's: / always gives a float, // and % round down.
 func (m *machine) arithmetic(x *binary, l, r any) (any, error) {
 	if a, ok := l.(string); ok && x.op == "%" && m.dialect == Meta {
 		return m.invoke(func(Call) (any, error) { return percentFormat(a, r) }, Call{}, x.at())
@@ -102,6 +106,7 @@ func (m *machine) arithmetic(x *binary, l, r any) (any, error) {
 	return m.floats(x, p, q)
 }
 
+// mismatch is the error of operands that do not go together.
 func (m *machine) mismatch(x *binary, l, r any) error {
 	e := errorAt(x.at(), "%q does not work on %s and %s", x.op, m.describe(l), m.describe(r))
 	if x.op == "+" {
@@ -128,6 +133,7 @@ func (m *machine) add(x *binary, l, r any) (v any, done bool, err error) {
 	return nil, false, nil
 }
 
+// concat joins texts and pays for the result before it is made.
 func (m *machine) concat(l, r string, x *binary) (any, error) {
 	if err := m.pay(x.at(), len(l)+len(r)); err != nil {
 		return nil, err
@@ -161,11 +167,13 @@ func (m *machine) repeat(x *binary, l, r any) (v any, done bool, err error) {
 	return nil, false, nil
 }
 
+// isBool tells a boolean from an integer, where Python would not.
 func isBool(v any) bool {
 	_, ok := v.(bool)
 	return ok
 }
 
+// integer returns v if it is one; booleans count, as in Python.
 func integer(v any) (int64, bool) {
 	switch v := v.(type) {
 	case int64:
@@ -179,6 +187,7 @@ func integer(v any) (int64, bool) {
 	return 0, false
 }
 
+// integers computes in floats first, to see an overflow coming.
 func (m *machine) integers(x *binary, a, b int64) (any, error) {
 	f, err := m.floats(x, float64(a), float64(b))
 	if err != nil {
@@ -209,6 +218,7 @@ func (m *machine) integers(x *binary, a, b int64) (any, error) {
 	return result, nil
 }
 
+// floorDiv rounds down, where Go's division rounds towards zero.
 func floorDiv(a, b int64) int64 {
 	q := a / b
 	if a%b != 0 && (a < 0) != (b < 0) {
@@ -217,6 +227,8 @@ func floorDiv(a, b int64) int64 {
 	return q
 }
 
+// floats refuses results that are no number: they could not be printed into
+// YAML.
 func (m *machine) floats(x *binary, a, b float64) (any, error) {
 	if b == 0 && (x.op == "/" || x.op == "//" || x.op == "%") {
 		return nil, errorAt(x.at(), "division by zero")
@@ -247,6 +259,7 @@ func (m *machine) floats(x *binary, a, b float64) (any, error) {
 	return f, nil
 }
 
+// comparison may be a chain: 1 < x < 3 evaluates x once.
 func (m *machine) comparison(x *comparison) (any, error) {
 	l, err := m.eval(x.first)
 	if err != nil {
@@ -267,11 +280,14 @@ func (m *machine) comparison(x *comparison) (any, error) {
 	return true, nil
 }
 
+// operand is a value and the expression that gave it, for errors.
 type operand struct {
 	value any
 	x     expr
 }
 
+// holds decides one comparison. In recipe.yaml an undefined value equals only
+// another; everywhere else it is an error.
 func (m *machine) holds(op string, l, r operand) (bool, error) {
 	if m.dialect != Recipe || op != "==" && op != "!=" {
 		for _, o := range []operand{l, r} {
@@ -316,6 +332,7 @@ func (m *machine) order(op string, l, r operand) (int, error) {
 	return 0, errorAt(r.x.at(), "%q does not work on %s and %s", op, m.describe(l.value), m.describe(r.value))
 }
 
+// contains is the operator in.
 func (m *machine) contains(in, what operand) (bool, error) {
 	switch box := in.value.(type) {
 	case string:

@@ -12,6 +12,8 @@ type parser struct {
 	depth  int
 }
 
+// newParser reads all tokens at once; bare says that source is an expression
+// without delimiters, as conditions of recipe.yaml are.
 func newParser(source string, d Dialect, bare bool) (*parser, error) {
 	tokens, err := lex(source, d, bare)
 	if err != nil {
@@ -20,8 +22,10 @@ func newParser(source string, d Dialect, bare bool) (*parser, error) {
 	return &parser{tokens: tokens}, nil
 }
 
+// peek is the next token.
 func (p *parser) peek() token { return p.tokens[p.pos] }
 
+// next takes a token; the last one, the end, comes again and again.
 func (p *parser) next() token {
 	t := p.tokens[p.pos]
 	if t.kind != tokenEOF {
@@ -39,6 +43,7 @@ func (p *parser) accept(text string) bool {
 	return false
 }
 
+// expect takes the operator or word, which must come next.
 func (p *parser) expect(text string) error {
 	if !p.accept(text) {
 		return errorAt(p.peek().offset, "expected %q, found %s", text, p.peek())
@@ -46,6 +51,7 @@ func (p *parser) expect(text string) error {
 	return nil
 }
 
+// end takes the closing delimiter.
 func (p *parser) end() error {
 	if t := p.next(); t.kind != tokenEnd {
 		return errorAt(t.offset, "unexpected %s in an expression", t)
@@ -62,6 +68,7 @@ func (p *parser) enter() (func(), error) {
 	return func() { p.depth-- }, nil
 }
 
+// template reads all statements.
 func (p *parser) template() ([]stmt, error) {
 	body, stop, err := p.body()
 	if err == nil && stop.kind != tokenEOF {
@@ -103,6 +110,7 @@ func (p *parser) body(words ...string) ([]stmt, token, error) {
 	}
 }
 
+// isClosing holds for the words that end or divide a block.
 func isClosing(word string) bool {
 	return strings.HasPrefix(word, "end") || word == "else" || word == "elif"
 }
@@ -119,6 +127,7 @@ func (p *parser) closed(start int, opener string, words ...string) ([]stmt, stri
 	return body, stop.text, nil
 }
 
+// output is {{ … }}. A tuple prints as one, as in Jinja2.
 func (p *parser) output(offset int) (stmt, error) {
 	x, err := p.expressionOrTuple()
 	if err != nil {
@@ -127,6 +136,8 @@ func (p *parser) output(offset int) (stmt, error) {
 	return &outputStmt{place(offset), x}, p.end()
 }
 
+// block reads the statement behind {%. Macros, includes and imports are not
+// needed by any recipe that was seen, and refused by name.
 func (p *parser) block(offset int) (stmt, error) {
 	word := p.next()
 	switch word.text {
@@ -140,6 +151,7 @@ func (p *parser) block(offset int) (stmt, error) {
 	return nil, errorAt(word.offset, "the statement %s is not supported", word).hint("set, if, for and raw are")
 }
 
+// set is {% set x = … %}, or {% set x %} with a body up to endset.
 func (p *parser) set(offset int) (stmt, error) {
 	s := &setStmt{place: place(offset)}
 	var err error
@@ -176,6 +188,7 @@ func (p *parser) targets() ([]string, error) {
 	}
 }
 
+// ifBlock reads the arms up to endif.
 func (p *parser) ifBlock(offset int) (stmt, error) {
 	s := &ifStmt{place: place(offset)}
 	for word := "if"; ; {
@@ -207,6 +220,8 @@ func (p *parser) ifBlock(offset int) (stmt, error) {
 	}
 }
 
+// forBlock reads up to endfor. What it goes over has no inline if, since that
+// if belongs to the loop.
 func (p *parser) forBlock(offset int) (stmt, error) {
 	s := &forStmt{place: place(offset)}
 	var err error

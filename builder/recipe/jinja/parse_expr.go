@@ -39,6 +39,7 @@ func (p *parser) expression() (expr, error) {
 	return nil, p.tooLong()
 }
 
+// tooLong bounds what is read in a loop, as enter bounds what recurses.
 func (p *parser) tooLong() error {
 	return errorAt(p.peek().offset, "the expression is too long: more than %d operators in a row", maxChain)
 }
@@ -92,6 +93,7 @@ func (p *parser) power() (expr, error)    { return p.chain(p.signed, "**") }
 func (p *parser) signed() (expr, error)   { return p.sign(true) }
 func (p *parser) unsigned() (expr, error) { return p.sign(false) }
 
+// not binds looser than comparisons: not a == b is not (a == b).
 func (p *parser) not() (expr, error) {
 	at := p.peek().offset
 	if !p.accept("not") {
@@ -106,6 +108,7 @@ func (p *parser) not() (expr, error) {
 	return &unary{place(at), "not", x}, err
 }
 
+// compare collects a chain of comparisons.
 func (p *parser) compare() (expr, error) {
 	x, err := p.sum()
 	if err != nil {
@@ -129,6 +132,7 @@ func (p *parser) compare() (expr, error) {
 	return nil, p.tooLong()
 }
 
+// comparator takes a comparing operator; "not in" is two words.
 func (p *parser) comparator() string {
 	t := p.peek()
 	if t.kind == tokenOperator && slices.Contains([]string{"==", "!=", "<", "<=", ">", ">="}, t.text) || t.kind == tokenName && t.text == "in" {
@@ -165,6 +169,8 @@ func (p *parser) sign(filters bool) (expr, error) {
 	return p.postfix(x, filters)
 }
 
+// postfix reads what follows an operand: attributes, indices, calls and, where
+// they may bind here, filters and tests.
 func (p *parser) postfix(x expr, filters bool) (expr, error) {
 	for range maxChain {
 		var err error
@@ -194,6 +200,7 @@ func (p *parser) postfix(x expr, filters bool) (expr, error) {
 	return nil, p.tooLong()
 }
 
+// attribute accepts x.0 for x[0], which Jinja2 has for lists.
 func (p *parser) attribute(x expr) (expr, error) {
 	t := p.next()
 	switch t.kind {
@@ -208,6 +215,7 @@ func (p *parser) attribute(x expr) (expr, error) {
 	return nil, errorAt(t.offset, "expected a name after the dot, found %s", t)
 }
 
+// subscript is an index or a slice.
 func (p *parser) subscript(x expr, offset int) (expr, error) {
 	var parts [3]expr
 	colons := 0
@@ -235,6 +243,7 @@ func (p *parser) subscript(x expr, offset int) (expr, error) {
 	return &index{place(offset), x, parts[0]}, nil
 }
 
+// arguments reads up to the closing parenthesis; a comma may stand before it.
 func (p *parser) arguments() (arguments, error) {
 	var a arguments
 	for !p.accept(")") {
@@ -268,6 +277,7 @@ func (p *parser) arguments() (arguments, error) {
 	return a, nil
 }
 
+// filter reads a name and, if there are any, its arguments.
 func (p *parser) filter(x expr) (expr, error) {
 	t := p.next()
 	if t.kind != tokenName {
@@ -281,6 +291,8 @@ func (p *parser) filter(x expr) (expr, error) {
 	return f, err
 }
 
+// test reads the name behind "is". Its argument may stand without parentheses:
+// x is divisibleby 3.
 func (p *parser) test(x expr, offset int) (expr, error) {
 	n := &test{place: place(offset), x: x, negated: p.accept("not")}
 	t := p.next()
@@ -313,6 +325,7 @@ func (p *parser) startsOperand() bool {
 	return t.kind == tokenOperator && (t.text == "[" || t.text == "{")
 }
 
+// primary is an operand. Texts side by side are one text.
 func (p *parser) primary() (expr, error) {
 	t := p.next()
 	at := place(t.offset)
@@ -354,6 +367,7 @@ func (p *parser) primary() (expr, error) {
 	return nil, errorAt(t.offset, "unexpected %s in an expression", t)
 }
 
+// word is a constant in the spelling of either language, or a name.
 func (p *parser) word(t token) (expr, error) {
 	at := place(t.offset)
 	switch t.text {
@@ -369,6 +383,7 @@ func (p *parser) word(t token) (expr, error) {
 	return &name{at, t.text}, nil
 }
 
+// items reads expressions up to closer; a comma may stand before it.
 func (p *parser) items(closer string) ([]expr, error) {
 	items := []expr{}
 	for !p.accept(closer) {
@@ -401,6 +416,7 @@ func (p *parser) parenthesis(at place) (expr, error) {
 	return &list{at, items}, nil
 }
 
+// dict reads a mapping up to its brace.
 func (p *parser) dict(at place) (expr, error) {
 	d := &dict{place: at}
 	for !p.accept("}") {

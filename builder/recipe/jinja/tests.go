@@ -7,6 +7,7 @@ import (
 	"strings"
 )
 
+// testFunc gets the value before "is" and the arguments.
 type testFunc func(v any, c Call) (any, error)
 
 // tests stand behind "is"; defined and undefined are the evaluator's own.
@@ -31,16 +32,20 @@ var tests = map[string]testFunc{
 	"ge": order(func(n int) bool { return n >= 0 }),
 }
 
+// testNames are those that a misspelt one is compared with.
 func testNames() []string { return append(slices.Sorted(maps.Keys(tests)), "defined", "undefined") }
 
+// isKind holds for values of these kinds.
 func isKind(kinds ...string) testFunc {
 	return func(v any, _ Call) (any, error) { return slices.Contains(kinds, kindOf(v)), nil }
 }
 
+// isValue holds for this boolean.
 func isValue(want bool) testFunc {
 	return func(v any, _ Call) (any, error) { return v == want, nil }
 }
 
+// isRest holds for integers with this rest when divided by two.
 func isRest(want int64) testFunc {
 	return func(v any, _ Call) (any, error) {
 		n, ok := v.(int64)
@@ -48,6 +53,7 @@ func isRest(want int64) testFunc {
 	}
 }
 
+// divisible is divisibleby.
 func divisible(v any, c Call) (any, error) {
 	n, ok := v.(int64)
 	d, isInt := firstArg(c).(int64)
@@ -57,6 +63,7 @@ func divisible(v any, c Call) (any, error) {
 	return n%d == 0, nil
 }
 
+// onTextTest holds for texts only.
 func onTextTest(f func(string) bool) testFunc {
 	return func(v any, _ Call) (any, error) {
 		s, ok := v.(string)
@@ -64,6 +71,7 @@ func onTextTest(f func(string) bool) testFunc {
 	}
 }
 
+// affix is startingwith and endingwith.
 func affix(f func(s, part string) bool) testFunc {
 	return func(v any, c Call) (any, error) {
 		s, ok := v.(string)
@@ -75,6 +83,7 @@ func affix(f func(s, part string) bool) testFunc {
 	}
 }
 
+// isIn is the operator in as a test.
 func isIn(v any, c Call) (any, error) {
 	switch box := firstArg(c).(type) {
 	case []any:
@@ -90,6 +99,8 @@ func isIn(v any, c Call) (any, error) {
 	return nil, fmt.Errorf("\"is in\" needs text, a list or a mapping")
 }
 
+// order compares as the operators of recipe.yaml do: any two values have an
+// order, so that no test fails.
 func order(holds func(int) bool) testFunc {
 	return func(v any, c Call) (any, error) {
 		other := firstArg(c)
@@ -107,6 +118,7 @@ func order(holds func(int) bool) testFunc {
 	}
 }
 
+// firstArg is the first argument, nil without one.
 func firstArg(c Call) any {
 	v, _ := c.Arg(0, "")
 	return v

@@ -81,6 +81,7 @@ type Undefined struct {
 	hint string
 }
 
+// kindOf names a value's kind in an error.
 func kindOf(v any) string {
 	switch v.(type) {
 	case nil:
@@ -121,6 +122,7 @@ func text(v any, d Dialect) string {
 	return b.String()
 }
 
+// appendText prints a value inside another one, where texts have quotes.
 func appendText(b *strings.Builder, v any, d Dialect) {
 	python := d == Meta
 	switch v := v.(type) {
@@ -159,6 +161,7 @@ func appendText(b *strings.Builder, v any, d Dialect) {
 	}
 }
 
+// pick chooses between the two dialects' words.
 func pick(first bool, a, b string) string {
 	if first {
 		return a
@@ -166,6 +169,8 @@ func pick(first bool, a, b string) string {
 	return b
 }
 
+// formatFloat prints as Python does: 1.0 keeps its point, and large and small
+// numbers have an exponent.
 func formatFloat(f float64) string {
 	s := strconv.FormatFloat(f, 'g', -1, 64)
 	if math.Abs(f) >= 1e-4 && math.Abs(f) < 1e16 {
@@ -177,6 +182,8 @@ func formatFloat(f float64) string {
 	return s
 }
 
+// quote prints a text with quotes, single ones in Python's way unless it holds
+// one.
 func quote(s string, python bool) string {
 	if !python || strings.Contains(s, "'") && !strings.Contains(s, `"`) {
 		return strconv.Quote(s)
@@ -221,6 +228,8 @@ func number(v any) (float64, bool) {
 	return 0, false
 }
 
+// equal compares numbers by value, whatever their kind, and lists and mappings
+// item by item.
 func equal(a, b any) bool {
 	x, isNumber := number(a)
 	if y, ok := number(b); ok && isNumber {
@@ -279,6 +288,7 @@ func compare(a, b any) (order int, ok bool) {
 	return 0, false
 }
 
+// compareOrdered is -1, 0 or 1.
 func compareOrdered(x, y float64) int {
 	switch {
 	case x < y:
