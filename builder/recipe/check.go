@@ -18,6 +18,8 @@ var (
 
 const maxNameLength = 128
 
+// packageName has conda-build's rules. The name becomes part of file names,
+// paths and object keys, so nothing that could lead elsewhere gets through.
 func (j *job) packageName(n *node, where string) string {
 	name := j.str(n, where)
 	switch {
@@ -38,6 +40,8 @@ func (j *job) packageName(n *node, where string) string {
 	return name
 }
 
+// version has no hyphen for the same reason: name-version-build is split at the
+// last two of them.
 func (j *job) version(n *node, where string) string {
 	version := j.str(n, where)
 	switch {
@@ -51,6 +55,7 @@ func (j *job) version(n *node, where string) string {
 	return version
 }
 
+// buildString checks what the recipe gave or a template made of it.
 func (j *job) buildString(n *node, where, s string) {
 	if !buildStringRule.MatchString(s) || len(s) > maxNameLength {
 		j.report.fail(n.pos, "use a-z, 0-9, _ . and +", "%s %q cannot be part of a package's file name", where, s)
@@ -94,6 +99,7 @@ func (j *job) below(n *node, where, folder string) string {
 	return clean
 }
 
+// belowAll is below for each item of a list.
 func (j *job) belowAll(n *node, where, folder string) []string {
 	var all []string
 	for _, item := range n.list() {
@@ -104,6 +110,7 @@ func (j *job) belowAll(n *node, where, folder string) []string {
 	return all
 }
 
+// entryPoints are command = module:function, as Python's packaging has them.
 func (j *job) entryPoints(n *node, where string) []string {
 	var all []string
 	for _, item := range n.list() {
@@ -148,6 +155,7 @@ func specName(s string) string {
 	return s
 }
 
+// noarch is generic or python; in a meta.yaml true means generic.
 func (j *job) noarch(n *node) string {
 	s := j.str(n, "build.noarch")
 	switch {

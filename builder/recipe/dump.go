@@ -16,6 +16,8 @@ func (r *v1Recipe) dump() []byte {
 	return r.dumpYAML(root)
 }
 
+// dumpYAML never folds long lines: the text is for people who compare two
+// packages' recipes.
 func (j *job) dumpYAML(root *node) []byte {
 	text, err := yaml.Dump(root.toYAML(), yaml.WithLineWidth(-1))
 	if err != nil {

@@ -37,6 +37,7 @@ func pythonJSON(variant map[string]any, ascii bool) []byte {
 	return []byte(b.String())
 }
 
+// writeJSONString escapes what Python's json module escapes, in its spelling.
 func writeJSONString(b *strings.Builder, s string, ascii bool) {
 	b.WriteByte('"')
 	for _, r := range s {

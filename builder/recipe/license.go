@@ -44,6 +44,7 @@ func (j *job) license(n *node) string {
 	return s
 }
 
+// spdxIdentifiers skips the list's two lines of origin.
 func spdxIdentifiers() []string { return strings.Split(strings.TrimSpace(spdxList), "\n")[2:] }
 
 // notSPDX is the first word of an expression that SPDX does not know, "" when
@@ -61,6 +62,7 @@ func notSPDX(s string) string {
 	return ""
 }
 
+// refName makes the part of LicenseRef-… that SPDX allows of any text.
 func refName(s string) string {
 	return strings.Trim(regexp.MustCompile(`[^A-Za-z0-9.-]+`).ReplaceAllString(s, "-"), "-")
 }

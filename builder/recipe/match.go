@@ -26,6 +26,8 @@ func matches(version, spec string) (bool, error) {
 	return false, nil
 }
 
+// matchesOne tests one bound. Equality without a star also holds for missing
+// zeros: 3.12 is 3.12.0.
 func matchesOne(version, part string) (bool, error) {
 	op := part[:len(part)-len(strings.TrimLeft(part, "=<>!~"))]
 	bound := strings.TrimSpace(part[len(op):])
@@ -68,6 +70,7 @@ func compareVersions(a, b string) int {
 	return 0
 }
 
+// partAt fills a shorter version up with zeros.
 func partAt(parts []string, i int) string {
 	if i < len(parts) {
 		return parts[i]
@@ -75,6 +78,7 @@ func partAt(parts []string, i int) string {
 	return "0"
 }
 
+// comparePart compares numbers as numbers: 10 is more than 9.
 func comparePart(a, b string) int {
 	m, errA := strconv.Atoi(a)
 	n, errB := strconv.Atoi(b)

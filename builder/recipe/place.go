@@ -17,6 +17,7 @@ type positions interface {
 // direct is for a file that is read as it stands.
 type direct struct{ file string }
 
+// at is the same place.
 func (d direct) at(line, column int) Pos { return Pos{d.file, line, column} }
 
 // inside is the place of byte offset of n's text. YAML folds, unescapes and
@@ -48,6 +49,7 @@ func (j *job) inside(n *node, offset int) Pos {
 	return Pos{j.file, w.line, w.column}
 }
 
+// lineStart is the byte offset at which a line begins.
 func lineStart(text string, line int) int {
 	pos := 0
 	for range line - 1 {
@@ -60,6 +62,7 @@ func lineStart(text string, line int) int {
 	return pos
 }
 
+// runeLength is the length in bytes of the first letter.
 func runeLength(s string) int {
 	_, n := utf8.DecodeRuneInString(s)
 	return n
@@ -105,6 +108,7 @@ func (w *walker) find(r rune) {
 	}
 }
 
+// blankEscape tells whether an escape for a blank or a line end comes next.
 func (w *walker) blankEscape() bool {
 	return w.pos+1 < len(w.text) && w.text[w.pos] == '\\' && strings.IndexByte("nt r\n", w.text[w.pos+1]) >= 0
 }
@@ -119,6 +123,7 @@ func (w *walker) take() {
 	}
 }
 
+// move goes one letter on; columns count letters, not bytes, as editors do.
 func (w *walker) move() {
 	if w.pos >= len(w.text) {
 		return

@@ -39,8 +39,13 @@ func parsePlatform(subdir string) (platform, error) {
 	return platform{subdir, family, arch}, nil
 }
 
+// windows tells which shell, script names and suffixes apply.
 func (p platform) windows() bool { return p.family == "win" }
-func (p platform) apple() bool   { return p.family == "osx" }
+
+// apple holds for macOS.
+func (p platform) apple() bool { return p.family == "osx" }
+
+// unix is what recipes mean by it: emscripten counts, wasi does not.
 func (p platform) unix() bool {
 	return slices.Contains([]string{"linux", "osx", "emscripten"}, p.family)
 }
@@ -65,6 +70,7 @@ func (p platform) flags() map[string]any {
 	return flags
 }
 
+// sharedLibraryExt is SHLIB_EXT of build scripts.
 func (p platform) sharedLibraryExt() string {
 	switch {
 	case p.windows():

@@ -64,10 +64,12 @@ type report struct {
 	warnings Problems
 }
 
+// fail notes an error and goes on: an author wants all mistakes at once.
 func (r *report) fail(pos Pos, hint, format string, args ...any) {
 	r.add(Problem{Pos: pos, Text: fmt.Sprintf(format, args...), Hint: hint})
 }
 
+// warn notes a doubt; the recipe is rendered all the same.
 func (r *report) warn(pos Pos, hint, format string, args ...any) {
 	r.add(Problem{Pos: pos, Text: fmt.Sprintf(format, args...), Hint: hint, Warning: true})
 }
@@ -91,6 +93,7 @@ func (r *report) err() error {
 	return sorted(r.errors)
 }
 
+// sorted puts problems in the order of the file: they were found in another.
 func sorted(list Problems) Problems {
 	slices.SortStableFunc(list, func(a, b Problem) int {
 		return cmp.Or(cmp.Compare(a.Pos.Line, b.Pos.Line), cmp.Compare(a.Pos.Column, b.Pos.Column))

@@ -22,6 +22,7 @@ const (
 // keys is the vocabulary of a mapping.
 type keys map[string]use
 
+// names are what a misspelt key is compared with, in alphabetical order.
 func (k keys) names() []string {
 	names := make([]string, 0, len(k))
 	for name := range k {
@@ -52,6 +53,8 @@ func (j *job) known(n *node, where string, k keys) bool {
 	return true
 }
 
+// unknownKey knows the other format's word for a key: recipes are often
+// translated by hand.
 func (j *job) unknownKey(f field, where string, k keys) {
 	hint := ""
 	if near := jinja.Near(f.key, k.names()); near != "" {
@@ -70,6 +73,8 @@ func (j *job) unknownKey(f field, where string, k keys) {
 	j.report.fail(f.pos, hint, "unknown key %q in %s", f.key, where)
 }
 
+// hasKey tells a key that is honoured, which is the zero use, from one that is
+// not there.
 func hasKey(k keys, name string) bool {
 	_, ok := k[name]
 	return ok
@@ -97,6 +102,8 @@ func (j *job) str(n *node, where string) string {
 	return scalarText(n.value)
 }
 
+// scalarText is a scalar as its author wrote it: the formats' readings keep
+// 1.10 text.
 func scalarText(v any) string {
 	switch v := v.(type) {
 	case string:
@@ -168,6 +175,7 @@ func (j *job) natural(n *node, where string) int {
 	return int(number)
 }
 
+// quoted shows a value in an error.
 func (n *node) quoted() string {
 	if n.kind != scalarNode || n.value == nil {
 		return n.describe()

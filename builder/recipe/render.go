@@ -115,6 +115,8 @@ type job struct {
 	steps     *jinja.Budget  // of all templates together
 }
 
+// readFile bounds the size and gives every file the same line ends: places are
+// counted in lines.
 func readFile(fsys fs.FS, file string) (string, error) {
 	f, err := fsys.Open(file)
 	if err != nil {
@@ -169,6 +171,7 @@ func (j *job) format() Format {
 	return V1
 }
 
+// render reads the recipe in its format. Problems come back all together.
 func (j *job) render() (*Output, error) {
 	var out *Output
 	if j.format() == V0 {

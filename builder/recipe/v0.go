@@ -110,6 +110,7 @@ func (r *v0Recipe) firstPass() {
 	}
 }
 
+// scalar is a value that may be missing.
 func (n *node) scalar() any {
 	if n == nil {
 		return nil
@@ -134,6 +135,7 @@ func (r *v0Recipe) complete(n *node, key string) {
 	}
 }
 
+// identity reads what the package is called.
 func (r *v0Recipe) identity(out *Output) {
 	n := r.root.get("package")
 	if n == nil {
@@ -153,6 +155,8 @@ func (r *v0Recipe) identity(out *Output) {
 	r.overrideName(out, n)
 }
 
+// requirements reads the specs and gives them the variant's versions, as conda-
+// build does when it finalizes a recipe.
 func (r *v0Recipe) requirements(out *Output) {
 	n := r.root.get("requirements")
 	if n != nil && n.kind == listNode {
@@ -209,6 +213,8 @@ func (r *v0Recipe) pinnedRun(run, built []string) []string {
 	return run
 }
 
+// about takes the first of several home pages: a package's metadata has room
+// for one.
 func (r *v0Recipe) about(out *Output) {
 	n := r.root.get("about")
 	if !r.known(n, "about", v0About) {

@@ -25,6 +25,7 @@ var v0Build = keys{
 	"pre-link": later, "post-link": later, "pre-unlink": later, "activate_in_script": later, "no_move_top_level_workdir_loops": later,
 }
 
+// readBuild reads all of build but the string, which needs the hash.
 func (r *v0Recipe) readBuild(out *Output) {
 	n := r.build
 	r.known(n, "build", v0Build)
@@ -57,6 +58,9 @@ func (r *v0Recipe) readBuild(out *Output) {
 	}
 }
 
+// script refuses what conda-build does not: with both, it runs only one of
+// them, and which is a surprise. On Windows recipes often carry a bld.bat for
+// older versions.
 func (r *v0Recipe) script(n *node) Script {
 	file := r.defaultScript("build.sh", "bld.bat")
 	lines := r.strs(n, "build.script")
@@ -135,6 +139,8 @@ func (r *v0Recipe) nameBuild(out *Output) {
 	r.putBuild("string", &node{value: out.BuildString})
 }
 
+// putBuild sets a key of the evaluated recipe, so that info/recipe shows the
+// number and string that were used.
 func (r *v0Recipe) putBuild(key string, v *node) {
 	if r.build == nil {
 		r.build = &node{kind: mapNode}
@@ -172,6 +178,7 @@ func (r *v0Recipe) labels(out *Output) string {
 	return b.String()
 }
 
+// customString puts the hash where a template asked for it before it was known.
 func (r *v0Recipe) customString(out *Output, hash string) {
 	n := r.build.get("string")
 	if n == nil {

@@ -35,6 +35,8 @@ func (r *v0Recipe) shellText(s string) string {
 	})
 }
 
+// languageVersion is the variant's version of a language, or conda-build's
+// default.
 func (r *v0Recipe) languageVersion(language string) string {
 	if v, ok := r.variant[language]; ok {
 		return variantText(v)
@@ -130,6 +132,8 @@ func (r *v0Recipe) systemName(name string, script bool) (any, bool) {
 	return nil, false
 }
 
+// lookupSelector finds a name of a selector. One that nothing defines is false
+// there: recipes select by names of other tools.
 func (r *v0Recipe) lookupSelector(name string) (any, bool) {
 	if v, ok := r.systemName(name, false); ok {
 		return v, true
@@ -154,6 +158,8 @@ func (r *v0Recipe) lookupSelector(name string) (any, bool) {
 	return v, true
 }
 
+// lookup finds a name of a template: the recipe's own facts first, the caller's
+// environment last.
 func (r *v0Recipe) lookup(name string) (any, bool) {
 	if v, ok := r.pkg[name]; ok {
 		return v, true

@@ -11,6 +11,8 @@ var v0Source = keys{
 	"svn_username": harmless, "svn_password": harmless,
 }
 
+// sources keeps the recipe's order: archives given on the command line replace
+// urls in it.
 func (r *v0Recipe) sources(out *Output) {
 	for _, n := range r.root.get("source").list() {
 		if s, ok := r.source(n); ok {
@@ -19,6 +21,8 @@ func (r *v0Recipe) sources(out *Output) {
 	}
 }
 
+// source reads one source. A source that has nothing to fetch on this platform
+// is left out with a warning: selectors may have cut it.
 func (r *v0Recipe) source(n *node) (Source, bool) {
 	s := Source{Pos: n.pos}
 	if r.foreignCondition(n) || !r.known(n, "source", v0Source) {
@@ -64,6 +68,7 @@ func (r *v0Recipe) foreignCondition(n *node) bool {
 	return false
 }
 
+// gitRev is the one revision that is named.
 func (r *v0Recipe) gitRev(n *node) string {
 	rev := ""
 	for _, key := range []string{"git_rev", "git_tag", "git_branch"} {

@@ -44,6 +44,9 @@ func (r *v0Recipe) choose(text string, at func(line, column int) Pos) selected {
 	return out
 }
 
+// chooseLine keeps or drops a line. A comment becomes an empty line, so that
+// line numbers stay; what is known caches the selectors' truth, since a recipe
+// repeats a few of them on hundreds of lines.
 func (r *v0Recipe) chooseLine(full string, at func(column int) Pos, known map[string]bool) (string, bool) {
 	line := strings.TrimRight(full, " \t\r")
 	if strings.HasPrefix(strings.TrimLeft(line, " \t"), "#") {
@@ -143,6 +146,7 @@ type lineIndex struct {
 // textPlace is one place in both ways to count it.
 type textPlace struct{ line, column, offset int }
 
+// newLineIndex finds the lines once.
 func newLineIndex(text string) *lineIndex {
 	starts := []int{0}
 	for i := range len(text) {
@@ -153,6 +157,7 @@ func newLineIndex(text string) *lineIndex {
 	return &lineIndex{text: text, starts: starts, last: textPlace{1, 1, 0}}
 }
 
+// place is the line and column of an offset in bytes.
 func (x *lineIndex) place(offset int) (line, column int) {
 	offset = min(offset, len(x.text))
 	line = sort.Search(len(x.starts), func(i int) bool { return x.starts[i] > offset })
@@ -164,6 +169,7 @@ func (x *lineIndex) place(offset int) (line, column int) {
 	return line, x.last.column
 }
 
+// offset is the reverse of place.
 func (x *lineIndex) offset(line, column int) int {
 	if line > len(x.starts) {
 		return len(x.text)
@@ -189,6 +195,8 @@ func newRenderedText(source, out string, spans []jinja.Span, before func(line, c
 	return &renderedText{newLineIndex(source), newLineIndex(out), spans, before}
 }
 
+// at leads a place of the output to the template: into copied text letter by
+// letter, to the tag where a tag made it.
 func (t *renderedText) at(line, column int) Pos {
 	offset := t.out.offset(line, column)
 	i := sort.Search(len(t.spans), func(i int) bool { return t.spans[i].Out > offset }) - 1
@@ -209,6 +217,7 @@ type evaluated struct {
 	rendered *renderedText
 }
 
+// at leads a place of the YAML to the file.
 func (e *evaluated) at(line, column int) Pos {
 	if line < 1 || line > len(e.lines) {
 		line = len(e.lines)

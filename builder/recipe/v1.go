@@ -119,6 +119,7 @@ func (r *v1Recipe) keep(key string, n *node) {
 	}
 }
 
+// identity reads what the package is called.
 func (r *v1Recipe) identity(out *Output) {
 	raw := r.root.get("package")
 	if raw == nil {
@@ -152,6 +153,7 @@ func (j *job) overrideName(out *Output, n *node) {
 	}
 }
 
+// requirements reads the specs; those without a version get the variant's.
 func (r *v1Recipe) requirements(out *Output) {
 	n := r.section("requirements")
 	if !r.known(n, "requirements", v1Requirements) {
@@ -186,6 +188,7 @@ func (j *job) pinned(specs []string, prefix, suffix string) []string {
 	return specs
 }
 
+// about describes the package to people.
 func (r *v1Recipe) about(out *Output) {
 	n := r.section("about")
 	if !r.known(n, "about", v1About) {

@@ -65,6 +65,8 @@ func (r *v1Recipe) build(out *Output) *node {
 	return n
 }
 
+// fieldsBut are a mapping's fields without some: those are evaluated at another
+// time.
 func (n *node) fieldsBut(names ...string) []field {
 	if n == nil {
 		return nil
@@ -94,6 +96,7 @@ func (r *v1Recipe) buildParts(out *Output, n *node) {
 	}
 }
 
+// files is a list of globs, or include and exclude.
 func (r *v1Recipe) files(out *Output, n *node) {
 	if n == nil || n.kind != mapNode {
 		out.Build.FilesInclude = r.strs(n, "build.files")

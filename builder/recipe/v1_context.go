@@ -50,6 +50,8 @@ func (r *v1Recipe) numberEntry() string {
 	return m[1]
 }
 
+// contextValue evaluates an entry. Lists are kept as lists, which conditions
+// and filters can use.
 func (r *v1Recipe) contextValue(f field) (any, bool) {
 	switch f.value.kind {
 	case listNode:
@@ -141,11 +143,13 @@ func (r *v1Recipe) lookup(name string, kind scopeKind) (any, bool) {
 	return nil, false
 }
 
+// isUndefined tells a value that nothing defined.
 func isUndefined(v any) bool {
 	_, ok := v.(jinja.Undefined)
 	return ok
 }
 
+// platformNames are made once: each template asks for them.
 func (j *job) platformNames() map[string]any {
 	if j.names == nil {
 		j.names = j.platform.flags()
@@ -178,6 +182,8 @@ func (j *job) budget() *jinja.Budget {
 	return j.steps
 }
 
+// templateValue keeps the type of a value that is a single expression: ${{
+// number }} stays a number.
 func (r *v1Recipe) templateValue(text string, kind scopeKind) (any, error) {
 	t, err := jinja.Parse(text, jinja.Recipe)
 	if err != nil {

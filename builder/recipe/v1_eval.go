@@ -94,6 +94,7 @@ func (r *v1Recipe) item(n *node, kind scopeKind) []*node {
 	return []*node{v}
 }
 
+// branch is what if: chooses, its items in the place of the condition.
 func (r *v1Recipe) branch(n *node, kind scopeKind) []*node {
 	var cond, then, alt *node
 	for _, f := range n.fields {
@@ -154,6 +155,7 @@ func (r *v1Recipe) useMentioned(n *node) {
 	}
 }
 
+// decide evaluates a condition; ok is false when that failed and was reported.
 func (r *v1Recipe) decide(n *node) (yes, ok bool) {
 	switch v := n.value.(type) {
 	case bool:

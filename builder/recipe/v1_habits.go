@@ -22,6 +22,7 @@ func (r *v1Recipe) warnOfOldHabits() {
 	r.warnOfSelectors(r.root, lines)
 }
 
+// warnOfBareTemplates looks at every text of the recipe.
 func (r *v1Recipe) warnOfBareTemplates(n *node) {
 	for _, item := range n.items {
 		r.warnOfBareTemplates(item)
@@ -65,6 +66,8 @@ func (r *v1Recipe) warnOfSelectors(n *node, lines []string) {
 	}
 }
 
+// warnOfSelector speaks up only for names that a selector of meta.yaml would
+// have: [1] in a comment means nothing.
 func (r *v1Recipe) warnOfSelector(n *node, lines []string) {
 	m := commentSelector.FindStringSubmatch(n.source.LineComment)
 	if m == nil || n.pos.Line > len(lines) {

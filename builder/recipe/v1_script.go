@@ -39,6 +39,8 @@ func (j *job) defaultScript(unix, windows string) string {
 	return ""
 }
 
+// script is a mapping, a list of commands, or a text that is a command or names
+// a file.
 func (r *v1Recipe) script(n *node, rules scriptRules) Script {
 	switch {
 	case n.isNull():
@@ -107,6 +109,7 @@ func interpreterOf(file string) string {
 	return ""
 }
 
+// scriptMap reads the long form.
 func (r *v1Recipe) scriptMap(n *node, rules scriptRules) Script {
 	s := Script{File: rules.fallback}
 	if !r.known(n, rules.where, v1Script) {
@@ -136,6 +139,7 @@ func (r *v1Recipe) scriptMap(n *node, rules scriptRules) Script {
 	return s
 }
 
+// variables are names of environment variables.
 func (j *job) variables(n *node, where string) []string {
 	names := j.strs(n, where)
 	for i, item := range n.list() {
@@ -146,6 +150,7 @@ func (j *job) variables(n *node, where string) []string {
 	return names
 }
 
+// scriptEnv leaves empty values out: a condition may have made them empty.
 func (r *v1Recipe) scriptEnv(n *node, where string) map[string]string {
 	if n.isNull() {
 		return nil

@@ -21,6 +21,8 @@ var (
 	}
 )
 
+// sources keeps the recipe's order: archives given on the command line replace
+// urls in it.
 func (r *v1Recipe) sources(out *Output) {
 	for _, n := range r.section("source").list() {
 		if s, ok := r.source(n); ok {
@@ -29,6 +31,7 @@ func (r *v1Recipe) sources(out *Output) {
 	}
 }
 
+// source reads one source, whose kind is told by its key.
 func (r *v1Recipe) source(n *node) (Source, bool) {
 	if n.kind != mapNode {
 		if !n.isNull() {
@@ -103,6 +106,7 @@ func (j *job) sourcePath(n *node) string {
 	return p
 }
 
+// gitRev is the one revision that is named.
 func (r *v1Recipe) gitRev(n *node) string {
 	rev := ""
 	for _, key := range []string{"rev", "tag", "branch"} {

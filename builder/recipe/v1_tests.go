@@ -10,6 +10,7 @@ var (
 	v1OtherTests       = []string{"package_contents", "downstream", "perl", "r", "ruby"}
 )
 
+// tests reads each test of the list.
 func (r *v1Recipe) tests(out *Output) {
 	for _, n := range r.section("tests").list() {
 		if n.kind != mapNode {
@@ -22,6 +23,7 @@ func (r *v1Recipe) tests(out *Output) {
 	}
 }
 
+// test reads one. What is not run here is said, never taken for passed.
 func (r *v1Recipe) test(n *node) []Test {
 	for _, key := range v1OtherTests {
 		if v := n.get(key); v != nil {
@@ -80,6 +82,7 @@ func (r *v1Recipe) pythonTests(n *node) []Test {
 	return all
 }
 
+// pythonSpec is the match spec of a Python to test with.
 func pythonSpec(version string) string {
 	switch {
 	case version == "":

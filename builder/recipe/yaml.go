@@ -13,6 +13,7 @@ const (
 	maxNodes = 100_000
 )
 
+// kind tells what a node is.
 type kind int
 
 const (
@@ -53,6 +54,7 @@ func (n *node) get(key string) *node {
 	return nil
 }
 
+// isNull holds for a missing node, too: most keys may be either.
 func (n *node) isNull() bool { return n == nil || n.kind == scalarNode && n.value == nil }
 
 // text is a scalar's text; ok is false for anything else.
@@ -142,6 +144,8 @@ func (r *reader) syntax(err error) {
 	r.report.fail(pos, hint, "the YAML is not valid: %s", text)
 }
 
+// convert makes a node of the library's. Nesting and the number of nodes are
+// bounded: aliases of aliases would grow without end.
 func (r *reader) convert(y *yaml.Node, depth int) *node {
 	n := &node{pos: r.positions.at(y.Line, y.Column), source: y}
 	r.count++
@@ -175,6 +179,7 @@ func (r *reader) convert(y *yaml.Node, depth int) *node {
 	return n
 }
 
+// list converts a list's items.
 func (r *reader) list(n *node, y *yaml.Node, depth int) *node {
 	n.kind = listNode
 	for _, item := range y.Content {
@@ -187,6 +192,8 @@ func (r *reader) list(n *node, y *yaml.Node, depth int) *node {
 	return n
 }
 
+// mapping refuses what the formats do not have: keys that are not text, and
+// merge keys.
 func (r *reader) mapping(n *node, y *yaml.Node, depth int) *node {
 	n.kind = mapNode
 	seen := make(map[string]int, len(y.Content)/2)
@@ -226,6 +233,7 @@ func (r *reader) duplicate(n *node, at int, f field) {
 	n.fields[at] = f
 }
 
+// describe names a node's kind in an error.
 func (n *node) describe() string {
 	switch {
 	case n.kind == listNode:
