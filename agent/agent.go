@@ -58,6 +58,8 @@ type desk struct {
 	verbose bool
 }
 
+// command is the command line. Errors are printed by finish alone, in one
+// sentence; the library would add its usage text to each.
 func (d *desk) command() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "condaworker",
@@ -112,6 +114,7 @@ type usageError struct{ error }
 // Unwrap returns the cause.
 func (e usageError) Unwrap() error { return e.error }
 
+// environMap takes the last of several values, as a shell does.
 func environMap(list []string) map[string]string {
 	vars := make(map[string]string, len(list))
 	for _, entry := range list {
@@ -121,6 +124,7 @@ func environMap(list []string) map[string]string {
 	return vars
 }
 
+// signalCode is the code that shells give a process which a signal ended.
 func signalCode(s os.Signal) int {
 	if n, ok := s.(syscall.Signal); ok {
 		return 128 + int(n)

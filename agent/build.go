@@ -44,6 +44,7 @@ type buildOptions struct {
 	keep         bool
 }
 
+// buildCommand declares the verb and its flags.
 func (d *desk) buildCommand() *cobra.Command {
 	var o buildOptions
 	c := &cobra.Command{
@@ -160,6 +161,8 @@ func (d *desk) build(ctx context.Context, o buildOptions) (err error) {
 	return errors.Join(err, d.deliver(report, o))
 }
 
+// buildAndPublish returns the packages that were made also with an error: those
+// that were published before it are in the channel.
 func (d *desk) buildAndPublish(ctx context.Context, o buildOptions, work string, p *progress) ([]published, error) {
 	request, target, err := d.buildRequest(ctx, o, work)
 	if err != nil {
@@ -314,6 +317,7 @@ func virtualPackages(platform string) []conda.Record {
 	return records
 }
 
+// absolute makes paths independent of the folder that a script runs in.
 func absolute(paths []string) []string {
 	out := make([]string, len(paths))
 	for i, p := range paths {
@@ -322,6 +326,7 @@ func absolute(paths []string) []string {
 	return out
 }
 
+// absolutePath leaves an empty path empty: it means that none was given.
 func absolutePath(path string) string {
 	if path == "" {
 		return ""

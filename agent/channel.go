@@ -42,6 +42,8 @@ func (d *desk) openReader(ctx context.Context, url string) (env.Channel, error) 
 	return env.Channel{URL: u.String(), Reader: s}, err
 }
 
+// parseURL makes a folder's path absolute, so that logs and reports name one
+// place.
 func parseURL(url string) (store.URL, error) {
 	u, err := store.ParseURL(url)
 	if err != nil {

@@ -14,6 +14,7 @@ type progress struct {
 	meter *meter.Meter
 }
 
+// newProgress reports to the log and to the measurement.
 func newProgress(out *openjd.Output, m *meter.Meter) *progress { return &progress{out, m} }
 
 // reached is how far a verb is when a phase begins, in per cent of the time

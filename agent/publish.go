@@ -12,6 +12,7 @@ import (
 	"github.com/condaworker/condaworker/store"
 )
 
+// publishCommand declares the verb and its flags.
 func (d *desk) publishCommand() *cobra.Command {
 	var to string
 	c := &cobra.Command{
@@ -31,6 +32,8 @@ func (d *desk) publishCommand() *cobra.Command {
 	return c
 }
 
+// publish stops at the first package that fails; run again, those before it are
+// there already.
 func (d *desk) publish(ctx context.Context, paths []string, to string) error {
 	target, _, err := d.openStore(ctx, to)
 	if err != nil {
@@ -54,6 +57,8 @@ type published struct {
 	Existed bool   `json:"existed,omitzero"` // the same bytes were there already
 }
 
+// publishOne publishes and logs where the package lies, with the hash by which
+// it can be found again.
 func (d *desk) publishOne(ctx context.Context, target store.Store, to string, p indexer.Package) (published, error) {
 	got, err := indexer.Publish(ctx, target, p)
 	if err != nil {
@@ -71,6 +76,7 @@ func (d *desk) publishOne(ctx context.Context, target store.Store, to string, p 
 	return published{Path: p.Path, Key: got.Key, Channel: u.String(), SHA256: got.SHA256, Size: got.Size, Existed: got.Existed}, nil
 }
 
+// unpublished describes packages that stay in --output-dir.
 func unpublished(built []builder.Package) []published {
 	var all []published
 	for _, b := range built {

@@ -17,6 +17,7 @@ import (
 	"github.com/condaworker/condaworker/store"
 )
 
+// reindexOptions are the flags of the verb reindex.
 type reindexOptions struct {
 	url         string
 	subdirs     []string
@@ -25,6 +26,7 @@ type reindexOptions struct {
 	full        bool
 }
 
+// reindexCommand declares the verb and its flags.
 func (d *desk) reindexCommand() *cobra.Command {
 	var o reindexOptions
 	c := &cobra.Command{
@@ -51,6 +53,8 @@ func (d *desk) reindexCommand() *cobra.Command {
 // allows seconds before it kills.
 const releaseTimeout = 3 * time.Second
 
+// reindex is the verb: it reports what was left out of the index, and what was
+// done, after a failure as well.
 func (d *desk) reindex(ctx context.Context, o reindexOptions) error {
 	for _, s := range o.subdirs {
 		if !conda.IsSubdir(s) {

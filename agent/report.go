@@ -22,6 +22,8 @@ type report struct {
 	Index    *indexer.Report `json:"index,omitempty"`
 }
 
+// newReport adds the outcome to what was measured: a run can fail between two
+// phases.
 func newReport(used meter.Report, err error) report {
 	r := report{Report: used, Version: version()}
 	if err != nil {
@@ -30,12 +32,14 @@ func newReport(used meter.Report, err error) report {
 	return r
 }
 
+// buildReport is the report of the verb build.
 func buildReport(used meter.Report, packages []published, err error) report {
 	r := newReport(used, err)
 	r.Packages = packages
 	return r
 }
 
+// reindexReport is the report of the verb reindex.
 func reindexReport(used meter.Report, index indexer.Report, err error) report {
 	r := newReport(used, err)
 	r.Index = &index
@@ -70,6 +74,7 @@ func (d *desk) deliver(r report, o buildOptions) error {
 	return err
 }
 
+// deliverReindex writes the report and says what the channel has now.
 func (d *desk) deliverReindex(r report, o reindexOptions, url string) error {
 	text, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
@@ -92,6 +97,7 @@ func (d *desk) result(text string) {
 	d.out.Status(text)
 }
 
+// writeReport does nothing without a path.
 func writeReport(path string, text []byte) error {
 	if path == "" {
 		return nil

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// versionCommand declares the verb.
 func (d *desk) versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",

@@ -120,6 +120,7 @@ func buildOutput(ctx context.Context, r Request, recipes rendered, i int, o Obse
 	return b.made, nil
 }
 
+// phase tells the observer how a step began and ended.
 func phase(o Observer, name string, do func() error) error {
 	end := o.Phase(name)
 	err := do()

@@ -61,6 +61,9 @@ func (b *build) testEnviron(t recipe.Test) (map[string]string, error) {
 	return vars, b.addScriptEnv(vars, t.Script)
 }
 
+// commonEnviron is what scripts and tests have in common. A variant's key
+// becomes a variable, but for the names of languages, which are programs to a
+// shell.
 func (b *build) commonEnviron(prefix, src string) map[string]string {
 	family, arch, _ := strings.Cut(b.Platform, "-")
 	vars := map[string]string{
@@ -111,6 +114,8 @@ func (b *build) addScriptEnv(vars map[string]string, s recipe.Script) error {
 	return nil
 }
 
+// searchPath puts the prefixes' programs before the system's. Merged prefixes
+// count once.
 func searchPath(prefixes ...string) string {
 	var dirs []string
 	for _, p := range slices.Compact(prefixes) {
@@ -119,6 +124,7 @@ func searchPath(prefixes ...string) string {
 	return strings.Join(append(dirs, systemPath), ":")
 }
 
+// sharedLibraryExt is SHLIB_EXT for a platform's family, e.g. linux.
 func sharedLibraryExt(family string) string {
 	switch family {
 	case "osx":

@@ -110,6 +110,8 @@ func (b *build) environments(ctx context.Context) error {
 	return nil
 }
 
+// needsEnvironments is false for most vendor archives, whose builds then need
+// no channel at all.
 func (b *build) needsEnvironments() bool {
 	return len(b.out.Requirements.Host)+len(b.out.Requirements.Build) > 0
 }

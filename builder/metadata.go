@@ -190,6 +190,8 @@ func (b *build) licenceFiles() ([]pack.InfoFile, error) {
 	return files, nil
 }
 
+// licences looks in one folder after the other: a licence beside the recipe
+// stands for one that the archive lacks.
 func licences(glob string, dirs ...string) ([]pack.InfoFile, error) {
 	for _, dir := range dirs {
 		names, err := expand(dir, glob)
@@ -207,6 +209,7 @@ func licences(glob string, dirs ...string) ([]pack.InfoFile, error) {
 	return nil, fmt.Errorf("about.license_file %q: no such file in the recipe folder or the work folder", glob)
 }
 
+// encodeJSON has sorted keys and no line end behind it.
 func encodeJSON(v any) ([]byte, error) {
 	var out bytes.Buffer
 	e := json.NewEncoder(&out)
@@ -218,12 +221,14 @@ func encodeJSON(v any) ([]byte, error) {
 	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), nil
 }
 
+// setText leaves keys without a value out.
 func setText(m map[string]any, key, text string) {
 	if text != "" {
 		m[key] = text
 	}
 }
 
+// orEmpty is an object also when there is nothing in it: readers expect one.
 func orEmpty(m map[string]any) map[string]any {
 	if m == nil {
 		return map[string]any{}

@@ -62,6 +62,8 @@ func (b *build) pack(ctx context.Context) error {
 	return nil
 }
 
+// writePackage writes under another name first, so that nobody takes half a
+// package for one.
 func writePackage(ctx context.Context, path string, o pack.Options) (summary pack.Summary, err error) {
 	part, err := os.CreateTemp(filepath.Dir(path), ".tmp-*.conda")
 	if err != nil {
@@ -79,6 +81,7 @@ func writePackage(ctx context.Context, path string, o pack.Options) (summary pac
 	return summary, os.Rename(part.Name(), path)
 }
 
+// ignoreMissing is for removing what may be gone.
 func ignoreMissing(err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -86,6 +89,7 @@ func ignoreMissing(err error) error {
 	return err
 }
 
+// record is the package's index record, as the channel will have it.
 func (b *build) record(path string, index []byte, s pack.Summary) (conda.Record, error) {
 	var r conda.Record
 	if err := json.Unmarshal(index, &r); err != nil {

@@ -28,6 +28,7 @@ func (e *MissingRecipeError) Error() string {
 	return fmt.Sprintf("no recipe at %s: %s", e.Path, e.Reason)
 }
 
+// render evaluates the recipe and passes its warnings on.
 func render(r Request, o Observer) (rendered, error) {
 	out, err := locate(r.Recipe)
 	if err != nil {

@@ -127,4 +127,5 @@ func (b *build) activation(j job) (string, error) {
 	return file, nil
 }
 
+// shellQuote makes one word of any text for a POSIX shell.
 func shellQuote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }

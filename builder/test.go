@@ -63,6 +63,8 @@ func (b *build) test(ctx context.Context) error {
 	return nil
 }
 
+// testOne runs one test in a prefix and a folder of its own, so that no test
+// sees what another left.
 func (b *build) testOne(ctx context.Context, t recipe.Test, i int, work string) error {
 	for _, dir := range []string{b.dirs.testPrefix, b.dirs.testWork} {
 		if err := os.RemoveAll(dir); err != nil {
@@ -121,6 +123,7 @@ func testLines(t recipe.Test, i int) []string {
 	return lines
 }
 
+// inOtherLanguage holds for scripts that the shell only starts.
 func inOtherLanguage(s recipe.Script) bool { return s.Interpreter != "" && s.Interpreter != "bash" }
 
 // testScript is the file of a test's script that its recipe wrote in line.
@@ -144,6 +147,8 @@ func (b *build) testInputs(t recipe.Test, i int, work string) ([]pack.InfoFile, 
 	return append(files, more...), err
 }
 
+// named finds the files that globs name. One that names nothing is the author's
+// mistake: the test would run without it.
 func named(dir string, globs []string, where string) ([]pack.InfoFile, error) {
 	var files []pack.InfoFile
 	for _, glob := range globs {

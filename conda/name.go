@@ -131,6 +131,7 @@ func notInFileName(r rune) bool {
 	return r <= ' ' || r > '~' || strings.ContainsRune(`/\:*?"<>|`, r)
 }
 
+// cutLast cuts at the last hyphen.
 func cutLast(s string) (before, after string, ok bool) {
 	i := strings.LastIndexByte(s, '-')
 	if i < 0 {

@@ -58,6 +58,7 @@ func Create(ctx context.Context, r Request) ([]conda.Record, error) {
 	return records, install.Install(ctx, packages, r.Prefix, install.Options{Cache: filepath.Join(r.Cache, "pkgs")})
 }
 
+// parseSpecs names the spec that cannot be read.
 func parseSpecs(texts []string) ([]conda.MatchSpec, error) {
 	specs := make([]conda.MatchSpec, len(texts))
 	for i, text := range texts {

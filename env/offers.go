@@ -50,6 +50,7 @@ func (o *offers) candidates(name string) []conda.Record {
 	return nil
 }
 
+// inChannel reads the channels up to this one, each once.
 func (o *offers) inChannel(i int, name string) []conda.Record {
 	for len(o.loaded) <= i && o.err == nil {
 		index, err := load(o.ctx, o.request.Channels[len(o.loaded)], o.request.Subdir)
@@ -89,6 +90,8 @@ func load(ctx context.Context, c Channel, subdir string) ([]*conda.RepoData, err
 	return all, nil
 }
 
+// repoData prefers the compressed index, a tenth of the bytes; channels of
+// older tools have only the other.
 func repoData(ctx context.Context, r store.Reader, subdir string) (*conda.RepoData, error) {
 	text, err := readAll(ctx, r, subdir+"/repodata.json.zst")
 	if err == nil {
@@ -102,6 +105,7 @@ func repoData(ctx context.Context, r store.Reader, subdir string) (*conda.RepoDa
 	return conda.ParseRepoData(text)
 }
 
+// readAll reads an object that fits into memory.
 func readAll(ctx context.Context, r store.Reader, key string) (text []byte, err error) {
 	body, _, err := r.Get(ctx, key, 0, -1)
 	if err != nil {
@@ -124,6 +128,8 @@ func (o *offers) fetch(ctx context.Context, records []conda.Record) ([]install.P
 	return packages, nil
 }
 
+// archive finds the place that offered a record and has its bytes on disk
+// afterwards.
 func (o *offers) archive(ctx context.Context, r conda.Record) (install.Package, error) {
 	for _, p := range o.request.Local {
 		if p.Record.FileName == r.FileName && r.Channel == p.Record.Channel {

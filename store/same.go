@@ -26,6 +26,8 @@ func Same(ctx context.Context, r Reader, key string, body io.ReadSeeker, o PutOp
 	return info, same, errors.Join(err, there.Close())
 }
 
+// sameBytes compares sizes first, hashes if both sides have one, and bytes only
+// then.
 func sameBytes(there io.Reader, info Info, body io.ReadSeeker, o PutOptions) (bool, error) {
 	size, err := body.Seek(0, io.SeekEnd)
 	if err != nil || size != info.Size {
@@ -53,4 +55,5 @@ func sameBytes(there io.Reader, info Info, body io.ReadSeeker, o PutOptions) (bo
 	}
 }
 
+// ended tells an end, also in the middle of a block, from a failure.
 func ended(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) }

@@ -45,6 +45,7 @@ func ParseURL(text string) (URL, error) {
 	return URL{}, fmt.Errorf("channel URL %s: a channel is a folder, file://, s3:// or https://", text)
 }
 
+// parseFile takes file:///folder; another host's folder cannot be opened.
 func parseFile(text string) (URL, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Host != "" && u.Host != "localhost" || u.Path == "" {
@@ -53,6 +54,7 @@ func parseFile(text string) (URL, error) {
 	return URL{Scheme: Folder, Path: filepath.Clean(filepath.FromSlash(u.Path))}, nil
 }
 
+// parseS3 drops slashes that are too many: they would be part of the keys.
 func parseS3(text, rest string) (URL, error) {
 	bucket, prefix, _ := strings.Cut(rest, "/")
 	if bucket == "" || strings.ContainsAny(bucket, "@:?#") {
@@ -70,6 +72,7 @@ func parseS3(text, rest string) (URL, error) {
 	return URL{Scheme: S3, Bucket: bucket, Prefix: path.Join(segments...)}, nil
 }
 
+// parseWeb drops query and fragment, which have no meaning for a channel.
 func parseWeb(text string) (URL, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" {

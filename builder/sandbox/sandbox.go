@@ -112,6 +112,7 @@ type watch struct {
 	quiet       time.Duration
 }
 
+// newWatch starts the timers that c asks for.
 func newWatch(c Command, cancel context.CancelCauseFunc) *watch {
 	w := &watch{quiet: c.IdleTimeout}
 	if c.Timeout > 0 {
@@ -135,6 +136,7 @@ func (w *watch) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// stop ends the timers; one that has fired has cancelled already.
 func (w *watch) stop() {
 	for _, t := range []*time.Timer{w.whole, w.idle} {
 		if t != nil {

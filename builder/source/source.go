@@ -91,6 +91,7 @@ type sums []struct {
 	hash       hash.Hash
 }
 
+// sums are the hashes that the recipe gives.
 func (s Spec) sums() sums {
 	var all sums
 	if s.SHA256 != "" {
@@ -102,6 +103,7 @@ func (s Spec) sums() sums {
 	return all
 }
 
+// writer computes the hashes of what is written to it.
 func (s sums) writer() io.Writer {
 	writers := []io.Writer{io.Discard}
 	for _, one := range s {
@@ -110,6 +112,7 @@ func (s sums) writer() io.Writer {
 	return io.MultiWriter(writers...)
 }
 
+// compare is a *HashError for the first hash that differs.
 func (s sums) compare(what string) error {
 	for _, one := range s {
 		if got := hex.EncodeToString(one.hash.Sum(nil)); got != strings.ToLower(one.want) {
@@ -144,6 +147,7 @@ func Fetch(ctx context.Context, s Spec, work string, o Options) (Result, error) 
 	return r, errors.Join(err, f.Close())
 }
 
+// local is a file's path; a relative one counts from the recipe's folder.
 func (s Spec) local(p string, o Options) string {
 	if filepath.IsAbs(p) {
 		return p
@@ -184,6 +188,7 @@ func (s Spec) nameOf(file string) string {
 	return path.Base(withoutQuery(s.URLs[0]))
 }
 
+// withoutQuery keeps what may be a secret out of logs and file names.
 func withoutQuery(u string) string {
 	u, _, _ = strings.Cut(u, "?")
 	u, _, _ = strings.Cut(u, "#")

@@ -23,6 +23,8 @@ var archiveSuffixes = []string{
 	".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tzst", ".tar.lz4", ".zip", ".7z",
 }
 
+// isArchive tells by the name alone: a vendor's installer is often an archive
+// as well, and must stay as it is.
 func isArchive(name string) bool {
 	for _, suffix := range archiveSuffixes {
 		if strings.HasSuffix(strings.ToLower(name), suffix) {

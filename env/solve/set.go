@@ -6,6 +6,7 @@ import "math/bits"
 // for the candidate i-1. A set is never changed after it was made.
 type set []uint64
 
+// newSet is the empty set of candidates of a name that has size of them.
 func newSet(size int) set { return make(set, (size+63)/64) }
 
 // full is the set of all states of a name with n candidates.
@@ -17,6 +18,7 @@ func full(n int) set {
 	return s
 }
 
+// single holds candidate i alone.
 func single(size, i int) set {
 	s := newSet(size)
 	s.add(i)
@@ -30,6 +32,7 @@ func (s set) and(o set) set   { return s.each(o, func(a, b uint64) uint64 { retu
 func (s set) or(o set) set    { return s.each(o, func(a, b uint64) uint64 { return a | b }) }
 func (s set) minus(o set) set { return s.each(o, func(a, b uint64) uint64 { return a &^ b }) }
 
+// each makes a new set: those that clashes hold must not change.
 func (s set) each(o set, op func(a, b uint64) uint64) set {
 	out := make(set, len(s))
 	for i := range s {
@@ -58,6 +61,7 @@ func (s set) apart(o set) bool {
 	return true
 }
 
+// count is how many candidates are left.
 func (s set) count() int {
 	n := 0
 	for _, w := range s {

@@ -70,7 +70,7 @@ func TestBadInput(t *testing.T) {
 		"other bytes":     {[]string{hello(t, "first", "echo more > $PREFIX/share/more")}, 8, []string{"first-1.0", "--build-number"}},
 		"no bucket":       {[]string{recipe("bucket", head), "--to", "s3://no-such-bucket/x"}, 1, []string{"no-such-bucket"}},
 		"no such option":  {[]string{"--nonsense"}, 2, []string{"--nonsense"}},
-		"two many files":  {[]string{recipe("many", head), "--source-archive", good}, 1, []string{"source archives"}},
+		"too many files":  {[]string{recipe("many", head), "--source-archive", good}, 1, []string{"source archives"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			args := append([]string{"build", "--to", channel}, c.args...)

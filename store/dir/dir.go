@@ -110,6 +110,8 @@ func (s *Store) List(ctx context.Context, prefix string) iter.Seq2[store.Info, e
 	}
 }
 
+// list walks the deepest folder that can hold the prefix. Files that others are
+// writing are left out.
 func (s *Store) list(ctx context.Context, prefix string) ([]store.Info, error) {
 	if _, err := os.Stat(s.root); err != nil {
 		return nil, s.missing(err)
@@ -147,6 +149,7 @@ func (s *Store) under(prefix string) string {
 	return filepath.Join(s.root, filepath.FromSlash(folder))
 }
 
+// cutLast cuts at the last sep.
 func cutLast(s, sep string) (before, after string, found bool) {
 	if i := strings.LastIndex(s, sep); i >= 0 {
 		return s[:i], s[i+len(sep):], true
@@ -189,6 +192,8 @@ func (s *Store) Put(ctx context.Context, key string, body io.ReadSeeker, o store
 	return in, errors.Join(syncDir(filepath.Dir(name)), s.putMeta(in))
 }
 
+// writeTemp writes a file of another name in the same folder: a rename within a
+// file system is one step.
 func writeTemp(dir string, body io.ReadSeeker) (name string, err error) {
 	if _, err := body.Seek(0, io.SeekStart); err != nil {
 		return "", err
@@ -287,6 +292,7 @@ func (s *Store) CheckWritable() error {
 	}
 }
 
+// info describes a file as an object.
 func info(key string, st fs.FileInfo) store.Info {
 	return store.Info{Key: key, Size: st.Size(), Version: version(st), Modified: st.ModTime()}
 }
@@ -297,6 +303,7 @@ type sidecar struct {
 	Meta    map[string]string `json:"meta"`
 }
 
+// metaFile is where an object's metadata lies.
 func (s *Store) metaFile(key string) string {
 	return filepath.Join(s.root, private, "meta", filepath.FromSlash(path.Clean(key))+".json")
 }

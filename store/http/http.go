@@ -56,6 +56,7 @@ func (s *Store) Get(ctx context.Context, key string, off, n int64) (io.ReadClose
 	return nil, store.Info{}, err
 }
 
+// get makes one attempt; again tells whether another one may succeed.
 func (s *Store) get(ctx context.Context, key string, off, n int64) (io.ReadCloser, store.Info, bool, error) {
 	method := http.MethodGet
 	if n == 0 {
@@ -108,6 +109,8 @@ func part(resp *http.Response, off, n int64) io.ReadCloser {
 	}{io.LimitReader(resp.Body, n), resp.Body}
 }
 
+// info reads what the headers tell; a server that sends no length leaves the
+// size at -1.
 func info(key string, resp *http.Response) store.Info {
 	in := store.Info{Key: key, Size: resp.ContentLength, Version: resp.Header.Get("ETag")}
 	if _, total, ok := strings.Cut(resp.Header.Get("Content-Range"), "/"); ok {

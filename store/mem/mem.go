@@ -34,6 +34,7 @@ type Store struct {
 	read    int64          // bytes that Get gave out
 }
 
+// object is one object and its version.
 type object struct {
 	data     []byte
 	meta     map[string]string
@@ -55,6 +56,7 @@ func (s *Store) Counts() map[string]int {
 	return all
 }
 
+// request counts a request and returns with the mutex held.
 func (s *Store) request(name string) {
 	time.Sleep(s.Delay)
 	s.mu.Lock()
@@ -84,6 +86,7 @@ func (s *Store) Get(ctx context.Context, key string, off, n int64) (io.ReadClose
 	return io.NopCloser(bytes.NewReader(d)), o.info(key, true), ctx.Err()
 }
 
+// info describes the object as S3 does: a listing has no metadata.
 func (o object) info(key string, withMeta bool) store.Info {
 	in := store.Info{Key: key, Size: int64(len(o.data)), Version: o.version, Modified: o.modified}
 	if withMeta {
@@ -138,6 +141,8 @@ func (s *Store) Put(ctx context.Context, key string, body io.ReadSeeker, o store
 	return store.Info{}, fmt.Errorf("put %s: %w", key, errGaveUp)
 }
 
+// try is one attempt. One that finds its own bytes has succeeded: an earlier
+// attempt landed.
 func (s *Store) try(key string, data []byte, o store.PutOptions) (store.Info, error) {
 	lands, fault := true, error(nil)
 	if s.Fault != nil {

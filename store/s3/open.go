@@ -58,6 +58,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 // regionHeader is in every answer about a bucket, refusals included.
 const regionHeader = "X-Amz-Bucket-Region"
 
+// bucketRegion asks the bucket itself: a worker's profile often names none.
 func bucketRegion(ctx context.Context, cfg aws.Config, bucket string) (string, error) {
 	cfg.Region = "us-east-1"
 	out, err := s3.NewFromConfig(cfg).HeadBucket(ctx, &s3.HeadBucketInput{Bucket: &bucket})

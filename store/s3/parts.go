@@ -56,6 +56,7 @@ func (w *write) parts(ctx context.Context) (etag string, err error) {
 	return aws.ToString(out.ETag), nil
 }
 
+// sendParts sends a few parts at a time; the first that fails ends the others.
 func (w *write) sendParts(ctx context.Context, upload *string, at io.ReaderAt) ([]types.CompletedPart, error) {
 	size := max(minPart, (w.size+maxParts-1)/maxParts)
 	count := int((w.size + size - 1) / size)
@@ -87,6 +88,8 @@ func (w *write) sendParts(ctx context.Context, upload *string, at io.ReaderAt) (
 	return done, context.Cause(ctx)
 }
 
+// sendPart sends one part with its checksum. The SDK tries it again: a part
+// that arrives twice is no harm.
 func (w *write) sendPart(ctx context.Context, upload *string, number int32, body *io.SectionReader) (types.CompletedPart, error) {
 	out, err := w.s.client.UploadPart(ctx, &s3.UploadPartInput{
 		Bucket: &w.s.bucket, Key: aws.String(w.s.key(w.key)), UploadId: upload,

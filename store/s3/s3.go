@@ -62,6 +62,7 @@ func (s *Store) Get(ctx context.Context, key string, off, n int64) (io.ReadClose
 	return out.Body, info, nil
 }
 
+// head describes an object without its bytes.
 func (s *Store) head(ctx context.Context, key string) (store.Info, error) {
 	out, err := s.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &s.bucket, Key: aws.String(s.key(key))})
 	if err != nil {
@@ -155,6 +156,7 @@ func (w *write) whole(ctx context.Context) (string, error) {
 	return aws.ToString(out.ETag), nil
 }
 
+// conditions are the headers If-None-Match and If-Match.
 func (w *write) conditions() (ifNoneMatch, ifMatch *string) {
 	switch w.o.Cond {
 	case store.Always:
@@ -169,6 +171,7 @@ func (w *write) conditions() (ifNoneMatch, ifMatch *string) {
 // echo of our own first attempt, and only settle can tell.
 func once(o *s3.Options) { o.Retryer = aws.NopRetryer{} }
 
+// text is nil for an empty text: the SDK sends no header then.
 func text(s string) *string {
 	if s == "" {
 		return nil

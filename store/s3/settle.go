@@ -25,6 +25,8 @@ const (
 	fatal                  // anything else: trying again cannot help
 )
 
+// judge reads the error's code first: servers of other makes agree on it more
+// than on the status.
 func judge(err error) outcome {
 	if err == nil {
 		return landed
@@ -100,6 +102,7 @@ func (w *write) whose(ctx context.Context) (store.Info, error) {
 	return info, fmt.Errorf("write %s: %w", w.key, store.ErrConflict)
 }
 
+// pause waits before another attempt.
 func pause(ctx context.Context, attempt int) error {
 	bound := min(firstPause<<attempt, longPause)
 	select {
@@ -110,6 +113,7 @@ func pause(ctx context.Context, attempt int) error {
 	}
 }
 
+// status is the answer's HTTP status, 0 when there was no answer.
 func status(err error) int {
 	if answer, ok := errors.AsType[*awshttp.ResponseError](err); ok {
 		return answer.HTTPStatusCode()
@@ -117,6 +121,7 @@ func status(err error) int {
 	return 0
 }
 
+// code is S3's word for the error, e.g. NoSuchKey.
 func code(err error) string {
 	if api, ok := errors.AsType[smithy.APIError](err); ok {
 		return api.ErrorCode()

@@ -35,6 +35,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 	}
 }
 
+// put writes an object or ends the test.
 func put(t *testing.T, s store.Store, key, body string, o store.PutOptions) store.Info {
 	t.Helper()
 	in, err := s.Put(t.Context(), key, strings.NewReader(body), o)
@@ -44,6 +45,7 @@ func put(t *testing.T, s store.Store, key, body string, o store.PutOptions) stor
 	return in
 }
 
+// get reads part of an object or ends the test.
 func get(t *testing.T, s store.Reader, key string, off, n int64) (string, store.Info) {
 	t.Helper()
 	r, in, err := s.Get(t.Context(), key, off, n)
@@ -57,6 +59,7 @@ func get(t *testing.T, s store.Reader, key string, off, n int64) (string, store.
 	return string(b), in
 }
 
+// Get's four ways to ask for a part, on objects that are shorter, too.
 func ranges(t *testing.T, s store.Store) {
 	put(t, s, "linux-64/a", "0123456789", store.PutOptions{})
 	put(t, s, "linux-64/empty", "", store.PutOptions{})
@@ -82,6 +85,7 @@ func ranges(t *testing.T, s store.Store) {
 	}
 }
 
+// A missing object and a missing channel are told apart.
 func missing(t *testing.T, s store.Store) {
 	put(t, s, "x", "there is a channel", store.PutOptions{})
 	for _, n := range []int64{-1, 0, 5} {
@@ -94,6 +98,7 @@ func missing(t *testing.T, s store.Store) {
 	}
 }
 
+// IfAbsent never replaces other bytes, and takes the same ones for success.
 func createOnly(t *testing.T, s store.Store) {
 	first := put(t, s, "k", "mine", store.PutOptions{Cond: store.IfAbsent})
 	again := put(t, s, "k", "mine", store.PutOptions{Cond: store.IfAbsent})
@@ -108,6 +113,7 @@ func createOnly(t *testing.T, s store.Store) {
 	}
 }
 
+// IfVersion holds for the last version only.
 func ifVersion(t *testing.T, s store.Store) {
 	v1 := put(t, s, "k", "one", store.PutOptions{})
 	_, seen := get(t, s, "k", 0, -1)
@@ -127,6 +133,7 @@ func ifVersion(t *testing.T, s store.Store) {
 	}
 }
 
+// Metadata comes back from Get as it was given.
 func metadata(t *testing.T, s store.Store) {
 	want := map[string]string{store.HashKey: "00ff", "package-record": `{"name":"x","depends":["y >=1,<2"]}`}
 	put(t, s, "linux-64/p.conda", "bytes", store.PutOptions{Meta: want, Cond: store.IfAbsent})
@@ -140,6 +147,7 @@ func metadata(t *testing.T, s store.Store) {
 	}
 }
 
+// List yields keys in order, by prefix, with sizes and versions.
 func list(t *testing.T, s store.Store) {
 	for _, k := range []string{"linux-64/b", "linux-64/a", "linux-64-x/c", "noarch/d", "top"} {
 		put(t, s, k, k, store.PutOptions{Meta: map[string]string{"m": "1"}})
@@ -170,6 +178,7 @@ func list(t *testing.T, s store.Store) {
 	}
 }
 
+// Delete is no error for a key that is not there.
 func remove(t *testing.T, s store.Store) {
 	put(t, s, "a/b", "x", store.PutOptions{Meta: map[string]string{"m": "1"}})
 	for range 2 {
@@ -239,6 +248,7 @@ func oneCreator(t *testing.T, s store.Store) {
 	}
 }
 
+// No key leads out of the channel.
 func escape(t *testing.T, s store.Store) {
 	put(t, s, "x", "there is a channel", store.PutOptions{})
 	for _, key := range []string{"../x", "a/../../x", "/etc/x", "a//b", ""} {
@@ -248,6 +258,7 @@ func escape(t *testing.T, s store.Store) {
 	}
 }
 
+// Bytes that replace themselves are a success under their own version.
 func rewrite(t *testing.T, s store.Store) {
 	in := put(t, s, "k", "same", store.PutOptions{})
 	put(t, s, "k", "same", store.PutOptions{Cond: store.IfVersion(in)})
