@@ -42,3 +42,6 @@ func (p *progress) Warn(text string) { p.out.Log().Warn(text) }
 
 // Lines takes a foreign program's output; every line is fenced.
 func (p *progress) Lines() io.WriteCloser { return p.out.Lines() }
+
+// Redact hides the secrets that a recipe takes.
+func (p *progress) Redact(secrets ...string) { p.out.Redact(secrets...) }

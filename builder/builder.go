@@ -51,6 +51,8 @@ type Observer interface {
 	Phase(name string) (end func(error))
 	Info(text string)
 	Warn(text string)
+	// Redact hides secrets in all that is told from now on.
+	Redact(secrets ...string)
 	// Lines takes the output of a foreign program; it is closed at its end.
 	Lines() io.WriteCloser
 }
@@ -153,6 +155,9 @@ func (b *build) number(i int) func(context.Context) error {
 		again, err := recipe.Render(b.files, b.file, b.options(&n))
 		if err != nil {
 			return err
+		}
+		if i >= len(again) {
+			return fmt.Errorf("%s builds something else with build number %d: do not make skip or outputs depend on the build number", b.file, n)
 		}
 		b.out = again[i]
 		b.Info(fmt.Sprintf("build number %d, build string %s", n, b.out.BuildString))

@@ -35,6 +35,7 @@ type heard struct {
 	mu     sync.Mutex // guards what follows
 	phases []string
 	warns  []string
+	hidden []string
 	lines  bytes.Buffer
 }
 
@@ -43,6 +44,7 @@ func (h *heard) Phase(name string) func(error) {
 	return func(error) {}
 }
 func (h *heard) Info(string)           {}
+func (h *heard) Redact(s ...string)    { h.hidden = append(h.hidden, s...) }
 func (h *heard) Warn(text string)      { h.warns = append(h.warns, text) }
 func (h *heard) Lines() io.WriteCloser { return h }
 func (h *heard) Close() error          { return nil }
@@ -564,7 +566,7 @@ tests:
 		}
 	}
 	all := contents(t, p)
-	if !strings.Contains(all["info/test/run_test.sh"], "speak ./test_script_0") || all["info/test/check.sh"] != "echo the file ran" || !strings.Contains(all["info/test/test_script_0"], "no shell script") {
+	if !strings.Contains(all["info/test/run_test.sh"], "speak './test_script_0'") || all["info/test/check.sh"] != "echo the file ran" || !strings.Contains(all["info/test/test_script_0"], "no shell script") {
 		t.Errorf("run_test.sh:\n%s", all["info/test/run_test.sh"])
 	}
 }

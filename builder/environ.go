@@ -57,6 +57,8 @@ func (b *build) testEnviron(t recipe.Test) (map[string]string, error) {
 		"CONDA_BUILD_STATE": "TEST",
 		"RECIPE_DIR":        b.dirs.testWork, // a test sees its own files only
 		"PATH":              searchPath(b.dirs.testPrefix),
+		"HOME":              b.dirs.testHome,
+		"TMPDIR":            b.dirs.testTmp,
 	})
 	return vars, b.addScriptEnv(vars, t.Script)
 }
@@ -99,19 +101,38 @@ func (b *build) commonEnviron(prefix, src string) map[string]string {
 // that it names. A variable that could carry the farm's credentials is never
 // handed on, whatever the recipe asks.
 func (b *build) addScriptEnv(vars map[string]string, s recipe.Script) error {
-	for _, name := range slices.Concat(s.PassEnv, s.Secrets) {
-		if strings.HasPrefix(name, "AWS_") || strings.HasPrefix(name, "DEADLINE_") {
+	own := slices.Sorted(maps.Keys(s.Env))
+	for _, name := range slices.Concat(s.PassEnv, s.Secrets, own) {
+		if private(name) {
 			return fmt.Errorf("the recipe asks for the variable %s: AWS_* and DEADLINE_* are not handed to scripts; remove it from the recipe", name)
 		}
+	}
+	for _, name := range slices.Concat(s.PassEnv, s.Secrets) {
 		value, set := b.CallerEnv[name]
 		if !set {
 			b.Warn(fmt.Sprintf("the recipe asks for the variable %s, which is not set", name))
 			continue
 		}
 		vars[name] = value
+		if slices.Contains(s.Secrets, name) {
+			b.Redact(value)
+		}
 	}
 	maps.Copy(vars, s.Env)
 	return nil
+}
+
+// private tells whether a variable may carry the farm's credentials.
+func private(name string) bool {
+	return strings.HasPrefix(name, "AWS_") || strings.HasPrefix(name, "DEADLINE_")
+}
+
+// public is the part of the caller's environment that templates may read: what
+// they print ends up in the script and in the package.
+func public(env map[string]string) map[string]string {
+	env = maps.Clone(env)
+	maps.DeleteFunc(env, func(name, _ string) bool { return private(name) })
+	return env
 }
 
 // searchPath puts the prefixes' programs before the system's. Merged prefixes

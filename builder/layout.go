@@ -20,10 +20,15 @@ type layout struct {
 	cache       string // archives and unpacked packages of environments
 	testPrefix  string // PREFIX of the tests; short, so that padding is really replaced
 	testWork    string // SRC_DIR of the tests
+	testHome    string // HOME of a test: what the build left in its own must not help it
+	testTmp     string // TMPDIR of a test
 	packages    string // finished packages
 }
 
-const defaultPrefixLength = 255
+const (
+	defaultPrefixLength = 255
+	maxFileName         = 255 // bytes of one path component, on Linux's file systems
+)
 
 // layout makes the folders of this output's build, empty.
 func (b *build) layout() error {
@@ -40,7 +45,8 @@ func (b *build) layout() error {
 		work: in("work"), prefix: prefix, buildPrefix: in("_build_env"),
 		home: in("home"), tmp: in("tmp"), scripts: in("scripts"),
 		downloads: in("downloads"), cache: in("cache"),
-		testPrefix: in("_t_env"), testWork: in("test_tmp"), packages: b.OutputDir,
+		testPrefix: in("_t_env"), testWork: in("test_tmp"),
+		testHome: in("test_home"), testTmp: in("test_tmpdir"), packages: b.OutputDir,
 	}
 	if b.OutputDir == "" {
 		b.dirs.packages = in("out")
@@ -48,7 +54,7 @@ func (b *build) layout() error {
 	if b.mergedPrefix() {
 		b.dirs.buildPrefix = b.dirs.prefix
 	}
-	for _, dir := range []string{b.dirs.work, b.dirs.prefix, b.dirs.home, b.dirs.tmp, b.dirs.scripts, b.dirs.testWork} {
+	for _, dir := range []string{b.dirs.work, b.dirs.prefix, b.dirs.buildPrefix, b.dirs.home, b.dirs.tmp, b.dirs.scripts, b.dirs.testWork} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return fmt.Errorf("make the build's folders: %w", err)
 		}
@@ -65,6 +71,9 @@ func paddedPrefix(path string, length int) (string, error) {
 	}
 	if len(path) > length {
 		return "", fmt.Errorf("the work folder is too deep: a prefix of %d bytes cannot hold %s; choose a shorter --work-dir or a longer --prefix-length", length, path)
+	}
+	if name := length - len(filepath.Dir(path)) - 1; name > maxFileName {
+		return "", fmt.Errorf("a prefix of %d bytes below %s needs a folder's name of %d bytes, and a file system allows %d: choose a shorter --prefix-length", length, filepath.Dir(path), name, maxFileName)
 	}
 	pad := length - len(path)
 	return path + strings.Repeat("_placehold", pad/len("_placehold")+1)[:pad], nil

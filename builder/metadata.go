@@ -116,9 +116,16 @@ func (b *build) recipeFiles() ([]pack.InfoFile, error) {
 				return fs.SkipDir
 			}
 			return nil
-		case d.Type().IsRegular() && name != b.file:
-			files = append(files, pack.InfoFile{Path: "recipe/" + name, Source: filepath.Join(b.dir, filepath.FromSlash(name))})
+		case d.IsDir() && b.isOurs(name):
+			return fs.SkipDir
+		case name == b.file || d.IsDir():
+			return nil
 		}
+		if info, err := fs.Stat(b.files, name); err != nil || !info.Mode().IsRegular() { // a link's target counts
+			b.Warn(fmt.Sprintf("the recipe folder's %s is not packed: it is no file and no link to one", name))
+			return nil
+		}
+		files = append(files, pack.InfoFile{Path: "recipe/" + name, Source: filepath.Join(b.dir, filepath.FromSlash(name))})
 		return nil
 	})
 	if err != nil {
@@ -133,6 +140,18 @@ func (b *build) recipeFiles() ([]pack.InfoFile, error) {
 		pack.InfoFile{Path: "recipe/rendered_recipe.yaml", Data: b.out.Rendered}), nil
 }
 
+// isOurs tells whether a folder of the recipe folder is one that builds write
+// to: packages must not hold the packages that were made before.
+func (b *build) isOurs(name string) bool {
+	dir := filepath.Join(b.dir, filepath.FromSlash(name))
+	for _, own := range []string{b.Work, b.OutputDir} {
+		if full, err := filepath.Abs(own); own != "" && err == nil && full == dir {
+			return true
+		}
+	}
+	return false
+}
+
 // testFiles are the package's tests in the form that every builder runs again
 // from the package: info/test/run_test.sh and what it needs.
 func (b *build) testFiles() ([]pack.InfoFile, error) {
@@ -144,7 +163,7 @@ func (b *build) testFiles() ([]pack.InfoFile, error) {
 		if len(lines) == 0 {
 			continue
 		}
-		fmt.Fprintf(&script, "(\nset -ex\n%s\n)\n", strings.Join(lines, "\n"))
+		fmt.Fprintf(&script, "(\nset -ex\n%s%s\n)\n", exports(t.Script.Env), strings.Join(lines, "\n"))
 		requires = append(requires, t.Requires...)
 		inputs, err := b.testInputs(t, i, b.dirs.work)
 		if err != nil {
@@ -164,6 +183,15 @@ func (b *build) testFiles() ([]pack.InfoFile, error) {
 		files = append(files, pack.InfoFile{Path: "test_time_dependencies.json", Data: needs})
 	}
 	return below("test", files), nil
+}
+
+// exports are the shell's words for the variables that a recipe itself sets.
+func exports(vars map[string]string) string {
+	var text strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(vars)) {
+		fmt.Fprintf(&text, "export %s=%s\n", name, shellQuote(vars[name]))
+	}
+	return text.String()
 }
 
 // below moves files into a folder. Of several with one name the last counts.
@@ -187,7 +215,7 @@ func (b *build) licenceFiles() ([]pack.InfoFile, error) {
 		}
 		files = append(files, found...)
 	}
-	return files, nil
+	return below("licenses", files), nil
 }
 
 // licences looks in one folder after the other: a licence beside the recipe
@@ -200,7 +228,7 @@ func licences(glob string, dirs ...string) ([]pack.InfoFile, error) {
 		}
 		var files []pack.InfoFile
 		for _, name := range names {
-			files = append(files, pack.InfoFile{Path: "licenses/" + name, Source: filepath.Join(dir, filepath.FromSlash(name))})
+			files = append(files, pack.InfoFile{Path: name, Source: filepath.Join(dir, filepath.FromSlash(name))})
 		}
 		if len(files) > 0 {
 			return files, nil

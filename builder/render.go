@@ -3,7 +3,6 @@ package builder
 import (
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -38,7 +37,7 @@ func render(r Request, o Observer) (rendered, error) {
 		return recipe.Options{
 			TargetPlatform: r.Platform,
 			BuildPlatform:  r.Platform,
-			Env:            maps.Clone(r.CallerEnv),
+			Env:            public(r.CallerEnv),
 			PackageName:    r.PackageName,
 			BuildNumber:    number,
 		}

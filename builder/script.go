@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/condaworker/condaworker/builder/pack"
@@ -47,7 +48,7 @@ func (b *build) script(ctx context.Context) error {
 	}
 	err = b.run(ctx, b.out.Script, job{
 		name: "build", dir: filepath.Join(b.dirs.work, filepath.FromSlash(b.out.Script.Dir)),
-		vars: vars, prefixes: []string{b.dirs.buildPrefix, b.dirs.prefix}, options: "-e",
+		vars: vars, prefixes: []string{b.dirs.prefix, b.dirs.buildPrefix}, options: "-e",
 	})
 	if err != nil && ctx.Err() == nil {
 		return &ScriptError{b.dist(), err}
@@ -102,24 +103,42 @@ func (b *build) commandLine(s recipe.Script, j job) ([]string, error) {
 	}
 	// Another interpreter comes from the activated environment: bash activates
 	// (BASH_ENV) and becomes it.
-	return []string{"/bin/bash", "-c", `exec "$0" "$@"`, interpreter, file}, nil
+	return []string{"/bin/bash", "-c", `exec "$0" "$@"`, program(interpreter), file}, nil
+}
+
+// program is what an interpreter of a recipe is called on disk.
+func program(interpreter string) string {
+	switch interpreter {
+	case "rscript":
+		return "Rscript"
+	case "nushell":
+		return "nu"
+	case "powershell":
+		return "pwsh"
+	}
+	return interpreter
 }
 
 // activation writes the file that bash reads before the script (BASH_ENV): it
-// runs the activation scripts of the prefixes, once.
+// runs the activation scripts of each prefix once, with CONDA_PREFIX naming
+// that prefix, as conda activate does; the script sees its own again.
 func (b *build) activation(j job) (string, error) {
 	var text strings.Builder
 	text.WriteString("unset BASH_ENV\n")
-	for _, prefix := range j.prefixes {
+	for _, prefix := range slices.Compact(slices.Clone(j.prefixes)) { // the two may be one
 		found, err := install.ReadActivation(prefix)
 		if err != nil {
 			return "", fmt.Errorf("read the activation of %s: %w", prefix, err)
 		}
 		maps.Copy(j.vars, found.Vars)
+		if len(found.Scripts) > 0 {
+			fmt.Fprintf(&text, "export CONDA_PREFIX=%s\n", shellQuote(prefix))
+		}
 		for _, script := range found.Scripts {
 			fmt.Fprintf(&text, ". %s\n", shellQuote(script))
 		}
 	}
+	fmt.Fprintf(&text, "export CONDA_PREFIX=%s\n", shellQuote(j.vars["PREFIX"]))
 	file := filepath.Join(b.dirs.scripts, "activate_"+j.name+".sh")
 	if err := os.WriteFile(file, []byte(text.String()), 0o644); err != nil {
 		return "", fmt.Errorf("write the activation: %w", err)

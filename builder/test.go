@@ -54,10 +54,11 @@ func (b *build) test(ctx context.Context) error {
 			continue
 		}
 		if err := b.testOne(ctx, t, i, work); err != nil {
+			kept := b.keepBroken()
 			if ctx.Err() != nil {
 				return err
 			}
-			return &TestError{b.dist(), b.keepBroken(), err}
+			return &TestError{b.dist(), kept, err}
 		}
 	}
 	return nil
@@ -66,7 +67,7 @@ func (b *build) test(ctx context.Context) error {
 // testOne runs one test in a prefix and a folder of its own, so that no test
 // sees what another left.
 func (b *build) testOne(ctx context.Context, t recipe.Test, i int, work string) error {
-	for _, dir := range []string{b.dirs.testPrefix, b.dirs.testWork} {
+	for _, dir := range []string{b.dirs.testPrefix, b.dirs.testWork, b.dirs.testHome, b.dirs.testTmp} {
 		if err := os.RemoveAll(dir); err != nil {
 			return err
 		}
@@ -104,15 +105,22 @@ func (b *build) testOne(ctx context.Context, t recipe.Test, i int, work string) 
 // imports. A script in another language is a file in the test's folder.
 func testLines(t recipe.Test, i int) []string {
 	var lines []string
-	switch file := t.Script.File; {
+	file := t.Script.File
+	if file == "" && inOtherLanguage(t.Script) && len(t.Script.Lines) > 0 {
+		file = testScript(i)
+	}
+	from := "./"
+	if dir := path.Clean(t.Script.Dir); dir != "." && (file != "" || len(t.Script.Lines) > 0) {
+		lines = []string{"mkdir -p " + shellQuote(dir), "cd " + shellQuote(dir)}
+		from = strings.Repeat("../", strings.Count(dir, "/")+1)
+	}
+	switch {
 	case inOtherLanguage(t.Script) && file != "":
-		lines = []string{t.Script.Interpreter + " " + shellQuote("./"+file)}
-	case inOtherLanguage(t.Script) && len(t.Script.Lines) > 0:
-		lines = []string{t.Script.Interpreter + " ./" + testScript(i)}
+		lines = append(lines, program(t.Script.Interpreter)+" "+shellQuote(from+file))
 	case file != "":
-		lines = []string{". " + shellQuote("./"+file)}
+		lines = append(lines, ". "+shellQuote(from+file))
 	default:
-		lines = slices.Clone(t.Script.Lines)
+		lines = append(lines, t.Script.Lines...)
 	}
 	for _, module := range t.Imports {
 		lines = append(lines, "python -c 'import "+module+"'")
@@ -164,10 +172,23 @@ func named(dir string, globs []string, where string) ([]pack.InfoFile, error) {
 }
 
 // expand lists the regular files below dir that glob names, itself or by a
-// folder that they are in.
+// folder that they are in. A glob with ** or {} has the rules of pack.Globs.
 func expand(dir, glob string) ([]string, error) {
 	from := os.DirFS(dir)
-	found, err := fs.Glob(from, path.Clean(glob))
+	wide := strings.Contains(glob, "**") || strings.Contains(glob, "{")
+	top := path.Clean(glob)
+	if wide {
+		top = "."
+	}
+	names, err := regularFiles(from, top)
+	if err != nil || !wide {
+		return names, err
+	}
+	return pack.Select(names, nil, pack.Globs{Include: []string{glob}})
+}
+
+func regularFiles(from fs.FS, glob string) ([]string, error) {
+	found, err := fs.Glob(from, glob)
 	var names []string
 	for _, top := range found {
 		err = errors.Join(err, fs.WalkDir(from, top, func(name string, _ fs.DirEntry, err error) error {
@@ -205,12 +226,15 @@ func place(dir string, files []pack.InfoFile) error {
 	return nil
 }
 
-// hideBuild renames the work folder and the prefix. It returns where the work
+// hideBuild renames the work folder and the prefixes. It returns where the work
 // folder is then, and what puts both back: --keep shows them where they were.
 func (b *build) hideBuild() (work string, restore func(), err error) {
 	root := filepath.Dir(b.dirs.work)
 	work = filepath.Join(root, "work_moved")
-	moves := map[string]string{b.dirs.work: work, b.dirs.prefix: filepath.Join(root, "_h_env_moved")}
+	moves := map[string]string{
+		b.dirs.buildPrefix: filepath.Join(root, "_build_env_moved"), b.dirs.work: work,
+		b.dirs.prefix: filepath.Join(root, "_h_env_moved"), // last: the build prefix may be the same
+	}
 	restore = func() {
 		for from, to := range moves {
 			if err := ignoreMissing(os.Rename(to, from)); err != nil {

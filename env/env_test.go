@@ -191,3 +191,29 @@ func TestOtherBytesThanTheIndexSaysAreRefused(t *testing.T) {
 		t.Error("it was installed")
 	}
 }
+
+// A copied channel's records may name another subdir than the one they lie in.
+func TestAnArchiveLiesBesideItsIndex(t *testing.T) {
+	c := channel(t, pkg{"tool", "1.0", "noarch", nil})
+	s := c.Reader.(store.Store)
+	for _, name := range []string{"noarch/repodata.json.zst", "noarch/repodata.json"} {
+		body, _, err := s.Get(t.Context(), name, 0, -1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(body)
+		if err = errors.Join(err, body.Close(), s.Delete(t.Context(), name)); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.HasSuffix(name, ".json") {
+			continue
+		}
+		text = bytes.ReplaceAll(text, []byte(`"noarch"`), []byte(`"../elsewhere"`))
+		if _, err := s.Put(t.Context(), name, bytes.NewReader(text), store.PutOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := create(t, request(t, []string{"tool"}, c)); len(got) != 1 {
+		t.Errorf("installed %q", got)
+	}
+}

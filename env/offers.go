@@ -11,6 +11,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 
 	"github.com/condaworker/condaworker/conda"
 	"github.com/condaworker/condaworker/conda/archive"
@@ -27,8 +28,14 @@ const maxRepoData = 2 << 30
 type offers struct {
 	request Request
 	ctx     context.Context // of the one call that asks: solve's callback has none
-	loaded  [][]*conda.RepoData
+	loaded  [][]index
 	err     error // the first failure to read a channel
+}
+
+// index is what a subdir of a channel offers.
+type index struct {
+	subdir string
+	*conda.RepoData
 }
 
 // candidates lists the records called name of the first place that has any.
@@ -53,8 +60,8 @@ func (o *offers) candidates(name string) []conda.Record {
 // inChannel reads the channels up to this one, each once.
 func (o *offers) inChannel(i int, name string) []conda.Record {
 	for len(o.loaded) <= i && o.err == nil {
-		index, err := load(o.ctx, o.request.Channels[len(o.loaded)], o.request.Subdir)
-		o.loaded, o.err = append(o.loaded, index), err
+		subdirs, err := load(o.ctx, o.request.Channels[len(o.loaded)], o.request.Subdir)
+		o.loaded, o.err = append(o.loaded, subdirs), err
 	}
 	if o.err != nil {
 		return nil
@@ -64,6 +71,7 @@ func (o *offers) inChannel(i int, name string) []conda.Record {
 		records, _ := data.Records(name) // a broken record is not an offer
 		for _, r := range records {
 			r.Channel = o.request.Channels[i].URL
+			r.Subdir = data.subdir // the archive lies beside its index, whatever the record says
 			found = append(found, r)
 		}
 	}
@@ -72,9 +80,9 @@ func (o *offers) inChannel(i int, name string) []conda.Record {
 
 // load reads a channel's index of subdir and of noarch. A subdir without an
 // index has no packages; a channel without both is no channel.
-func load(ctx context.Context, c Channel, subdir string) ([]*conda.RepoData, error) {
-	var all []*conda.RepoData
-	for _, s := range []string{subdir, "noarch"} {
+func load(ctx context.Context, c Channel, subdir string) ([]index, error) {
+	var all []index
+	for _, s := range slices.Compact([]string{subdir, "noarch"}) {
 		data, err := repoData(ctx, c.Reader, s)
 		if errors.Is(err, fs.ErrNotExist) && !errors.Is(err, store.ErrNoChannel) {
 			continue
@@ -82,7 +90,7 @@ func load(ctx context.Context, c Channel, subdir string) ([]*conda.RepoData, err
 		if err != nil {
 			return nil, fmt.Errorf("read the index of channel %s: %w", c.URL, err)
 		}
-		all = append(all, data)
+		all = append(all, index{s, data})
 	}
 	if all == nil {
 		return nil, fmt.Errorf("channel %s has no %s/repodata.json and no noarch/repodata.json: reindex it, or correct its URL", c.URL, subdir)

@@ -78,7 +78,10 @@ func Run(ctx context.Context, c Command) error {
 		return errors.Join(fmt.Errorf("start %s: %w", c.Args[0], err), read.Close())
 	}
 	var copying sync.WaitGroup
-	copying.Go(func() { _, _ = io.Copy(io.MultiWriter(c.Output, watch), read) }) // ends with the last writer
+	copying.Go(func() { // ends with the last writer
+		_, _ = io.Copy(io.MultiWriter(watch, c.Output), read)
+		_, _ = io.Copy(io.Discard, read) // output that cannot be told must not make the command hang
+	})
 	exited := make(chan struct{})
 	go func() { defer close(exited); err = cmd.Wait() }()
 	select {

@@ -134,3 +134,14 @@ func TestMissingProgram(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+type refusing struct{}
+
+func (refusing) Write([]byte) (int, error) { return 0, errors.New("nobody listens") }
+
+func TestOutputThatCannotBeToldDoesNotHang(t *testing.T) {
+	c := Command{Args: []string{"/bin/sh", "-c", "i=0; while [ $i -lt 3000 ]; do echo 0123456789012345678901234567890123456789; i=$((i+1)); done"}, Output: refusing{}, Dir: t.TempDir(), Timeout: 30 * time.Second}
+	if err := Run(t.Context(), c); err != nil {
+		t.Error(err)
+	}
+}
