@@ -1,6 +1,7 @@
 package indexer
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,6 +9,8 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"strings"
+	"sync"
 
 	"github.com/condaworker/condaworker/conda"
 	"github.com/condaworker/condaworker/conda/archive"
@@ -20,41 +23,92 @@ type badPackage struct{ reason error }
 
 func (b badPackage) Error() string { return b.reason.Error() }
 
-// look makes the index record of a stored package: from the record that it
-// carries, else from its info part by range reads, else by reading it whole.
+// looked is what came of looking into a package.
+type looked struct {
+	record json.RawMessage
+	bad    error // why it cannot be indexed
+}
+
+// lookAll looks into many packages at a time.
+func (r *run) lookAll(ctx context.Context, files []string) ([]looked, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	slots := make(chan struct{}, cmp.Or(r.o.Concurrency, defaultConcurrency))
+	found := make([]looked, len(files))
+	var wg sync.WaitGroup
+	for i, file := range files {
+		slots <- struct{}{}
+		if ctx.Err() != nil {
+			break
+		}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			record, err := look(ctx, r.s, r.subdir+"/"+file)
+			var bad badPackage
+			switch {
+			case errors.As(err, &bad), notThere(err): // or it went away since the listing
+				found[i].bad = err
+			case err != nil:
+				cancel(fmt.Errorf("read %s: %w", file, err))
+			default:
+				found[i].record = record
+			}
+		})
+	}
+	wg.Wait()
+	return found, context.Cause(ctx)
+}
+
+// look makes the index record of a stored package: it is the one that the
+// object carries, else index.json with the hashes that the object carries,
+// else with those of its bytes, which are read for that alone.
 func look(ctx context.Context, s store.Reader, key string) (json.RawMessage, error) {
-	body, info, err := s.Get(ctx, key, 0, 0)
+	info, index, whole, err := describe(ctx, s, key)
+	if err != nil || whole {
+		return index, err
+	}
+	sum, md, err := hashes(ctx, s, info)
 	if err != nil {
 		return nil, err
 	}
-	if err := body.Close(); err != nil {
-		return nil, err
-	}
-	subdir, file := path.Split(key)
-	subdir = path.Clean(subdir)
-	if r, ok := carried(info, subdir, file); ok {
-		return r, nil
-	}
-	from := &ranged{ctx: ctx, s: s, key: key, size: info.Size}
-	index, err := archive.ReadInfo(from, info.Size, file)
-	if from.err != nil {
-		return nil, from.err
-	}
-	if err != nil {
-		return nil, badPackage{err}
-	}
-	sum, md, err := storedHashes(ctx, s, info)
-	if err != nil {
-		return nil, err
-	}
-	record, in, err := checkedRecord(file, index.IndexJSON, md, sum, info.Size)
-	if err == nil && in != subdir {
-		err = fmt.Errorf("its info/index.json has the subdir %s", in)
-	}
+	record, err := conda.RecordFromIndex(index, md, sum, info.Size)
 	if err != nil {
 		return nil, badPackage{err}
 	}
 	return record, nil
+}
+
+// describe returns the object and its checked index.json, whole if that is
+// the index record which the object carries. The package's payload is never
+// read: one that is refused must be cheap, for each run looks at it again.
+func describe(ctx context.Context, s store.Reader, key string) (info store.Info, index json.RawMessage, whole bool, err error) {
+	body, info, err := s.Get(ctx, key, 0, 0)
+	if err == nil {
+		err = body.Close()
+	}
+	if err != nil {
+		return info, nil, false, err
+	}
+	subdir, file := path.Split(key)
+	subdir = path.Clean(subdir)
+	if r, ok := carried(info, subdir, file); ok {
+		return info, r, true, nil
+	}
+	from := &ranged{ctx: ctx, s: s, info: info}
+	inside, err := archive.ReadInfo(from, info.Size, file)
+	if from.err != nil {
+		return info, nil, false, from.err
+	}
+	if err == nil {
+		var in string
+		if in, err = checkIndex(file, inside.IndexJSON); err == nil && in != subdir {
+			err = fmt.Errorf("its info/index.json has the subdir %s", in)
+		}
+	}
+	if err != nil {
+		return info, nil, false, badPackage{err}
+	}
+	return info, inside.IndexJSON, false, nil
 }
 
 // carried is the record in the object's metadata, if it is of this object.
@@ -64,24 +118,42 @@ func carried(info store.Info, subdir, file string) (json.RawMessage, bool) {
 		return nil, false
 	}
 	var r conda.Record
-	if json.Unmarshal([]byte(text), &r) != nil || r.Size != info.Size || r.SHA256 != sum {
+	if json.Unmarshal([]byte(text), &r) != nil || r.Size != info.Size || r.SHA256 != sum || !areHashes(r.SHA256, r.MD5) {
 		return nil, false
 	}
 	record, in, err := checkedRecord(file, []byte(text), r.MD5, r.SHA256, r.Size)
 	return record, err == nil && in == subdir
 }
 
-// storedHashes are the hashes that the object carries, else those of its bytes.
-func storedHashes(ctx context.Context, s store.Reader, info store.Info) (sum, md string, err error) {
-	if sum, md = info.Meta[metaSHA256], info.Meta[metaMD5]; len(sum) == 64 && len(md) == 32 {
+// areHashes tells whether these are hashes as an index has them.
+func areHashes(sha256, md5 string) bool {
+	const digits = "0123456789abcdef"
+	return len(sha256) == 64 && len(md5) == 32 && strings.Trim(sha256+md5, digits) == ""
+}
+
+// hashes are those that the object carries, else those of its bytes.
+func hashes(ctx context.Context, s store.Reader, info store.Info) (sum, md string, err error) {
+	if sum, md = info.Meta[metaSHA256], info.Meta[metaMD5]; areHashes(sum, md) {
 		return sum, md, nil
 	}
-	body, _, err := s.Get(ctx, info.Key, 0, -1)
+	body, now, err := s.Get(ctx, info.Key, 0, -1)
 	if err != nil {
 		return "", "", err
 	}
 	digest, err := archive.Sum(ctx, body)
-	return digest.SHA256, digest.MD5, errors.Join(err, body.Close())
+	if err = errors.Join(err, body.Close()); err != nil {
+		return "", "", err
+	}
+	return digest.SHA256, digest.MD5, unchanged(info, now)
+}
+
+// unchanged is an error, worth another attempt, if a package was replaced
+// while it was read: its record would be of no bytes that ever were.
+func unchanged(was, now store.Info) error {
+	if was.Version != now.Version {
+		return fmt.Errorf("it was replaced while it was read: %w", store.ErrConflict)
+	}
+	return nil
 }
 
 // ranged reads an object at any offset, a request a read. It remembers an
@@ -89,28 +161,32 @@ func storedHashes(ctx context.Context, s store.Reader, info store.Info) (sum, md
 type ranged struct {
 	ctx  context.Context // of the one call that reads
 	s    store.Reader
-	key  string
-	size int64
+	info store.Info
 	err  error
 }
 
+// ReadAt takes an answer that ends before the object does for the store's
+// fault: a connection that was cut must not look like a package that is.
 func (r *ranged) ReadAt(p []byte, off int64) (int, error) {
-	if off >= r.size {
+	left := max(0, r.info.Size-off)
+	n := min(int64(len(p)), left)
+	if n == 0 {
 		return 0, io.EOF
 	}
-	body, _, err := r.s.Get(r.ctx, r.key, off, int64(len(p)))
+	body, now, err := r.s.Get(r.ctx, r.info.Key, off, n)
 	if err != nil {
 		r.err = err
 		return 0, err
 	}
-	n, err := io.ReadFull(body, p)
-	if errors.Is(err, io.ErrUnexpectedEOF) {
-		err = io.EOF
-	}
-	if err = errors.Join(err, body.Close()); err != nil && !errors.Is(err, io.EOF) {
+	got, err := io.ReadFull(body, p[:n])
+	if err = errors.Join(err, body.Close(), unchanged(r.info, now)); err != nil {
 		r.err = err
+		return got, err
 	}
-	return n, err
+	if got < len(p) {
+		return got, io.EOF
+	}
+	return got, nil
 }
 
 func notThere(err error) bool { return errors.Is(err, fs.ErrNotExist) }

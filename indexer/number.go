@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"path"
+	"strings"
 
 	"github.com/condaworker/condaworker/conda"
 	"github.com/condaworker/condaworker/store"
@@ -19,13 +19,13 @@ func NextBuildNumber(ctx context.Context, s store.Store, name, version string, s
 	next := 0
 	for _, subdir := range subdirs {
 		for in, err := range s.List(ctx, subdir+"/"+name+"-"+version+"-") {
-			if errors.Is(err, store.ErrNoChannel) && notThere(err) {
+			if errors.Is(err, store.ErrNoChannel) {
 				break // a folder that publishing will make
 			}
 			if err != nil {
 				return 0, fmt.Errorf("list %s: %w", subdir, err)
 			}
-			n, found, err := buildNumber(ctx, s, in.Key, name, version)
+			n, found, err := buildNumber(ctx, s, in.Key, strings.TrimPrefix(in.Key, subdir+"/"), name, version)
 			if err != nil {
 				return 0, err
 			}
@@ -37,17 +37,18 @@ func NextBuildNumber(ctx context.Context, s store.Store, name, version string, s
 	return next, nil
 }
 
-func buildNumber(ctx context.Context, s store.Store, key, name, version string) (int, bool, error) {
-	f, err := conda.ParseFileName(path.Base(key))
+// buildNumber reads the number of one package, never its payload.
+func buildNumber(ctx context.Context, s store.Store, key, file, name, version string) (int, bool, error) {
+	f, err := conda.ParseFileName(file)
 	if err != nil || f.Name != name || f.Version != version {
 		return 0, false, nil //nolint:nilerr // another object
 	}
-	raw, err := look(ctx, s, key)
+	_, index, _, err := describe(ctx, s, key)
 	if err != nil {
 		return 0, false, fmt.Errorf("read the build number of %s: %w", key, err)
 	}
 	var r conda.Record
-	if err := json.Unmarshal(raw, &r); err != nil {
+	if err := json.Unmarshal(index, &r); err != nil {
 		return 0, false, fmt.Errorf("read the record of %s: %w", key, err)
 	}
 	return r.BuildNumber, true, nil

@@ -8,7 +8,7 @@
 package indexer
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,7 +16,9 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strconv"
+	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"github.com/condaworker/condaworker/conda"
 	"github.com/condaworker/condaworker/conda/archive"
@@ -30,9 +32,10 @@ const (
 	metaMD5    = "package-md5"
 	metaRecord = "package-record" // the index record as ASCII JSON
 
-	// maxMeta is what S3 keeps of metadata in bytes, keys included. A record
-	// that does not fit is left out, and indexers look into the package.
-	maxMeta = 2048
+	// maxMeta is what S3 keeps of metadata in bytes, keys included: 2048, less
+	// the prefix of three headers, which some servers count. A record that does
+	// not fit is left out, and indexers look into the package.
+	maxMeta = 2048 - 3*len("x-amz-meta-")
 )
 
 const packageCache = "public, max-age=31536000, immutable"
@@ -80,37 +83,35 @@ func publish(ctx context.Context, s store.Store, p Package, f *os.File) (Publish
 		return Published{}, fmt.Errorf("package %s: %w", p.Path, err)
 	}
 	got := Published{Key: subdir + "/" + file, SHA256: p.SHA256, Size: st.Size()}
-	before, existed, err := storedHash(ctx, s, got.Key)
+	there, existed, err := head(ctx, s, got.Key)
 	if err != nil {
 		return got, err
+	}
+	before := there.Meta[metaSHA256]
+	got.Existed = existed
+	if before == p.SHA256 && there.Size == got.Size {
+		return got, nil // gigabytes need not travel to be found there
 	}
 	_, err = s.Put(ctx, got.Key, f, store.PutOptions{
 		Cond: store.IfAbsent, Meta: metadata(p, record), ContentType: "application/octet-stream", CacheControl: packageCache,
 	})
 	if errors.Is(err, store.ErrConflict) {
 		return got, fmt.Errorf("%s is there already with other bytes (sha256 %s, ours %s); a package is never replaced: use another build number, or --build-number auto: %w",
-			got.Key, orUnknown(before), p.SHA256, err)
+			got.Key, cmp.Or(before, "unknown"), p.SHA256, err)
 	}
-	got.Existed = existed
 	return got, err
 }
 
-func storedHash(ctx context.Context, s store.Reader, key string) (sum string, exists bool, err error) {
+// head describes an object without its bytes.
+func head(ctx context.Context, s store.Reader, key string) (info store.Info, exists bool, err error) {
 	body, info, err := s.Get(ctx, key, 0, 0)
 	if notThere(err) {
-		return "", false, nil
+		return info, false, nil
 	}
 	if err != nil {
-		return "", false, err
+		return info, false, err
 	}
-	return info.Meta[metaSHA256], true, body.Close()
-}
-
-func orUnknown(s string) string {
-	if s == "" {
-		return "unknown"
-	}
-	return s
+	return info, true, body.Close()
 }
 
 // complete finds out what the caller did not know.
@@ -130,29 +131,41 @@ func (p *Package) complete(ctx context.Context, f *os.File, size int64) error {
 	return err
 }
 
-// checkedRecord is the index record of a package called file, if its own
-// index.json agrees with that name. Names become keys and paths, so nothing
-// that could lead elsewhere gets through.
+// checkedRecord is the index record of a package called file, and its subdir.
 func checkedRecord(file string, index []byte, md5, sha256 string, size int64) (json.RawMessage, string, error) {
-	name, err := conda.ParseFileName(file)
+	subdir, err := checkIndex(file, index)
 	if err != nil {
 		return nil, "", err
 	}
+	record, err := conda.RecordFromIndex(index, md5, sha256, size)
+	return record, subdir, err
+}
+
+// checkIndex returns the subdir that the index.json of a package called file
+// names, if the two agree. Names become keys and paths, so nothing that could
+// lead elsewhere gets through, nor what would make the whole index unreadable.
+func checkIndex(file string, index []byte) (string, error) {
+	name, err := conda.ParseFileName(file)
+	if err != nil {
+		return "", err
+	}
+	if !utf8.Valid(index) {
+		return "", errors.New("its info/index.json is not UTF-8")
+	}
 	var r conda.Record
 	if err := json.Unmarshal(index, &r); err != nil {
-		return nil, "", fmt.Errorf("read its info/index.json: %w", err)
+		return "", fmt.Errorf("read its info/index.json: %w", err)
 	}
 	if err := errors.Join(conda.ValidName(r.Name), conda.ValidVersion(r.Version), conda.ValidBuild(r.Build)); err != nil {
-		return nil, "", fmt.Errorf("its info/index.json: %w", err)
+		return "", fmt.Errorf("its info/index.json: %w", err)
 	}
 	if r.Name != name.Name || r.Version != name.Version || r.Build != name.Build {
-		return nil, "", fmt.Errorf("its info/index.json is of %s-%s-%s: rename the file", r.Name, r.Version, r.Build)
+		return "", fmt.Errorf("its info/index.json is of %s-%s-%s: rename the file", r.Name, r.Version, r.Build)
 	}
 	if !conda.IsSubdir(r.Subdir) {
-		return nil, "", fmt.Errorf("its info/index.json has the subdir %q, which is no platform of conda", r.Subdir)
+		return "", fmt.Errorf("its info/index.json has the subdir %q, which is no platform of conda", r.Subdir)
 	}
-	record, err := conda.RecordFromIndex(index, md5, sha256, size)
-	return record, r.Subdir, err
+	return r.Subdir, nil
 }
 
 func metadata(p Package, record json.RawMessage) map[string]string {
@@ -168,20 +181,15 @@ func metadata(p Package, record json.RawMessage) map[string]string {
 	return meta
 }
 
-// ascii escapes what an HTTP header cannot carry.
+// ascii escapes what an HTTP header cannot carry. In JSON that is only found in
+// strings.
 func ascii(text []byte) string {
-	var out bytes.Buffer
-	for _, r := range string(text) {
-		switch {
-		case r < 0x80:
-			out.WriteRune(r)
-		case r < 0x10000:
-			fmt.Fprintf(&out, `\u%04x`, r)
-		default:
-			quoted := strconv.QuoteRuneToASCII(r) // '\U0001f600'
-			code, _ := strconv.ParseUint(quoted[3:len(quoted)-1], 16, 32)
-			code -= 0x10000
-			fmt.Fprintf(&out, `\u%04x\u%04x`, 0xd800+code>>10, 0xdc00+code&0x3ff)
+	var out strings.Builder
+	for _, unit := range utf16.Encode([]rune(string(text))) {
+		if ' ' <= unit && unit <= '~' {
+			out.WriteByte(byte(unit))
+		} else {
+			fmt.Fprintf(&out, `\u%04x`, unit)
 		}
 	}
 	return out.String()

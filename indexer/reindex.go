@@ -2,7 +2,6 @@ package indexer
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,7 +12,6 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/condaworker/condaworker/conda"
@@ -282,9 +280,9 @@ func records(base *conda.RepoData, file string) map[string]json.RawMessage {
 
 // merge makes base agree with what is stored.
 func (r *run) merge(ctx context.Context, base *conda.RepoData, index object, stored map[string]store.Info, report *SubdirReport) error {
-	for _, all := range []map[string]json.RawMessage{base.Packages, base.PackagesConda} {
+	for ext, all := range map[string]map[string]json.RawMessage{".tar.bz2": base.Packages, ".conda": base.PackagesConda} {
 		for file := range all {
-			if _, found := stored[file]; !found {
+			if _, found := stored[file]; !found || !strings.HasSuffix(file, ext) {
 				delete(all, file)
 				report.Removed = append(report.Removed, file)
 			}
@@ -309,19 +307,18 @@ func (r *run) merge(ctx context.Context, base *conda.RepoData, index object, sto
 	return nil
 }
 
-// known tells whether an index record still describes its object.
+// known tells whether an index record still describes its object. S3's version
+// of an object that was sent in one piece is mostly the MD5 of its bytes, and
+// then it says so alone; elsewhere size and time do.
 func known(record json.RawMessage, in store.Info, index object) bool {
 	var r struct {
-		Size int64 `json:"size"`
+		Size int64  `json:"size"`
+		MD5  string `json:"md5"`
 	}
-	return record != nil && json.Unmarshal(record, &r) == nil && r.Size == in.Size &&
-		in.Modified.Before(index.info.Modified.Add(-slack))
-}
-
-// looked is what came of looking into a package.
-type looked struct {
-	record json.RawMessage
-	bad    error // why it cannot be indexed
+	if record == nil || json.Unmarshal(record, &r) != nil || r.Size != in.Size {
+		return false
+	}
+	return strings.Trim(in.Version, `"`) == r.MD5 || in.Modified.Before(index.info.Modified.Add(-slack))
 }
 
 func (r *run) take(all map[string]json.RawMessage, file string, l looked, report *SubdirReport) {
@@ -344,31 +341,4 @@ func (r *run) take(all map[string]json.RawMessage, file string, l looked, report
 func sameBytes(a, b json.RawMessage) bool {
 	var x, y conda.Record
 	return json.Unmarshal(a, &x) == nil && json.Unmarshal(b, &y) == nil && x.SHA256 == y.SHA256 && x.Size == y.Size
-}
-
-// lookAll looks into many packages at a time.
-func (r *run) lookAll(ctx context.Context, files []string) ([]looked, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	slots := make(chan struct{}, cmp.Or(r.o.Concurrency, defaultConcurrency))
-	found := make([]looked, len(files))
-	var wg sync.WaitGroup
-	for i, file := range files {
-		slots <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-slots }()
-			record, err := look(ctx, r.s, r.subdir+"/"+file)
-			var bad badPackage
-			switch {
-			case errors.As(err, &bad), notThere(err): // or it went away since the listing
-				found[i].bad = err
-			case err != nil:
-				cancel(fmt.Errorf("read %s: %w", file, err))
-			default:
-				found[i].record = record
-			}
-		})
-	}
-	wg.Wait()
-	return found, context.Cause(ctx)
 }
