@@ -29,6 +29,7 @@ type Request struct {
 	ChannelNames []string      // the channels as info/about.json lists them
 	Work         string        // an existing folder of this build's own; its caller removes it
 	OutputDir    string        // the package goes to OutputDir/<subdir>/; "" leaves it below Work
+	Outputs      []string      // further folders that builds write to; if the recipe folder has one, it is not packed
 	NoTest       bool          // the package's own tests are not run
 	Timeout      time.Duration // for each script; 0 is none
 	IdleTimeout  time.Duration // for a script that prints nothing; 0 is none

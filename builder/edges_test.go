@@ -130,19 +130,23 @@ func TestLicences(t *testing.T) {
 // Links count as what they lead to; what cannot be packed is named; packages
 // that were made before are no part of the recipe.
 func TestTheRecipeFolderIsPackedWhole(t *testing.T) {
-	dir := folder(t, map[string]string{"recipe.yaml": head, "note": "a note", "out/linux-64/old.conda": "old", "sub/big": strings.Repeat("x", 3<<20)})
+	dir := folder(t, map[string]string{"recipe.yaml": head, "note": "a note", "out/linux-64/old.conda": "old", "channel/linux-64/old.conda": "old", "sub/big": strings.Repeat("x", 3<<20)})
 	for link, to := range map[string]string{"link": "note", "dangling": "gone", "around": "."} {
 		if err := os.Symlink(to, filepath.Join(dir, link)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	p, h := mustBuild(t, nil, func(r *builder.Request) { r.Recipe, r.OutputDir = dir, filepath.Join(dir, "out") })
+	p, h := mustBuild(t, nil, func(r *builder.Request) {
+		r.Recipe, r.OutputDir, r.Outputs = dir, filepath.Join(dir, "out"), []string{filepath.Join(dir, "channel")}
+	})
 	all := contents(t, p)
 	if all["info/recipe/link"] != "a note" || len(all["info/recipe/sub/big"]) != 3<<20 {
 		t.Errorf("members %q", slices.Sorted(maps.Keys(all)))
 	}
-	if _, found := all["info/recipe/out/linux-64/old.conda"]; found {
-		t.Error("the output folder is in the package")
+	for _, folder := range []string{"out", "channel"} {
+		if _, found := all["info/recipe/"+folder+"/linux-64/old.conda"]; found {
+			t.Errorf("the folder %s is in the package", folder)
+		}
 	}
 	for _, name := range []string{"dangling", "around"} {
 		if !strings.Contains(strings.Join(h.warns, "\n"), name+" is not packed") {

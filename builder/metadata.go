@@ -144,7 +144,7 @@ func (b *build) recipeFiles() ([]pack.InfoFile, error) {
 // to: packages must not hold the packages that were made before.
 func (b *build) isOurs(name string) bool {
 	dir := filepath.Join(b.dir, filepath.FromSlash(name))
-	for _, own := range []string{b.Work, b.OutputDir} {
+	for _, own := range append([]string{b.Work, b.OutputDir}, b.Outputs...) {
 		if full, err := filepath.Abs(own); own != "" && err == nil && full == dir {
 			return true
 		}

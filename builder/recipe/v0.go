@@ -179,8 +179,10 @@ func (r *v0Recipe) requirements(out *Output) {
 		Build: r.pinned(build, " ", ".*"), Host: r.pinned(host, " ", ".*"),
 		Run: run, RunConstraints: specs("run_constrained"),
 	}
-	// Without a host section conda-build builds in one prefix.
-	if n.get("host") == nil && len(build) > 0 {
+	// Without a host section conda-build builds in one prefix, unless the recipe
+	// asks for two or for a compiler.
+	merge := r.boolean(r.build.get("merge_build_host"), "build.merge_build_host", true)
+	if n.get("host") == nil && len(build) > 0 && merge && !slices.Contains(r.mentioned, "compiler") {
 		out.Build.MergeBuildHost = true
 	}
 }

@@ -195,6 +195,21 @@ func TestBuildStringsV0(t *testing.T) {
 	}
 }
 
+func TestOnePrefixOrTwo(t *testing.T) {
+	for text, want := range map[string]bool{
+		"requirements:\n  build:\n    - a\n":                                    true,
+		"requirements:\n  build:\n    - a\n  host:\n    - b\n":                  false,
+		"requirements:\n  build:\n    - {{ compiler('c') }}\n":                  false,
+		"build:\n  merge_build_host: False\nrequirements:\n  build:\n    - a\n": false,
+		"build:\n  merge_build_host: True\nrequirements:\n  host:\n    - a\n":   true,
+		"requirements:\n  run:\n    - a\n":                                      false,
+	} {
+		if got := render(t, folder("meta.yaml", head+text), Options{}).Build.MergeBuildHost; got != want {
+			t.Errorf("%s: %v, want %v", text, got, want)
+		}
+	}
+}
+
 func TestScriptsAndTestFilesV0(t *testing.T) {
 	files := []string{"build.sh", "bld.bat", "run_test.sh", "run_test.py"}
 	got := render(t, folder("meta.yaml", head+"test:\n  commands:\n    - a\n", files...), Options{})
