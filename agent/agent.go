@@ -43,7 +43,7 @@ func Main(ctx context.Context, h Host) int {
 	root.SetArgs(h.Args)
 	root.SetOut(h.Stdout)
 	root.SetErr(h.Stderr)
-	err := root.ExecuteContext(ctx)
+	err := understood(h.Args, root.ExecuteContext(ctx))
 	if d.out == nil {
 		d.open(false)
 	}
@@ -67,7 +67,9 @@ func (d *desk) command() *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return usageError{fmt.Errorf("%w; %s --help lists the options", err, c.CommandPath())}
+	})
 	root.PersistentFlags().BoolVarP(&d.verbose, "verbose", "v", false, "log more")
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(d.buildCommand(), d.publishCommand(), d.reindexCommand(), d.versionCommand())
@@ -101,11 +103,23 @@ func (d *desk) finish(ctx context.Context, err error) int {
 	if err == nil {
 		return 0
 	}
-	if signal, ok := errors.AsType[Cancelled](context.Cause(ctx)); ok {
-		err = signal
-	}
+	err = why(ctx, err)
 	d.out.Fail(err.Error())
 	return exitCode(err)
+}
+
+// understood gives a type to the two mistakes that the command-line library
+// lets pass or reports without one. A command line without a verb is a mistake
+// as well: a farm's task that did nothing must not look done.
+func understood(args []string, err error) error {
+	switch {
+	case len(args) == 0:
+		return usageError{errors.New("name a verb: build, publish, reindex or version; condaworker --help tells more")}
+	case err != nil && strings.HasPrefix(err.Error(), "unknown command "):
+		line := strings.Join(strings.Fields(err.Error()), " ")
+		return usageError{fmt.Errorf("%s; condaworker --help lists the verbs", line)}
+	}
+	return err
 }
 
 // usageError is a command line that cannot be understood.

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,7 +16,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/condaworker/condaworker/agent/meter"
 	"github.com/condaworker/condaworker/builder"
 	"github.com/condaworker/condaworker/conda"
 	"github.com/condaworker/condaworker/env"
@@ -26,6 +26,7 @@ import (
 // buildOptions are the flags of the verb build. An empty text and a zero
 // count as not given, so that a job template can pass every parameter on.
 type buildOptions struct {
+	reportOptions
 	recipe       string
 	to           string
 	channels     []string
@@ -36,8 +37,6 @@ type buildOptions struct {
 	platform     string
 	outputDir    string
 	workDir      string
-	report       string
-	format       string
 	timeout      time.Duration
 	idleTimeout  time.Duration
 	noTest       bool
@@ -46,7 +45,7 @@ type buildOptions struct {
 
 // buildCommand declares the verb and its flags.
 func (d *desk) buildCommand() *cobra.Command {
-	var o buildOptions
+	o := buildOptions{reportOptions: reportOptions{summary: true}}
 	c := &cobra.Command{
 		Use:   "build RECIPE --to URL",
 		Short: "Render a recipe, build its package, test it and publish it",
@@ -74,8 +73,7 @@ func (d *desk) buildCommand() *cobra.Command {
 	f.StringVar(&o.platform, "target-platform", "", "platform to build for (default: this machine's)")
 	f.StringVar(&o.outputDir, "output-dir", "", "folder that keeps the package, as SUBDIR/NAME.conda")
 	f.StringVar(&o.workDir, "work-dir", "", "folder to build in (default: the system's temporary folder)")
-	f.StringVar(&o.report, "report", "", "write what the build used to this file as JSON, on failure too")
-	f.StringVar(&o.format, "format", "text", "text, or json: print the report on stdout and the log on stderr")
+	o.flags(c)
 	f.DurationVar(&o.timeout, "timeout", 0, "end a script after this time, e.g. 90m (0: never)")
 	f.DurationVar(&o.idleTimeout, "idle-timeout", 0, "end a script that prints nothing for this time (0: never)")
 	f.BoolVar(&o.noTest, "no-test", false, "do not run the package's own tests")
@@ -95,8 +93,13 @@ func (o *buildOptions) validate() error {
 		return usageError{errors.New("--build-number auto needs the channel: --to URL")}
 	case o.prefixLength < 0 || o.prefixLength > 255:
 		return usageError{fmt.Errorf("--prefix-length %d: it is 1 to 255, or 0 for 255", o.prefixLength)}
-	case o.format != "text" && o.format != "json":
-		return usageError{fmt.Errorf("--format %s: it is text or json", o.format)}
+	case o.timeout < 0:
+		return usageError{fmt.Errorf("--timeout %s: it is a time such as 90m, or 0 for none", o.timeout)}
+	case o.idleTimeout < 0:
+		return usageError{fmt.Errorf("--idle-timeout %s: it is a time such as 10m, or 0 for none", o.idleTimeout)}
+	}
+	if _, err := o.fixedNumber(); err != nil {
+		return err
 	}
 	if o.packageName != "" {
 		if err := conda.ValidName(o.packageName); err != nil {
@@ -104,8 +107,13 @@ func (o *buildOptions) validate() error {
 		}
 	}
 	for _, a := range o.archives {
-		if info, err := os.Stat(a); err != nil || !info.Mode().IsRegular() {
+		switch info, err := os.Stat(a); {
+		case errors.Is(err, fs.ErrNotExist):
 			return usageError{fmt.Errorf("--source-archive %s: there is no such file", a)}
+		case err != nil:
+			return usageError{fmt.Errorf("--source-archive: %w", err)}
+		case !info.Mode().IsRegular():
+			return usageError{fmt.Errorf("--source-archive %s: it is no regular file", a)}
 		}
 	}
 	return o.validatePlatform()
@@ -142,23 +150,33 @@ func (o *buildOptions) fixedNumber() (*int, error) {
 	return &n, nil
 }
 
-// build is the verb: everything that needs cleaning up or reporting whatever
-// happens is here, the work itself is in buildAndPublish.
-func (d *desk) build(ctx context.Context, o buildOptions) (err error) {
-	d.open(o.format == "json")
-	if err := o.validate(); err != nil {
-		return err
+// build is the verb: what needs cleaning up whatever happens is here, the work
+// itself is in buildAndPublish.
+func (d *desk) build(ctx context.Context, o buildOptions) error {
+	return d.run(ctx, o.reportOptions, func(p *progress, r *report) (string, error) {
+		if err := o.validate(); err != nil {
+			return "", err
+		}
+		work, err := makeWorkDir(o.workDir)
+		if err != nil {
+			return "", err
+		}
+		p.meter.Watch(work)
+		r.Packages, err = d.buildAndPublish(ctx, o, work, p)
+		return built(r.Packages), errors.Join(err, d.removeWork(work, o.keep))
+	})
+}
+
+// built says what was made, and what makes it visible.
+func built(packages []published) string {
+	result := "nothing to build"
+	for _, p := range packages {
+		result = fmt.Sprintf("built %s, %d bytes", filepath.Base(cmp.Or(p.Path, p.Key)), p.Size)
+		if p.Channel != "" {
+			result += "; to show it to clients: condaworker reindex " + p.Channel
+		}
 	}
-	work, err := makeWorkDir(o.workDir)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, d.removeWork(work, o.keep)) }()
-	m := meter.Start(meter.Options{Dirs: []string{work}})
-	progress := newProgress(d.out, m)
-	packages, err := d.buildAndPublish(ctx, o, work, progress)
-	report := buildReport(m.Stop(), packages, err)
-	return errors.Join(err, d.deliver(report, o))
+	return result
 }
 
 // buildAndPublish returns the packages that were made also with an error: those
@@ -181,6 +199,9 @@ func (d *desk) buildAndPublish(ctx context.Context, o buildOptions, work string,
 		if err != nil {
 			end(err)
 			return done, err
+		}
+		if o.outputDir == "" && !o.keep {
+			one.Path = "" // removed with the work folder
 		}
 		done = append(done, one)
 	}
@@ -205,15 +226,26 @@ func (d *desk) buildRequest(ctx context.Context, o buildOptions, work string) (b
 		NoTest: o.noTest, Timeout: o.timeout, IdleTimeout: o.idleTimeout, Epoch: epoch,
 		Version: version(), Virtual: virtualPackages(o.platform), CallerEnv: d.env,
 	}
-	if r.Channels, err = d.readers(ctx, o.channels); err != nil || o.to == "" {
+	if r.Channels, err = d.readers(ctx, o.channels); err != nil {
 		return r, nil, err
 	}
-	for _, c := range r.Channels {
+	for _, c := range r.Channels { // not --to: a package has the same bytes wherever it goes
 		r.ChannelNames = append(r.ChannelNames, c.URL)
+	}
+	if o.outputDir != "" {
+		if err := os.MkdirAll(o.outputDir, 0o755); err != nil {
+			return r, nil, fmt.Errorf("make --output-dir %s: %w", o.outputDir, err)
+		}
+	}
+	if o.to == "" {
+		return r, nil, nil
 	}
 	target, url, err := d.openStore(ctx, o.to)
 	if err != nil {
 		return r, nil, err
+	}
+	if url.Scheme == store.Folder {
+		r.Outputs = append(r.Outputs, url.Path)
 	}
 	exists, err := checkTarget(ctx, target, url)
 	if err != nil {
@@ -254,43 +286,6 @@ func checkTarget(ctx context.Context, s store.Store, u store.URL) (bool, error) 
 	return false, fmt.Errorf("open channel %s: %w", u, err)
 }
 
-// makeWorkDir makes a folder of this run's own. The name is short: a build
-// prefix may be 255 bytes long in all.
-func makeWorkDir(parent string) (string, error) {
-	if parent != "" {
-		if err := os.MkdirAll(parent, 0o755); err != nil {
-			return "", fmt.Errorf("make --work-dir: %w", err)
-		}
-	}
-	dir, err := os.MkdirTemp(absolutePath(parent), "condaworker-")
-	if err != nil {
-		return "", fmt.Errorf("make a folder to build in: %w", err)
-	}
-	return filepath.EvalSymlinks(dir) // scripts see the same path that pwd -P prints
-}
-
-// removeWork removes the scratch folder, read-only folders of a script's
-// making included.
-func (d *desk) removeWork(dir string, keep bool) error {
-	if keep {
-		d.out.Log().Info("kept " + dir)
-		return nil
-	}
-	if os.RemoveAll(dir) == nil {
-		return nil
-	}
-	_ = filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
-		if e != nil && e.IsDir() {
-			_ = os.Chmod(path, 0o700) // whatever still fails shows in RemoveAll below
-		}
-		return nil
-	})
-	if err := os.RemoveAll(dir); err != nil {
-		return fmt.Errorf("remove the build's folder: %w", err)
-	}
-	return nil
-}
-
 // sourceDateEpoch reads SOURCE_DATE_EPOCH: seconds since 1970.
 func sourceDateEpoch(text string) (time.Time, error) {
 	if text == "" {
@@ -315,24 +310,4 @@ func virtualPackages(platform string) []conda.Record {
 		records = append(records, conda.Record{Name: name, Version: "0", Build: "0"})
 	}
 	return records
-}
-
-// absolute makes paths independent of the folder that a script runs in.
-func absolute(paths []string) []string {
-	out := make([]string, len(paths))
-	for i, p := range paths {
-		out[i] = absolutePath(p)
-	}
-	return out
-}
-
-// absolutePath leaves an empty path empty: it means that none was given.
-func absolutePath(path string) string {
-	if path == "" {
-		return ""
-	}
-	if abs, err := filepath.Abs(path); err == nil {
-		return abs
-	}
-	return path
 }

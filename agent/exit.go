@@ -2,7 +2,6 @@ package agent
 
 import (
 	"errors"
-	"strings"
 
 	"github.com/condaworker/condaworker/builder"
 	"github.com/condaworker/condaworker/builder/recipe"
@@ -37,7 +36,7 @@ func exitCode(err error) int {
 	switch {
 	case errors.As(err, &signal):
 		return signalCode(signal.Signal)
-	case errors.As(err, &usage), isUnknownCommand(err):
+	case errors.As(err, &usage):
 		return exitUsage
 	case errors.As(err, &problems), errors.As(err, &missing):
 		return exitRecipe
@@ -54,7 +53,3 @@ func exitCode(err error) int {
 	}
 	return exitFailed
 }
-
-// isUnknownCommand recognises the one error of the command-line library that
-// has no type.
-func isUnknownCommand(err error) bool { return strings.HasPrefix(err.Error(), "unknown command ") }

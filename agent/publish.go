@@ -12,39 +12,53 @@ import (
 	"github.com/condaworker/condaworker/store"
 )
 
+// publishOptions are the flags of the verb publish.
+type publishOptions struct {
+	reportOptions
+	packages []string
+	to       string
+}
+
 // publishCommand declares the verb and its flags.
 func (d *desk) publishCommand() *cobra.Command {
-	var to string
+	var o publishOptions
 	c := &cobra.Command{
 		Use:     "publish PACKAGE... --to URL",
 		Short:   "Put finished packages into a channel; never replaces one",
 		Example: `  condaworker publish out/linux-64/*.conda --to s3://studio-packages/Conda/Default`,
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			d.open(false)
-			if to == "" {
-				return usageError{errors.New("say where the packages go: --to URL")}
-			}
-			return d.publish(c.Context(), args, to)
+			o.packages = args
+			return d.publish(c.Context(), o)
 		},
 	}
-	c.Flags().StringVar(&to, "to", "", "channel to publish to: a folder, file:// or s3://bucket/prefix")
+	c.Flags().StringVar(&o.to, "to", "", "channel to publish to: a folder, file:// or s3://bucket/prefix")
+	o.flags(c)
 	return c
 }
 
-// publish stops at the first package that fails; run again, those before it are
-// there already.
-func (d *desk) publish(ctx context.Context, paths []string, to string) error {
-	target, _, err := d.openStore(ctx, to)
-	if err != nil {
-		return err
-	}
-	for _, path := range paths {
-		if _, err := d.publishOne(ctx, target, to, indexer.Package{Path: path}); err != nil {
-			return err
+// publish is the verb. It stops at the first package that fails; run again,
+// those before it are there already.
+func (d *desk) publish(ctx context.Context, o publishOptions) error {
+	return d.run(ctx, o.reportOptions, func(p *progress, r *report) (_ string, err error) {
+		if o.to == "" {
+			return "", usageError{errors.New("say where the packages go: --to URL")}
 		}
-	}
-	return nil
+		target, url, err := d.openStore(ctx, o.to)
+		if err != nil {
+			return "", err
+		}
+		end := p.Phase("publish")
+		defer func() { end(err) }()
+		for _, path := range o.packages {
+			one, err := d.publishOne(ctx, target, o.to, indexer.Package{Path: path})
+			if err != nil {
+				return "", err
+			}
+			r.Packages = append(r.Packages, one)
+		}
+		return fmt.Sprintf("published %d packages; to show them to clients: condaworker reindex %s", len(r.Packages), url), nil
+	})
 }
 
 // published is one package and where it went.

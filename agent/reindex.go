@@ -6,11 +6,12 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/condaworker/condaworker/agent/meter"
 	"github.com/condaworker/condaworker/conda"
 	"github.com/condaworker/condaworker/indexer"
 	"github.com/condaworker/condaworker/lock"
@@ -19,10 +20,10 @@ import (
 
 // reindexOptions are the flags of the verb reindex.
 type reindexOptions struct {
+	reportOptions
 	url         string
 	subdirs     []string
 	lockTimeout time.Duration
-	report      string
 	full        bool
 }
 
@@ -36,7 +37,6 @@ func (d *desk) reindexCommand() *cobra.Command {
   condaworker reindex ./channel --subdir linux-64`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			d.open(false)
 			o.url = args[0]
 			return d.reindex(c.Context(), o)
 		},
@@ -44,7 +44,7 @@ func (d *desk) reindexCommand() *cobra.Command {
 	f := c.Flags()
 	f.StringArrayVar(&o.subdirs, "subdir", nil, "index this subdir only (noarch is always indexed); repeatable")
 	f.DurationVar(&o.lockTimeout, "lock-timeout", 30*time.Minute, "give up when the channel's lock is not got in this time")
-	f.StringVar(&o.report, "report", "", "write what the run did and used to this file as JSON, on failure too")
+	o.flags(c)
 	f.BoolVar(&o.full, "full", false, "look into every package again")
 	return c
 }
@@ -56,26 +56,42 @@ const releaseTimeout = 3 * time.Second
 // reindex is the verb: it reports what was left out of the index, and what was
 // done, after a failure as well.
 func (d *desk) reindex(ctx context.Context, o reindexOptions) error {
+	return d.run(ctx, o.reportOptions, func(p *progress, r *report) (string, error) {
+		if err := o.validate(); err != nil {
+			return "", err
+		}
+		target, url, err := d.openStore(ctx, o.url)
+		if err != nil {
+			return "", err
+		}
+		if err := mustExist(ctx, target, url); err != nil {
+			return "", err
+		}
+		index, err := d.indexLocked(ctx, target, o, p)
+		r.Index = &index
+		packages := 0
+		for _, s := range index.Subdirs {
+			packages += s.Packages
+		}
+		for _, s := range index.Skipped {
+			p.Warn(fmt.Sprintf("left out of the index: %s: %s", s.Key, s.Reason))
+		}
+		return fmt.Sprintf("indexed %s: %d packages in %d subdirs", url, packages, len(index.Subdirs)), err
+	})
+}
+
+// validate finds what can be found wrong before the channel is opened.
+func (o *reindexOptions) validate() error {
+	o.subdirs = slices.DeleteFunc(o.subdirs, func(s string) bool { return s == "" })
 	for _, s := range o.subdirs {
 		if !conda.IsSubdir(s) {
 			return usageError{fmt.Errorf("--subdir %q is not a platform of conda, e.g. linux-64 or noarch", s)}
 		}
 	}
-	target, url, err := d.openStore(ctx, o.url)
-	if err != nil {
-		return err
+	if o.lockTimeout < 0 {
+		return usageError{fmt.Errorf("--lock-timeout %s: it is a time such as 30m", o.lockTimeout)}
 	}
-	if err := mustExist(ctx, target, url); err != nil {
-		return err
-	}
-	m := meter.Start(meter.Options{})
-	p := newProgress(d.out, m)
-	report, err := d.indexLocked(ctx, target, o, p)
-	for _, s := range report.Skipped {
-		p.Warn(fmt.Sprintf("left out of the index: %s: %s", s.Key, s.Reason))
-	}
-	all := reindexReport(m.Stop(), report, err)
-	return errors.Join(err, d.deliverReindex(all, o, url.String()))
+	return nil
 }
 
 // indexLocked holds the channel's lock while it indexes. Losing the lock ends
@@ -116,6 +132,8 @@ func mustExist(ctx context.Context, s store.Store, u store.URL) error {
 		return fmt.Errorf("index channel %s: %w; correct the URL, or publish a package to it first", u, err)
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
+	case errors.Is(err, syscall.ENOTDIR):
+		return fmt.Errorf("index channel %s: it is a file; name the folder that has the subdirs", u)
 	}
 	return fmt.Errorf("open channel %s: %w", u, err)
 }
