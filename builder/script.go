@@ -48,7 +48,7 @@ func (b *build) script(ctx context.Context) error {
 	}
 	err = b.run(ctx, b.out.Script, job{
 		name: "build", dir: filepath.Join(b.dirs.work, filepath.FromSlash(b.out.Script.Dir)),
-		vars: vars, prefixes: []string{b.dirs.prefix, b.dirs.buildPrefix}, options: "-e",
+		vars: vars, prefixes: []string{b.dirs.prefix, b.dirs.buildPrefix},
 	})
 	if err != nil && ctx.Err() == nil {
 		return &ScriptError{b.dist(), err}
@@ -62,7 +62,6 @@ type job struct {
 	dir      string // working folder
 	vars     map[string]string
 	prefixes []string // to activate, in this order
-	options  string   // of bash, e.g. -e
 }
 
 // run runs s. Its commands are one script for one shell, as conda-build and
@@ -99,7 +98,7 @@ func (b *build) commandLine(s recipe.Script, j job) ([]string, error) {
 		interpreter = "python"
 	}
 	if interpreter == "" || interpreter == "bash" {
-		return []string{"/bin/bash", j.options, file}, nil
+		return []string{"/bin/bash", "-e", file}, nil
 	}
 	// Another interpreter comes from the activated environment: bash activates
 	// (BASH_ENV) and becomes it.

@@ -95,9 +95,9 @@ func (b *build) testOne(ctx context.Context, t recipe.Test, i int, work string) 
 	if err != nil {
 		return err
 	}
-	return b.run(ctx, recipe.Script{Lines: testLines(t, i)}, job{
+	return b.run(ctx, recipe.Script{Lines: append([]string{"set -x"}, testLines(t, i)...)}, job{
 		name: fmt.Sprintf("test_%d", i), dir: b.dirs.testWork, vars: vars,
-		prefixes: []string{b.dirs.testPrefix}, options: "-ex",
+		prefixes: []string{b.dirs.testPrefix},
 	})
 }
 
