@@ -534,7 +534,13 @@ func TestNextBuildNumber(t *testing.T) {
 }
 
 func FuzzCarried(f *testing.F) {
-	f.Add(`{"name":"tool","version":"1.0","build":"0","subdir":"linux-64","size":5,"sha256":"ab","md5":"cd"}`, "ab")
+	sum, md := strings.Repeat("0a", 32), strings.Repeat("9f", 16)
+	good := `{"name":"tool","version":"1.0","build":"0","subdir":"linux-64","size":5,"sha256":"` + sum + `","md5":"` + md + `"}`
+	if _, ok := carried(store.Info{Size: 5, Meta: map[string]string{metaRecord: good, metaSHA256: sum}}, "linux-64", "tool-1.0-0.conda"); !ok {
+		f.Error("a good record is refused")
+	}
+	f.Add(good, sum)
+	f.Add(strings.Replace(good, md, "", 1), sum)
 	f.Add(`null`, "")
 	f.Add(`{"name":"../x"}`, "")
 	f.Fuzz(func(t *testing.T, text, sum string) {
@@ -544,7 +550,7 @@ func FuzzCarried(f *testing.F) {
 			return
 		}
 		var r conda.Record
-		if err := json.Unmarshal(record, &r); err != nil || r.Name != "tool" || r.Version != "1.0" || r.Size != 5 || r.SHA256 != sum {
+		if err := json.Unmarshal(record, &r); err != nil || r.Name != "tool" || r.Version != "1.0" || r.Size != 5 || r.SHA256 != sum || len(r.MD5) != 32 {
 			t.Fatalf("%s is taken for a record: %+v %v", record, r, err)
 		}
 	})

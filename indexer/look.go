@@ -144,7 +144,13 @@ func hashes(ctx context.Context, s store.Reader, info store.Info) (sum, md strin
 	if err = errors.Join(err, body.Close()); err != nil {
 		return "", "", err
 	}
-	return digest.SHA256, digest.MD5, unchanged(info, now)
+	if err := unchanged(info, now); err != nil {
+		return "", "", err
+	}
+	if digest.Size != info.Size {
+		return "", "", fmt.Errorf("%d of its %d bytes came: %w", digest.Size, info.Size, io.ErrUnexpectedEOF)
+	}
+	return digest.SHA256, digest.MD5, nil
 }
 
 // unchanged is an error, worth another attempt, if a package was replaced

@@ -40,20 +40,17 @@ func sameBytes(there io.Reader, info Info, body io.ReadSeeker, o PutOptions) (bo
 		return false, err
 	}
 	a, b := make([]byte, 1<<16), make([]byte, 1<<16)
-	for {
-		n, errA := io.ReadFull(there, a)
-		m, errB := io.ReadFull(body, b)
-		if n != m || !bytes.Equal(a[:n], b[:m]) {
-			return false, nil
-		}
-		if ended(errA) && ended(errB) {
-			return true, nil
-		}
-		if errA != nil || errB != nil {
+	for left := size; left > 0; {
+		n := min(left, int64(len(a)))
+		_, errA := io.ReadFull(there, a[:n])
+		_, errB := io.ReadFull(body, b[:n])
+		if errA != nil || errB != nil { // both have size bytes: neither may end here
 			return false, errors.Join(errA, errB)
 		}
+		if !bytes.Equal(a[:n], b[:n]) {
+			return false, nil
+		}
+		left -= n
 	}
+	return true, nil
 }
-
-// ended tells an end, also in the middle of a block, from a failure.
-func ended(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) }

@@ -30,7 +30,7 @@ func Sum(ctx context.Context, r io.Reader) (Digest, error) {
 	)
 	for i := 0; ; i++ {
 		buf := buffers[i%2]
-		n, err := io.ReadFull(r, buf)
+		n, err := fill(r, buf)
 		hashing.Wait() // of the block before
 		if ctx.Err() != nil {
 			return d, ctx.Err()
@@ -42,10 +42,21 @@ func Sum(ctx context.Context, r io.Reader) (Digest, error) {
 			continue
 		}
 		hashing.Wait()
-		if !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		if !errors.Is(err, io.EOF) {
 			return d, err
 		}
 		d.SHA256, d.MD5 = hex.EncodeToString(sha.Sum(nil)), hex.EncodeToString(md.Sum(nil))
 		return d, nil
 	}
+}
+
+// fill reads until buf is full or r ends or fails. io.ReadFull would report an
+// end and a connection that was cut by the same error.
+func fill(r io.Reader, buf []byte) (n int, err error) {
+	for n < len(buf) && err == nil {
+		var more int
+		more, err = r.Read(buf[n:])
+		n += more
+	}
+	return n, err
 }

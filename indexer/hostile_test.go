@@ -1,0 +1,260 @@
+package indexer
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/condaworker/condaworker/conda"
+	"github.com/condaworker/condaworker/store"
+	"github.com/condaworker/condaworker/store/mem"
+)
+
+// meddler changes what Get of packages answers.
+type meddler struct {
+	*mem.Store
+	get func(in store.Info, body io.ReadCloser, n int64) (io.ReadCloser, error)
+}
+
+func (m meddler) Get(ctx context.Context, key string, off, n int64) (io.ReadCloser, store.Info, error) {
+	body, in, err := m.Store.Get(ctx, key, off, n)
+	if err == nil && isPackage(key) {
+		body, err = m.get(in, body, n)
+	}
+	return body, in, err
+}
+
+// cut ends a body in its middle: with an error as net/http does, or with none.
+func cut(err error) func(store.Info, io.ReadCloser, int64) (io.ReadCloser, error) {
+	return func(_ store.Info, body io.ReadCloser, n int64) (io.ReadCloser, error) {
+		if n == 0 {
+			return body, nil
+		}
+		some, _ := io.ReadAll(io.LimitReader(body, 100))
+		return io.NopCloser(io.MultiReader(bytes.NewReader(some), failing{err})), nil
+	}
+}
+
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error) { return 0, f.err }
+
+func TestACutConnectionIsNotACutPackage(t *testing.T) {
+	for _, fault := range []error{io.EOF, io.ErrUnexpectedEOF, errors.New("reset")} {
+		s := &mem.Store{}
+		putRaw(t, s, "linux-64/tool-1.0-0.conda", readFile(t, simple(t, "tool")))
+		putRaw(t, s, "linux-64/old-0.9-py_3.tar.bz2", old(t))
+		reindexOK(t, s, Options{})
+		before := files(t, s, "linux-64")
+		r, err := Reindex(t.Context(), meddler{s, cut(fault)}, Options{Full: true, Concurrency: 1})
+		if err == nil || !strings.Contains(err.Error(), ".tar.bz2") && !strings.Contains(err.Error(), ".conda") {
+			t.Errorf("%v: skipped %+v, error %v", fault, r.Skipped, err)
+		}
+		if got := files(t, s, "linux-64"); !slices.Equal(got, before) {
+			t.Errorf("%v: indexed %q", fault, got)
+		}
+	}
+}
+
+// A cut in the pass that only hashes would give the hash of another archive.
+func TestACutWhileHashing(t *testing.T) {
+	s := &mem.Store{}
+	putRaw(t, s, "linux-64/tool-1.0-0.conda", readFile(t, simple(t, "tool")))
+	for _, fault := range []error{io.EOF, io.ErrUnexpectedEOF} {
+		whole := func(in store.Info, body io.ReadCloser, n int64) (io.ReadCloser, error) {
+			if n < 0 {
+				return cut(fault)(in, body, n)
+			}
+			return body, nil
+		}
+		if r, err := Reindex(t.Context(), meddler{s, whole}, Options{}); err == nil {
+			t.Errorf("%v: %+v", fault, r)
+		}
+	}
+}
+
+// An object that is replaced between two reads must not get a record with the
+// index.json of one and the hash of the other.
+func TestReplacedWhileItIsRead(t *testing.T) {
+	for name, when := range map[string]func(n int64) bool{
+		"before the info part": func(n int64) bool { return n > 0 },
+		"before the hashing":   func(n int64) bool { return n < 0 },
+	} {
+		s := &mem.Store{}
+		key := "linux-64/tool-1.0-0.conda"
+		first, second := index("tool", "1.0", 0, "linux-64"), index("tool", "1.0", 0, "linux-64")
+		first["license"], second["license"] = "A", "B"
+		putRaw(t, s, key, readFile(t, makePackage(t, "tool-1.0-0.conda", first, "")))
+		other := readFile(t, makePackage(t, "tool-1.0-0.conda", second, ""))
+		done := false
+		m := meddler{s, func(in store.Info, body io.ReadCloser, n int64) (io.ReadCloser, error) {
+			return body, nil
+		}}
+		swap := swapper{m, func(n int64) {
+			if when(n) && !done {
+				done = true
+				putRaw(t, s, key, other)
+			}
+		}}
+		r := reindexOK(t, swap, Options{Subdirs: []string{"linux-64"}})
+		if got := indexed(t, s, "linux-64")["tool-1.0-0.conda"]; got.License != "B" || got.Size != int64(len(other)) || r.Subdirs[0].Attempts != 2 {
+			t.Errorf("%s: %+v, %+v", name, got, r)
+		}
+	}
+}
+
+// swapper calls before ahead of each Get of a package.
+type swapper struct {
+	meddler
+	before func(n int64)
+}
+
+func (s swapper) Get(ctx context.Context, key string, off, n int64) (io.ReadCloser, store.Info, error) {
+	if isPackage(key) {
+		s.before(n)
+	}
+	return s.meddler.Get(ctx, key, off, n)
+}
+
+func TestGoneSinceTheListing(t *testing.T) {
+	s := &mem.Store{}
+	publishOK(t, s, simple(t, "stays"))
+	publishOK(t, s, simple(t, "goes"))
+	r := reindexOK(t, swapper{meddler{s, func(_ store.Info, b io.ReadCloser, _ int64) (io.ReadCloser, error) { return b, nil }}, func(int64) {
+		if err := s.Delete(t.Context(), "linux-64/goes-1.0-0.conda"); err != nil {
+			t.Error(err)
+		}
+	}}, Options{Concurrency: 1})
+	if got := files(t, s, "linux-64"); !slices.Equal(got, []string{"stays-1.0-0.conda"}) || len(r.Skipped) != 1 {
+		t.Errorf("indexed %q, skipped %+v", got, r.Skipped)
+	}
+}
+
+// Metadata that is not of its object is not believed: the package is looked
+// into.
+func TestLyingMetadata(t *testing.T) {
+	path := simple(t, "tool")
+	body := readFile(t, path)
+	honest := &mem.Store{}
+	publishOK(t, honest, path)
+	_, info, err := honest.Get(t.Context(), "linux-64/tool-1.0-0.conda", 0, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lie := func(key string, value any) string {
+		var r map[string]any
+		if err := json.Unmarshal([]byte(info.Meta[metaRecord]), &r); err != nil {
+			t.Fatal(err)
+		}
+		r[key] = value
+		text, err := json.Marshal(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	want := indexedOf(t, body, info.Meta)
+	for name, record := range map[string]string{
+		"name": lie("name", "other"), "version": lie("version", "9"), "build": lie("build", "9"), "subdir": lie("subdir", "noarch"),
+		"size": lie("size", 1), "sha256": lie("sha256", strings.Repeat("0", 64)), "md5": lie("md5", "none"), "null": "null",
+		"upper case": lie("md5", strings.ToUpper(info.Meta[metaMD5])), "cut": info.Meta[metaRecord][:20], "number": "7", "path": lie("name", "../../x"),
+	} {
+		meta := maps.Clone(info.Meta)
+		meta[metaRecord] = record
+		if diff := cmp.Diff(want, indexedOf(t, body, meta)); diff != "" {
+			t.Errorf("%s:\n%s", name, diff)
+		}
+	}
+	for name, meta := range map[string]map[string]string{
+		"no hex": {metaSHA256: strings.Repeat("z", 64), metaMD5: strings.Repeat("z", 32)},
+		"short":  {metaSHA256: "00", metaMD5: info.Meta[metaMD5]},
+		"half":   {metaSHA256: info.Meta[metaSHA256]},
+	} {
+		if diff := cmp.Diff(want, indexedOf(t, body, meta)); diff != "" {
+			t.Errorf("%s:\n%s", name, diff)
+		}
+	}
+}
+
+// indexedOf is the record of tool-1.0-0.conda stored with these metadata.
+func indexedOf(t *testing.T, body []byte, meta map[string]string) conda.Record {
+	t.Helper()
+	s := &mem.Store{}
+	if _, err := s.Put(t.Context(), "linux-64/tool-1.0-0.conda", bytes.NewReader(body), store.PutOptions{Meta: meta}); err != nil {
+		t.Fatal(err)
+	}
+	reindexOK(t, s, Options{})
+	return indexed(t, s, "linux-64")["tool-1.0-0.conda"]
+}
+
+func TestEntriesThatAreNoPackages(t *testing.T) {
+	s := &mem.Store{}
+	publishOK(t, s, simple(t, "tool"))
+	reindexOK(t, s, Options{})
+	var all map[string]any
+	if err := json.Unmarshal(stored(t, s, "linux-64/repodata.json"), &all); err != nil {
+		t.Fatal(err)
+	}
+	record := all["packages.conda"].(map[string]any)["tool-1.0-0.conda"]
+	all["packages"] = map[string]any{"tool-1.0-0.conda": record, "../../x-1-0.tar.bz2": record, "stray.whl": record}
+	all["packages.conda"] = map[string]any{"tool-1.0-0.conda": 7, "gone-1.0-0.conda": nil}
+	text, err := json.Marshal(all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	putRaw(t, s, "linux-64/repodata.json", text)
+	r := reindexOK(t, s, Options{}).Subdirs[0]
+	if want := []string{"../../x-1-0.tar.bz2", "gone-1.0-0.conda", "stray.whl", "tool-1.0-0.conda"}; !slices.Equal(r.Removed, want) {
+		t.Errorf("removed %q, want %q", r.Removed, want)
+	}
+	data, err := conda.ParseRepoData(stored(t, s, "linux-64/repodata.json"))
+	if err != nil || len(data.Packages) != 0 || len(data.PackagesConda) != 1 || indexed(t, s, "linux-64")["tool-1.0-0.conda"].Name != "tool" {
+		t.Errorf("%+v, %v", data, err)
+	}
+}
+
+func TestCheckIndex(t *testing.T) {
+	good := `{"name":"tool","version":"1.0","build":"0","build_number":0,"subdir":"linux-64","depends":[]%s}`
+	for more, want := range map[string]string{
+		"":                          "",
+		`,"summary":"ü"`:            "",
+		",\"summary\":\"\xff\xfe\"": "UTF-8",
+		`,"build_number":1e400`:     "info/index.json",
+		`,"depends":"python"`:       "info/index.json",
+		`,"subdir":"linux-99"`:      "linux-99",
+		`,"name":"Tool"`:            "Tool",
+		`}{`:                        "info/index.json",
+	} {
+		subdir, err := checkIndex("tool-1.0-0.conda", []byte(strings.Replace(good, "%s", more, 1)))
+		if want == "" && (err != nil || subdir != "linux-64") || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%q: %q, %v; want %q", more, subdir, err, want)
+		}
+	}
+}
+
+func FuzzASCII(f *testing.F) {
+	f.Add("ü 😀 \x7f")
+	f.Add("\ud7ff\ue000\uffff\U00010000\U0010ffff")
+	f.Fuzz(func(t *testing.T, text string) {
+		quoted, err := json.Marshal(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out := ascii(quoted)
+		if strings.ContainsFunc(out, func(r rune) bool { return r < ' ' || r > '~' }) {
+			t.Fatalf("%q cannot be a header", out)
+		}
+		var back, want string
+		if err := errors.Join(json.Unmarshal([]byte(out), &back), json.Unmarshal(quoted, &want)); err != nil || back != want {
+			t.Fatalf("%q became %q: %v", want, back, err)
+		}
+	})
+}
