@@ -4,6 +4,7 @@ package http
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -19,7 +20,9 @@ import (
 // Store is a channel below one URL.
 type Store struct {
 	base   string
+	name   string // of base in messages: without a password
 	client *http.Client
+	pause  time.Duration // before the second attempt; later ones are longer
 }
 
 var _ store.Reader = (*Store)(nil)
@@ -29,7 +32,11 @@ var _ store.Reader = (*Store)(nil)
 func Open(base string) *Store {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.ResponseHeaderTimeout = time.Minute
-	return &Store{strings.TrimRight(base, "/"), &http.Client{Transport: t}}
+	s := &Store{base: strings.TrimRight(base, "/"), name: "its URL", client: &http.Client{Transport: t}, pause: 250 * time.Millisecond}
+	if u, err := url.Parse(s.base); err == nil {
+		s.name = u.Redacted()
+	}
+	return s
 }
 
 const attempts = 4
@@ -37,13 +44,16 @@ const attempts = 4
 // Get opens part of an object. What may pass (5xx, 429, a lost connection) is
 // tried again.
 func (s *Store) Get(ctx context.Context, key string, off, n int64) (io.ReadCloser, store.Info, error) {
+	if err := store.ValidKey(key); err != nil {
+		return nil, store.Info{}, err
+	}
 	var err error
 	for try := range attempts {
 		if try > 0 {
 			select {
 			case <-ctx.Done():
 				return nil, store.Info{}, context.Cause(ctx)
-			case <-time.After(time.Duration(try*try) * 250 * time.Millisecond):
+			case <-time.After(time.Duration(try*try) * s.pause):
 			}
 		}
 		var body io.ReadCloser
@@ -58,28 +68,29 @@ func (s *Store) Get(ctx context.Context, key string, off, n int64) (io.ReadClose
 
 // get makes one attempt; again tells whether another one may succeed.
 func (s *Store) get(ctx context.Context, key string, off, n int64) (io.ReadCloser, store.Info, bool, error) {
-	method := http.MethodGet
-	if n == 0 {
-		method = http.MethodHead
+	resp, err := s.ask(ctx, key, n == 0, store.Range(off, n))
+	if err == nil && resp.StatusCode == http.StatusRequestedRangeNotSatisfiable {
+		// An empty object, off behind the end, or a server that wants a suffix
+		// to be shorter than the object.
+		_ = resp.Body.Close()
+		resp, err = s.ask(ctx, key, false, "")
 	}
-	address := s.base + "/" + (&url.URL{Path: key}).EscapedPath()
-	req, err := http.NewRequestWithContext(ctx, method, address, nil)
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		err = u.Err // its URL may be a redirect's, with a signature
+	}
 	if err != nil {
-		return nil, store.Info{}, false, err
-	}
-	if r := store.Range(off, n); r != "" {
-		req.Header.Set("Range", r)
-	}
-	resp, err := s.client.Do(req)
-	if err != nil {
-		return nil, store.Info{}, ctx.Err() == nil, fmt.Errorf("read %s: %w", key, err)
+		return nil, store.Info{}, ctx.Err() == nil, fmt.Errorf("read %s from %s: %w", key, s.name, err)
 	}
 	switch resp.StatusCode {
 	case http.StatusOK, http.StatusPartialContent:
-		return part(resp, off, n), info(key, resp), false, nil
+		body, err := part(resp, off, n)
+		if err != nil {
+			err = errors.Join(fmt.Errorf("read %s from %s: %w", key, s.name, err), resp.Body.Close())
+		}
+		return body, info(key, resp), false, err
 	}
 	_ = resp.Body.Close() // the status says it all
-	err = fmt.Errorf("read %s from %s: %s", key, s.base, resp.Status)
+	err = fmt.Errorf("read %s from %s: %s", key, s.name, resp.Status)
 	switch resp.StatusCode {
 	case http.StatusNotFound, http.StatusGone:
 		err = fmt.Errorf("%w: %w", err, fs.ErrNotExist)
@@ -89,24 +100,59 @@ func (s *Store) get(ctx context.Context, key string, off, n int64) (io.ReadClose
 	return nil, store.Info{}, resp.StatusCode >= 500 || resp.StatusCode == http.StatusTooManyRequests, err
 }
 
+// ask sends one request.
+func (s *Store) ask(ctx context.Context, key string, head bool, byteRange string) (*http.Response, error) {
+	method := http.MethodGet
+	if head {
+		method = http.MethodHead
+	}
+	address := s.base + "/" + (&url.URL{Path: key}).EscapedPath()
+	req, err := http.NewRequestWithContext(ctx, method, address, nil)
+	if err != nil {
+		return nil, err
+	}
+	if byteRange != "" {
+		req.Header.Set("Range", byteRange)
+	}
+	return s.client.Do(req)
+}
+
 // part is what was asked for, also from a server that ignores ranges.
-func part(resp *http.Response, off, n int64) io.ReadCloser {
-	if resp.StatusCode == http.StatusPartialContent || off == 0 && n <= 0 {
-		return resp.Body
+func part(resp *http.Response, off, n int64) (io.ReadCloser, error) {
+	if resp.StatusCode == http.StatusPartialContent {
+		return resp.Body, rightRange(resp, off)
+	}
+	if off == 0 && n <= 0 {
+		return resp.Body, nil
+	}
+	if off < 0 && resp.ContentLength < 0 {
+		return nil, errors.New("the server knows neither ranges nor the object's length, so its end cannot be read")
 	}
 	if off < 0 {
 		off = max(0, resp.ContentLength+off)
 	}
-	if _, err := io.CopyN(io.Discard, resp.Body, off); err != nil {
-		return resp.Body // at its end: reads as empty
+	if _, err := io.CopyN(io.Discard, resp.Body, off); err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
 	}
 	if n < 0 {
-		return resp.Body
+		return resp.Body, nil
 	}
 	return struct {
 		io.Reader
 		io.Closer
-	}{io.LimitReader(resp.Body, n), resp.Body}
+	}{io.LimitReader(resp.Body, n), resp.Body}, nil
+}
+
+// rightRange is an error when the answer begins elsewhere than was asked: a
+// cache between may answer with a part that it has.
+func rightRange(resp *http.Response, off int64) error {
+	said := resp.Header.Get("Content-Range")
+	first, _, _ := strings.Cut(strings.TrimPrefix(said, "bytes "), "-")
+	at, err := strconv.ParseInt(first, 10, 64)
+	if err != nil || off >= 0 && at != off {
+		return fmt.Errorf("the server sent %q when asked for %q", said, resp.Request.Header.Get("Range"))
+	}
+	return nil
 }
 
 // info reads what the headers tell; a server that sends no length leaves the
@@ -114,9 +160,11 @@ func part(resp *http.Response, off, n int64) io.ReadCloser {
 func info(key string, resp *http.Response) store.Info {
 	in := store.Info{Key: key, Size: resp.ContentLength, Version: resp.Header.Get("ETag")}
 	if _, total, ok := strings.Cut(resp.Header.Get("Content-Range"), "/"); ok {
-		if size, err := strconv.ParseInt(total, 10, 64); err == nil {
-			in.Size = size
+		size, err := strconv.ParseInt(total, 10, 64)
+		if err != nil { // "*": the server does not know
+			size = -1
 		}
+		in.Size = size
 	}
 	if t, err := http.ParseTime(resp.Header.Get("Last-Modified")); err == nil {
 		in.Modified = t

@@ -1,6 +1,7 @@
 package http
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -21,7 +22,14 @@ func serve(t *testing.T, h http.HandlerFunc) *Store {
 	t.Helper()
 	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)
-	return Open(server.URL + "/channel/")
+	return open(server.URL + "/channel/")
+}
+
+// open shortens the pauses between attempts.
+func open(base string) *Store {
+	s := Open(base)
+	s.pause = time.Millisecond
+	return s
 }
 
 func get(t *testing.T, s *Store, key string, off, n int64) (string, store.Info, error) {
@@ -56,7 +64,16 @@ func TestRanges(t *testing.T) {
 			off, n int64
 			want   string
 		}{
-			{0, -1, content}, {0, 0, ""}, {0, 4, "0123"}, {3, 4, "3456"}, {3, -1, "3456789"}, {8, 9, "89"}, {-3, -1, "789"}, {-30, -1, content},
+			{0, -1, content},
+			{0, 0, ""},
+			{0, 4, "0123"},
+			{3, 4, "3456"},
+			{3, -1, "3456789"},
+			{8, 9, "89"},
+			{-3, -1, "789"},
+			{-30, -1, content},
+			{10, -1, ""},
+			{30, 4, ""},
 		} {
 			got, info, err := get(t, s, "a/b", tt.off, tt.n)
 			if err != nil || got != tt.want {
@@ -122,5 +139,125 @@ func TestACutBodyIsAnError(t *testing.T) {
 	})
 	if got, _, err := get(t, s, "x", 0, -1); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("%q, %v", got, err)
+	}
+}
+
+func TestAnEmptyObject(t *testing.T) {
+	for name, h := range map[string]http.HandlerFunc{
+		"of Go": func(w http.ResponseWriter, r *http.Request) {
+			http.ServeContent(w, r, "", time.Time{}, strings.NewReader(""))
+		},
+		"that takes no range": func(w http.ResponseWriter, r *http.Request) {
+			if r.Header.Get("Range") != "" {
+				w.WriteHeader(http.StatusRequestedRangeNotSatisfiable)
+			}
+		},
+	} {
+		if got, info, err := get(t, serve(t, h), "x", -10, -1); got != "" || info.Size != 0 || err != nil {
+			t.Errorf("a server %s: %q, %+v, %v", name, got, info, err)
+		}
+	}
+}
+
+// Some servers refuse the last 64 KiB of an object that has less.
+func TestASuffixThatIsTooLong(t *testing.T) {
+	s := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Range") != "" {
+			w.WriteHeader(http.StatusRequestedRangeNotSatisfiable)
+			return
+		}
+		_, _ = io.WriteString(w, content)
+	})
+	if got, info, err := get(t, s, "x", -65536, -1); got != content || info.Size != int64(len(content)) || err != nil {
+		t.Errorf("%q, %+v, %v", got, info, err)
+	}
+}
+
+func TestAnswersThatAreNotWhatWasAskedFor(t *testing.T) {
+	for name, tt := range map[string]struct {
+		contentRange string
+		off, n       int64
+		ok           bool
+		size         int64
+	}{
+		"right":        {"bytes 3-6/10", 3, 4, true, 10},
+		"no total":     {"bytes 3-6/*", 3, 4, true, -1},
+		"from the end": {"bytes 6-9/10", -4, -1, true, 10},
+		"elsewhere":    {"bytes 0-3/10", 3, 4, false, 0},
+		"no header":    {"", 3, 4, false, 0},
+		"nonsense":     {"bytes x-y/z", -4, -1, false, 0},
+	} {
+		s := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+			if tt.contentRange != "" {
+				w.Header().Set("Content-Range", tt.contentRange)
+			}
+			w.WriteHeader(http.StatusPartialContent)
+			_, _ = io.WriteString(w, "3456")
+		})
+		_, info, err := get(t, s, "x", tt.off, tt.n)
+		if (err == nil) != tt.ok || tt.ok && info.Size != tt.size {
+			t.Errorf("%s: %+v, %v", name, info, err)
+		}
+	}
+}
+
+func TestAnEndThatCannotBeFound(t *testing.T) {
+	s := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "01234")
+		w.(http.Flusher).Flush() // so that no length is sent
+		_, _ = io.WriteString(w, "56789")
+	})
+	if got, info, err := get(t, s, "x", 3, 4); got != "3456" || info.Size != -1 || err != nil {
+		t.Errorf("%q, %+v, %v", got, info, err)
+	}
+	if got, _, err := get(t, s, "x", -3, -1); err == nil {
+		t.Errorf("the last three bytes are %q", got)
+	}
+}
+
+func TestNoKeyLeadsOut(t *testing.T) {
+	var asked atomic.Int32
+	s := serve(t, func(http.ResponseWriter, *http.Request) { asked.Add(1) })
+	for _, key := range []string{"../x", "a/../../x", "/x", "a//b", "", "a\nb"} {
+		if _, _, err := get(t, s, key, 0, -1); err == nil || asked.Load() != 0 {
+			t.Errorf("%q: %v after %d requests", key, err, asked.Load())
+		}
+	}
+}
+
+// What is in the messages ends up in logs that more people read.
+func TestMessagesHaveNoSecrets(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if user, password, _ := r.BasicAuth(); user != "user" || password != "secret" {
+			t.Errorf("signed in as %q, %q", user, password)
+		}
+		if strings.HasSuffix(r.URL.Path, "moved") {
+			w.Header().Set("Location", "http://127.0.0.1:1/x?X-Amz-Signature=secret")
+			w.WriteHeader(http.StatusTemporaryRedirect)
+			return
+		}
+		http.NotFound(w, r)
+	}))
+	t.Cleanup(server.Close)
+	s := open(strings.Replace(server.URL, "://", "://user:secret@", 1))
+	for _, key := range []string{"missing", "moved"} {
+		_, _, err := get(t, s, key, 0, -1)
+		if err == nil || strings.Contains(err.Error(), "secret") || !strings.Contains(err.Error(), key) {
+			t.Errorf("%v", err)
+		}
+	}
+}
+
+func TestACancelledRunDoesNotTryAgain(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	stop := errors.New("stop")
+	var asked atomic.Int32
+	s := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		cancel(stop)
+		w.WriteHeader(http.StatusServiceUnavailable)
+	})
+	if _, _, err := s.Get(ctx, "x", 0, -1); !errors.Is(err, stop) && !errors.Is(err, context.Canceled) || asked.Load() != 1 {
+		t.Errorf("%v after %d requests", err, asked.Load())
 	}
 }
