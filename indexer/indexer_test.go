@@ -513,6 +513,7 @@ func TestNextBuildNumber(t *testing.T) {
 		"tool-1.0-0.conda":      index("tool", "1.0", 0, "linux-64"),
 		"tool-1.0-9.conda":      index("tool", "1.0", 9, "linux-64"),
 		"tool-1.0-10.conda":     index("tool", "1.0", 10, "noarch"),
+		"tool-1.0-8.conda":      index("tool", "1.0", 8, "noarch"),
 		"tool-1.0.1-20.conda":   index("tool", "1.0.1", 20, "linux-64"),
 		"tool-1.0-1.0-60.conda": index("tool-1.0", "1.0", 60, "linux-64"),
 		"tool-1.0-30.conda":     index("tool", "1.0", 30, "win-64"),

@@ -1,0 +1,112 @@
+package indexer
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/condaworker/condaworker/store/mem"
+)
+
+// once returns a Fault that calls do ahead of the first attempt at key.
+func once(key string, do func()) func(string) (bool, error) {
+	done := false
+	return func(k string) (bool, error) {
+		if k == key && !done {
+			done = true
+			do()
+		}
+		return true, nil
+	}
+}
+
+// What another indexer committed meanwhile is merged, not replaced, and what
+// the first attempt found is not reported twice.
+func TestALostRaceIsMerged(t *testing.T) {
+	for _, lost := range []string{"linux-64/repodata.json.zst", "linux-64/repodata.json"} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &mem.Store{}
+			publishOK(t, s, simple(t, "first"))
+			putRaw(t, s, "linux-64/junk-1.0-0.conda", []byte("junk"))
+			s.Fault = once(lost, func() {
+				publishOK(t, s, simple(t, "second"))
+				reindexOK(t, s, Options{Subdirs: []string{"linux-64"}})
+			})
+			var log []string
+			r := reindexOK(t, s, Options{Log: func(text string) { log = append(log, text) }})
+			if got := files(t, s, "linux-64"); !slices.Equal(got, []string{"first-1.0-0.conda", "second-1.0-0.conda"}) {
+				t.Errorf("%s: indexed %q", lost, got)
+			}
+			if len(r.Skipped) != 1 || r.Subdirs[0].Attempts != 2 || len(log) != 1 {
+				t.Errorf("%s: %+v, log %q", lost, r, log)
+			}
+		})
+	}
+}
+
+// A record is of the bytes that were there when it was made; the time of the
+// index is that of its commit, which comes later.
+func TestReplacedBetweenLookAndCommit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mems := &mem.Store{}
+		s := multipart{mems}
+		sized := func(content string) []byte {
+			return readFile(t, makePackage(t, "tool-1.0-0.conda", index("tool", "1.0", 0, "linux-64"), content))
+		}
+		putRaw(t, s, "linux-64/tool-1.0-0.conda", sized("1"))
+		mems.Fault = once("linux-64/repodata.json", func() {
+			putRaw(t, s, "linux-64/tool-1.0-0.conda", sized("2"))
+			time.Sleep(slack / 2)
+		})
+		reindexOK(t, s, Options{})
+		time.Sleep(2 * slack)
+		if r := reindexOK(t, s, Options{}).Subdirs[0]; len(r.Updated) != 1 {
+			t.Errorf("%+v", r)
+		}
+	})
+}
+
+// A writer that never gets its turn gives up, and says that it lost.
+func TestAlwaysLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &mem.Store{}
+		n, inside := 0, false
+		s.Fault = func(key string) (bool, error) {
+			if key == "noarch/repodata.json" && !inside {
+				inside = true
+				n++
+				putRaw(t, s, key, fmt.Appendf(nil, `{"n":%d}`, n))
+				inside = false
+			}
+			return true, nil
+		}
+		_, err := Reindex(t.Context(), s, Options{})
+		if err == nil || !strings.Contains(err.Error(), "noarch") || n != attempts {
+			t.Errorf("%v after %d attempts", err, n)
+		}
+	})
+}
+
+func TestARecordOfAnotherSizeIsMadeAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &mem.Store{}
+		got := publishOK(t, s, simple(t, "tool"))
+		reindexOK(t, s, Options{})
+		time.Sleep(2 * slack)
+		text := stored(t, s, "linux-64/repodata.json")
+		size := fmt.Appendf(nil, `"size":%d`, got.Size)
+		wrong := bytes.Replace(text, size, []byte(`"size":7`), 1)
+		if bytes.Equal(text, wrong) || !json.Valid(wrong) {
+			t.Fatalf("no %s in %s", size, text)
+		}
+		putRaw(t, s, "linux-64/repodata.json", wrong)
+		if r := reindexOK(t, s, Options{}).Subdirs[0]; len(r.Updated) != 1 || !bytes.Equal(text, stored(t, s, "linux-64/repodata.json")) {
+			t.Errorf("%+v", r)
+		}
+	})
+}
