@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/condaworker/condaworker/conda"
+	"github.com/condaworker/condaworker/conda/archive"
 	"github.com/condaworker/condaworker/store"
 	"github.com/condaworker/condaworker/store/mem"
 )
@@ -21,25 +22,25 @@ import (
 // meddler changes what Get of packages answers.
 type meddler struct {
 	*mem.Store
-	get func(in store.Info, body io.ReadCloser, n int64) (io.ReadCloser, error)
+	get func(body io.ReadCloser, n int64) io.ReadCloser
 }
 
 func (m meddler) Get(ctx context.Context, key string, off, n int64) (io.ReadCloser, store.Info, error) {
 	body, in, err := m.Store.Get(ctx, key, off, n)
 	if err == nil && isPackage(key) {
-		body, err = m.get(in, body, n)
+		body = m.get(body, n)
 	}
 	return body, in, err
 }
 
 // cut ends a body in its middle: with an error as net/http does, or with none.
-func cut(err error) func(store.Info, io.ReadCloser, int64) (io.ReadCloser, error) {
-	return func(_ store.Info, body io.ReadCloser, n int64) (io.ReadCloser, error) {
+func cut(err error) func(io.ReadCloser, int64) io.ReadCloser {
+	return func(body io.ReadCloser, n int64) io.ReadCloser {
 		if n == 0 {
-			return body, nil
+			return body
 		}
 		some, _ := io.ReadAll(io.LimitReader(body, 100))
-		return io.NopCloser(io.MultiReader(bytes.NewReader(some), failing{err})), nil
+		return io.NopCloser(io.MultiReader(bytes.NewReader(some), failing{err}))
 	}
 }
 
@@ -69,11 +70,11 @@ func TestACutWhileHashing(t *testing.T) {
 	s := &mem.Store{}
 	putRaw(t, s, "linux-64/tool-1.0-0.conda", readFile(t, simple(t, "tool")))
 	for _, fault := range []error{io.EOF, io.ErrUnexpectedEOF} {
-		whole := func(in store.Info, body io.ReadCloser, n int64) (io.ReadCloser, error) {
+		whole := func(body io.ReadCloser, n int64) io.ReadCloser {
 			if n < 0 {
-				return cut(fault)(in, body, n)
+				return cut(fault)(body, n)
 			}
-			return body, nil
+			return body
 		}
 		if r, err := Reindex(t.Context(), meddler{s, whole}, Options{}); err == nil {
 			t.Errorf("%v: %+v", fault, r)
@@ -84,36 +85,39 @@ func TestACutWhileHashing(t *testing.T) {
 // An object that is replaced between two reads must not get a record with the
 // index.json of one and the hash of the other.
 func TestReplacedWhileItIsRead(t *testing.T) {
-	for name, when := range map[string]func(n int64) bool{
-		"before the info part": func(n int64) bool { return n > 0 },
-		"before the hashing":   func(n int64) bool { return n < 0 },
+	for name, tt := range map[string]struct {
+		meta map[string]string // of the first object
+		when func(n int64) bool
+	}{
+		"before the info part": {map[string]string{metaSHA256: strings.Repeat("0", 64), metaMD5: strings.Repeat("0", 32)}, func(n int64) bool { return n > 0 }},
+		"before the hashing":   {nil, func(n int64) bool { return n < 0 }},
 	} {
 		s := &mem.Store{}
 		key := "linux-64/tool-1.0-0.conda"
 		first, second := index("tool", "1.0", 0, "linux-64"), index("tool", "1.0", 0, "linux-64")
 		first["license"], second["license"] = "A", "B"
-		putRaw(t, s, key, readFile(t, makePackage(t, "tool-1.0-0.conda", first, "")))
-		other := readFile(t, makePackage(t, "tool-1.0-0.conda", second, ""))
+		body, other := readFile(t, makePackage(t, "tool-1.0-0.conda", first, "")), readFile(t, makePackage(t, "tool-1.0-0.conda", second, ""))
+		if _, err := s.Put(t.Context(), key, bytes.NewReader(body), store.PutOptions{Meta: tt.meta}); err != nil {
+			t.Fatal(err)
+		}
 		done := false
-		m := meddler{s, func(in store.Info, body io.ReadCloser, n int64) (io.ReadCloser, error) {
-			return body, nil
-		}}
-		swap := swapper{m, func(n int64) {
-			if when(n) && !done {
+		swap := swapper{s, func(n int64) {
+			if tt.when(n) && !done {
 				done = true
 				putRaw(t, s, key, other)
 			}
 		}}
 		r := reindexOK(t, swap, Options{Subdirs: []string{"linux-64"}})
-		if got := indexed(t, s, "linux-64")["tool-1.0-0.conda"]; got.License != "B" || got.Size != int64(len(other)) || r.Subdirs[0].Attempts != 2 {
-			t.Errorf("%s: %+v, %+v", name, got, r)
+		sum, err := archive.Sum(t.Context(), bytes.NewReader(other))
+		if got := indexed(t, s, "linux-64")["tool-1.0-0.conda"]; err != nil || got.License != "B" || got.SHA256 != sum.SHA256 || r.Subdirs[0].Attempts != 2 {
+			t.Errorf("%s: %+v, %+v, %v", name, got, r, err)
 		}
 	}
 }
 
 // swapper calls before ahead of each Get of a package.
 type swapper struct {
-	meddler
+	*mem.Store
 	before func(n int64)
 }
 
@@ -121,14 +125,14 @@ func (s swapper) Get(ctx context.Context, key string, off, n int64) (io.ReadClos
 	if isPackage(key) {
 		s.before(n)
 	}
-	return s.meddler.Get(ctx, key, off, n)
+	return s.Store.Get(ctx, key, off, n)
 }
 
 func TestGoneSinceTheListing(t *testing.T) {
 	s := &mem.Store{}
 	publishOK(t, s, simple(t, "stays"))
 	publishOK(t, s, simple(t, "goes"))
-	r := reindexOK(t, swapper{meddler{s, func(_ store.Info, b io.ReadCloser, _ int64) (io.ReadCloser, error) { return b, nil }}, func(int64) {
+	r := reindexOK(t, swapper{s, func(int64) {
 		if err := s.Delete(t.Context(), "linux-64/goes-1.0-0.conda"); err != nil {
 			t.Error(err)
 		}
