@@ -68,6 +68,9 @@ func (s *Store) request(name string) {
 
 // Get opens part of an object.
 func (s *Store) Get(ctx context.Context, key string, off, n int64) (io.ReadCloser, store.Info, error) {
+	if err := store.ValidKey(key); err != nil {
+		return nil, store.Info{}, err
+	}
 	s.request("get")
 	defer s.mu.Unlock()
 	o, ok := s.objects[key]
@@ -167,6 +170,9 @@ func (s *Store) try(key string, data []byte, o store.PutOptions) (store.Info, er
 
 // Delete removes an object.
 func (s *Store) Delete(ctx context.Context, key string) error {
+	if err := store.ValidKey(key); err != nil {
+		return err
+	}
 	s.request("delete")
 	defer s.mu.Unlock()
 	delete(s.objects, key)

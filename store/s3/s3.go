@@ -34,6 +34,9 @@ func (s *Store) key(key string) string { return path.Join(s.prefix, key) }
 
 // Get opens part of an object with one request.
 func (s *Store) Get(ctx context.Context, key string, off, n int64) (io.ReadCloser, store.Info, error) {
+	if err := store.ValidKey(key); err != nil {
+		return nil, store.Info{}, err
+	}
 	if n == 0 {
 		info, err := s.head(ctx, key)
 		return http.NoBody, info, err
@@ -103,6 +106,9 @@ func (s *Store) List(ctx context.Context, prefix string) iter.Seq2[store.Info, e
 
 // Delete removes an object. S3 does not say whether there was one.
 func (s *Store) Delete(ctx context.Context, key string) error {
+	if err := store.ValidKey(key); err != nil {
+		return err
+	}
 	_, err := s.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &s.bucket, Key: aws.String(s.key(key))})
 	if err != nil {
 		return s.explain(ctx, "s3:DeleteObject", key, err)

@@ -255,6 +255,12 @@ func escape(t *testing.T, s store.Store) {
 		if _, err := s.Put(t.Context(), key, strings.NewReader("x"), store.PutOptions{}); err == nil {
 			t.Errorf("put %q was let through", key)
 		}
+		if _, _, err := s.Get(t.Context(), key, 0, -1); err == nil || errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("get %q: %v", key, err)
+		}
+		if err := s.Delete(t.Context(), key); err == nil {
+			t.Errorf("delete %q was let through", key)
+		}
 	}
 }
 
