@@ -31,7 +31,7 @@ func (j *job) packageName(n *node, where string) string {
 	case len(name) > maxNameLength:
 		j.report.fail(n.pos, "", "%s has more than %d characters", where, maxNameLength)
 	case strings.ToLower(name) != name:
-		j.report.fail(n.pos, "write "+strings.ToLower(name), "%s %q has capital letters, which package names must not", where, name)
+		j.report.fail(n.pos, "write "+strings.ToLower(strings.ReplaceAll(name, " ", "-")), "%s %q has capital letters, which package names must not", where, name)
 	case !nameRule.MatchString(name):
 		j.report.fail(n.pos, "use a-z, 0-9, and - _ . inside", "%s %q is not a package name", where, name)
 	case strings.Contains(name, ".."):
