@@ -41,6 +41,7 @@ type buildOptions struct {
 	idleTimeout  time.Duration
 	noTest       bool
 	keep         bool
+	noIndex      bool
 }
 
 // buildCommand declares the verb and its flags.
@@ -77,6 +78,7 @@ func (d *desk) buildCommand() *cobra.Command {
 	f.DurationVar(&o.timeout, "timeout", 0, "end a script after this time, e.g. 90m (0: never)")
 	f.DurationVar(&o.idleTimeout, "idle-timeout", 0, "end a script that prints nothing for this time (0: never)")
 	f.BoolVar(&o.noTest, "no-test", false, "do not run the package's own tests")
+	f.BoolVar(&o.noIndex, "no-index", false, noIndexHelp)
 	f.BoolVar(&o.keep, "keep", false, "keep the folder that the build took place in")
 	return c
 }
@@ -162,63 +164,60 @@ func (d *desk) build(ctx context.Context, o buildOptions) error {
 			return "", err
 		}
 		p.meter.Watch(work)
-		r.Packages, err = d.buildAndPublish(ctx, o, work, p)
-		return built(r.Packages), errors.Join(err, d.removeWork(work, o.keep))
+		err = d.buildAndPublish(ctx, o, work, p, r)
+		return built(*r), errors.Join(err, d.removeWork(work, o.keep))
 	})
 }
 
-// built says what was made, and what makes it visible.
-func built(packages []published) string {
+// built says what was made, and whether clients see it.
+func built(r report) string {
 	result := "nothing to build"
-	for _, p := range packages {
+	for _, p := range r.Packages {
 		result = fmt.Sprintf("built %s, %d bytes", filepath.Base(cmp.Or(p.Path, p.Key)), p.Size)
-		if p.Channel != "" {
-			result += "; to show it to clients: condaworker reindex " + p.Channel
+		if url, err := parseURL(p.Channel); err == nil {
+			result += seen(url, r.Index != nil)
 		}
 	}
 	return result
 }
 
-// buildAndPublish returns the packages that were made also with an error: those
+// buildAndPublish reports the packages that were made also with an error: those
 // that were published before it are in the channel.
-func (d *desk) buildAndPublish(ctx context.Context, o buildOptions, work string, p *progress) ([]published, error) {
+func (d *desk) buildAndPublish(ctx context.Context, o buildOptions, work string, p *progress, r *report) error {
 	request, target, err := d.buildRequest(ctx, o, work)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	built, err := builder.Build(ctx, request, p)
-	if err != nil || target == nil {
-		return unpublished(built), err
+	if err != nil || target.Store == nil {
+		r.Packages = unpublished(built)
+		return err
 	}
-	var done []published
-	end := p.Phase("publish")
+	var packages []indexer.Package
 	for _, b := range built {
-		one, err := d.publishOne(ctx, target, o.to, indexer.Package{
-			Path: b.Path, SHA256: b.Summary.SHA256, MD5: b.Summary.MD5, IndexJSON: b.Index,
-		})
-		if err != nil {
-			end(err)
-			return done, err
-		}
-		if o.outputDir == "" && !o.keep {
-			one.Path = "" // removed with the work folder
-		}
-		done = append(done, one)
+		packages = append(packages, indexer.Package{Path: b.Path, SHA256: b.Summary.SHA256, MD5: b.Summary.MD5, IndexJSON: b.Index})
 	}
-	end(nil)
-	return done, nil
+	if len(packages) > 0 {
+		err = d.release(ctx, target, packages, p, r)
+	}
+	for i := range r.Packages {
+		if o.outputDir == "" && !o.keep {
+			r.Packages[i].Path = "" // removed with the work folder
+		}
+	}
+	return err
 }
 
 // buildRequest opens the channels and hands the options on as plain values.
 // A channel that cannot be written is found out now, not after the build.
-func (d *desk) buildRequest(ctx context.Context, o buildOptions, work string) (builder.Request, store.Store, error) {
+func (d *desk) buildRequest(ctx context.Context, o buildOptions, work string) (builder.Request, destination, error) {
 	number, err := o.fixedNumber()
 	if err != nil {
-		return builder.Request{}, nil, err
+		return builder.Request{}, destination{}, err
 	}
 	epoch, err := sourceDateEpoch(d.env["SOURCE_DATE_EPOCH"])
 	if err != nil {
-		return builder.Request{}, nil, err
+		return builder.Request{}, destination{}, err
 	}
 	r := builder.Request{
 		Recipe: o.recipe, Platform: o.platform, Archives: absolute(o.archives), PackageName: o.packageName,
@@ -227,29 +226,29 @@ func (d *desk) buildRequest(ctx context.Context, o buildOptions, work string) (b
 		Version: version(), Virtual: virtualPackages(o.platform), CallerEnv: d.env,
 	}
 	if r.Channels, err = d.readers(ctx, o.channels); err != nil {
-		return r, nil, err
+		return r, destination{}, err
 	}
 	for _, c := range r.Channels { // not --to: a package has the same bytes wherever it goes
 		r.ChannelNames = append(r.ChannelNames, c.URL)
 	}
 	if o.outputDir != "" {
 		if err := os.MkdirAll(o.outputDir, 0o755); err != nil {
-			return r, nil, fmt.Errorf("make --output-dir %s: %w", o.outputDir, err)
+			return r, destination{}, fmt.Errorf("make --output-dir %s: %w", o.outputDir, err)
 		}
 	}
 	if o.to == "" {
-		return r, nil, nil
+		return r, destination{}, nil
 	}
 	target, url, err := d.openStore(ctx, o.to)
 	if err != nil {
-		return r, nil, err
+		return r, destination{}, err
 	}
 	if url.Scheme == store.Folder {
 		r.Outputs = append(r.Outputs, url.Path)
 	}
 	exists, err := checkTarget(ctx, target, url)
 	if err != nil {
-		return r, nil, err
+		return r, destination{}, err
 	}
 	if exists {
 		r.Channels = slices.Insert(r.Channels, 0, env.Channel{URL: url.String(), Reader: target})
@@ -259,7 +258,7 @@ func (d *desk) buildRequest(ctx context.Context, o buildOptions, work string) (b
 			return indexer.NextBuildNumber(ctx, target, name, version, subdirs)
 		}
 	}
-	return r, target, nil
+	return r, destination{target, url, o.noIndex}, nil
 }
 
 // writable is what a door offers that can tell in advance that it cannot be

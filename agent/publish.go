@@ -17,7 +17,10 @@ type publishOptions struct {
 	reportOptions
 	packages []string
 	to       string
+	noIndex  bool
 }
+
+const noIndexHelp = "do not add the package to the channel's index: a reindex will"
 
 // publishCommand declares the verb and its flags.
 func (d *desk) publishCommand() *cobra.Command {
@@ -33,6 +36,7 @@ func (d *desk) publishCommand() *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&o.to, "to", "", "channel to publish to: a folder, file:// or s3://bucket/prefix")
+	c.Flags().BoolVar(&o.noIndex, "no-index", false, noIndexHelp)
 	o.flags(c)
 	return c
 }
@@ -40,7 +44,7 @@ func (d *desk) publishCommand() *cobra.Command {
 // publish is the verb. It stops at the first package that fails; run again,
 // those before it are there already.
 func (d *desk) publish(ctx context.Context, o publishOptions) error {
-	return d.run(ctx, o.reportOptions, func(p *progress, r *report) (_ string, err error) {
+	return d.run(ctx, o.reportOptions, func(p *progress, r *report) (string, error) {
 		if o.to == "" {
 			return "", usageError{errors.New("say where the packages go: --to URL")}
 		}
@@ -48,17 +52,62 @@ func (d *desk) publish(ctx context.Context, o publishOptions) error {
 		if err != nil {
 			return "", err
 		}
-		end := p.Phase("publish")
-		defer func() { end(err) }()
-		for _, path := range o.packages {
-			one, err := d.publishOne(ctx, target, o.to, indexer.Package{Path: path})
-			if err != nil {
-				return "", err
-			}
-			r.Packages = append(r.Packages, one)
+		packages := make([]indexer.Package, len(o.packages))
+		for i, path := range o.packages {
+			packages[i].Path = path
 		}
-		return fmt.Sprintf("published %d packages; to show them to clients: condaworker reindex %s", len(r.Packages), url), nil
+		err = d.release(ctx, destination{target, url, o.noIndex}, packages, p, r)
+		return fmt.Sprintf("published %d packages%s", len(r.Packages), seen(url, r.Index != nil)), err
 	})
+}
+
+// destination is the channel that packages go to.
+type destination struct {
+	store.Store
+	url     store.URL
+	noIndex bool // leave the index to a reindex
+}
+
+// release publishes packages and adds them to the channel's index.
+func (d *desk) release(ctx context.Context, to destination, packages []indexer.Package, p *progress, r *report) error {
+	var done []indexer.Published
+	end := p.Phase("publish")
+	for _, one := range packages {
+		got, err := indexer.Publish(ctx, to, one)
+		if err != nil {
+			err = fmt.Errorf("publish to %s: %w", to.url, err)
+			end(err)
+			return err
+		}
+		text := "published"
+		if got.Existed {
+			text = "already published, same bytes:"
+		}
+		p.Info(fmt.Sprintf("%s %s/%s, %d bytes, sha256 %s", text, to.url, got.Key, got.Size, got.SHA256))
+		r.Packages = append(r.Packages, published{Path: one.Path, Key: got.Key, Channel: to.url.String(), SHA256: got.SHA256, Size: got.Size, Existed: got.Existed})
+		done = append(done, got)
+	}
+	end(nil)
+	if to.noIndex {
+		return nil
+	}
+	end = p.Phase("index")
+	index, err := indexer.Commit(ctx, to, done, indexer.Options{Log: p.Info})
+	if err != nil {
+		err = fmt.Errorf("add to the index of %s what is published there now: %w; condaworker reindex %s does it as well", to.url, err, to.url)
+	} else {
+		r.Index = &index
+	}
+	end(err)
+	return err
+}
+
+// seen says whether clients see what was published.
+func seen(channel store.URL, indexed bool) string {
+	if indexed {
+		return fmt.Sprintf("; clients of %s see it", channel)
+	}
+	return fmt.Sprintf("; to show it to clients: condaworker reindex %s", channel)
 }
 
 // published is one package and where it went.
@@ -69,25 +118,6 @@ type published struct {
 	SHA256  string `json:"sha256"`
 	Size    int64  `json:"size"`             // in bytes
 	Existed bool   `json:"existed,omitzero"` // the same bytes were there already
-}
-
-// publishOne publishes and logs where the package lies, with the hash by which
-// it can be found again.
-func (d *desk) publishOne(ctx context.Context, target store.Store, to string, p indexer.Package) (published, error) {
-	got, err := indexer.Publish(ctx, target, p)
-	if err != nil {
-		return published{}, fmt.Errorf("publish to %s: %w", to, err)
-	}
-	u, err := parseURL(to)
-	if err != nil {
-		return published{}, err
-	}
-	text := "published"
-	if got.Existed {
-		text = "already published, same bytes:"
-	}
-	d.out.Log().Info(fmt.Sprintf("%s %s/%s, %d bytes, sha256 %s", text, u, got.Key, got.Size, got.SHA256))
-	return published{Path: p.Path, Key: got.Key, Channel: u.String(), SHA256: got.SHA256, Size: got.Size, Existed: got.Existed}, nil
 }
 
 // unpublished describes packages that stay in --output-dir.

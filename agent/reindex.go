@@ -107,7 +107,7 @@ func (d *desk) indexLocked(ctx context.Context, s store.Store, o reindexOptions,
 	if err != nil {
 		return indexer.Report{}, fmt.Errorf("lock channel %s: %w", o.url, err)
 	}
-	end = p.Phase("index")
+	end = p.Phase("reindex")
 	report, err := indexer.Reindex(locked, s, indexer.Options{Subdirs: o.subdirs, Full: o.full, Log: p.Info})
 	end(err)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)

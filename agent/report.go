@@ -13,7 +13,7 @@ type report struct {
 	Error    string          `json:"error,omitempty"`
 	ExitCode int             `json:"exit_code"`
 	Packages []published     `json:"packages,omitempty"` // of build and publish
-	Index    *indexer.Report `json:"index,omitempty"`    // of reindex
+	Index    *indexer.Report `json:"index,omitempty"`    // what was done to the channel's index
 }
 
 // outcome notes how the run ended. A run may fail outside of its phases.

@@ -53,8 +53,9 @@ type Package struct {
 type Published struct {
 	Key     string // e.g. linux-64/blender-4.2.5-hb0f4dca_0.conda
 	SHA256  string
-	Size    int64 // in bytes
-	Existed bool  // it was there already, with the same bytes
+	Size    int64  // in bytes
+	Existed bool   // it was there already, with the same bytes
+	Record  []byte // for the index, as JSON
 }
 
 // Publish puts p into the channel under <subdir>/<file name>, if nothing is
@@ -82,7 +83,7 @@ func publish(ctx context.Context, s store.Store, p Package, f *os.File) (Publish
 	if err != nil {
 		return Published{}, fmt.Errorf("package %s: %w", p.Path, err)
 	}
-	got := Published{Key: subdir + "/" + file, SHA256: p.SHA256, Size: st.Size()}
+	got := Published{Key: subdir + "/" + file, SHA256: p.SHA256, Size: st.Size(), Record: record}
 	there, existed, err := head(ctx, s, got.Key)
 	if err != nil {
 		return got, err

@@ -28,7 +28,7 @@ func once(key string, do func()) func(string) (bool, error) {
 // What another indexer committed meanwhile is merged, not replaced, and what
 // the first attempt found is not reported twice.
 func TestALostRaceIsMerged(t *testing.T) {
-	for _, lost := range []string{"linux-64/repodata.json.zst", "linux-64/repodata.json"} {
+	for lost, attempts := range map[string]int{"linux-64/repodata.json.zst": 1, "linux-64/repodata.json": 2} {
 		synctest.Test(t, func(t *testing.T) {
 			s := &mem.Store{}
 			publishOK(t, s, simple(t, "first"))
@@ -42,7 +42,7 @@ func TestALostRaceIsMerged(t *testing.T) {
 			if got := files(t, s, "linux-64"); !slices.Equal(got, []string{"first-1.0-0.conda", "second-1.0-0.conda"}) {
 				t.Errorf("%s: indexed %q", lost, got)
 			}
-			if len(r.Skipped) != 1 || r.Subdirs[0].Attempts != 2 || len(log) != 1 {
+			if len(r.Skipped) != 1 || r.Subdirs[0].Attempts != attempts || len(log) != attempts-1 {
 				t.Errorf("%s: %+v, log %q", lost, r, log)
 			}
 		})

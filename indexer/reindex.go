@@ -3,6 +3,8 @@ package indexer
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -48,6 +50,8 @@ type SubdirReport struct {
 type Skipped struct {
 	Key    string `json:"key"`
 	Reason string `json:"reason"`
+
+	passing bool // the reason is not in the object: it may be good the next time
 }
 
 const (
@@ -71,11 +75,11 @@ const (
 // Reindex writes repodata.json and repodata.json.zst of each subdir, and always
 // of noarch, from what is stored. For each subdir it
 //
-//  1. reads both index objects with their versions,
+//  1. reads repodata.json with its version,
 //  2. lists the packages, after that,
-//  3. looks only into those that the index does not have yet,
-//  4. writes repodata.json.zst, then repodata.json, each only over the version
-//     from step 1: the commit.
+//  3. looks only into those that are not known to be in the index rightly,
+//  4. writes repodata.json over the version from step 1: the commit,
+//  5. derives repodata.json.zst from what is committed (see derive).
 //
 // When another writer was first it starts again at 1. So each committed index
 // replaces exactly the one it was computed with knowledge of (S0), and names
@@ -89,7 +93,7 @@ func Reindex(ctx context.Context, s store.Store, o Options) (Report, error) {
 	var all Report
 	for _, subdir := range subdirs {
 		r := run{s: s, o: o, subdir: subdir}
-		report, err := r.untilCommitted(ctx)
+		report, err := r.untilCommitted(ctx, r.once)
 		all.Skipped = append(all.Skipped, r.skipped...)
 		if err != nil {
 			return all, fmt.Errorf("index %s: %w", subdir, err)
@@ -128,9 +132,10 @@ type run struct {
 	skipped []Skipped
 }
 
-func (r *run) untilCommitted(ctx context.Context) (SubdirReport, error) {
+// untilCommitted makes attempts until no other writer was first.
+func (r *run) untilCommitted(ctx context.Context, once func(context.Context) (SubdirReport, error)) (SubdirReport, error) {
 	for attempt := 1; ; attempt++ {
-		report, err := r.once(ctx)
+		report, err := once(ctx)
 		report.Attempts = attempt
 		if !errors.Is(err, store.ErrConflict) || attempt == attempts {
 			return report, err
@@ -192,7 +197,7 @@ func (r *run) once(ctx context.Context) (SubdirReport, error) {
 	if err != nil {
 		return report, err
 	}
-	zst, err := r.read(ctx, zstName)
+	known, err := r.readState(ctx, index.info)
 	if err != nil {
 		return report, err
 	}
@@ -201,29 +206,85 @@ func (r *run) once(ctx context.Context) (SubdirReport, error) {
 	if err != nil {
 		return report, err
 	}
-	if err := r.merge(ctx, base, index, stored, &report); err != nil {
+	if err := r.merge(ctx, base, known, stored, &report); err != nil {
 		return report, err
 	}
+	if err := r.write(ctx, base, index, &report); err != nil {
+		return report, err
+	}
+	r.writeState(ctx, known, base, stored)
+	return report, nil
+}
+
+// write commits base over the version that it was made from, and derives the
+// rest of the index from it.
+func (r *run) write(ctx context.Context, base *conda.RepoData, index object, report *SubdirReport) error {
 	report.Packages = len(base.Packages) + len(base.PackagesConda)
 	text := base.Encode()
-	for _, w := range []struct {
-		name string
-		was  object
-		text []byte
-		kind string
-	}{{zstName, zst, archive.Zstd(text), "application/zstd"}, {indexName, index, text, "application/json"}} {
-		if w.was.exists && bytes.Equal(w.was.text, w.text) {
-			continue
-		}
-		_, err := r.s.Put(ctx, r.subdir+"/"+w.name, bytes.NewReader(w.text), store.PutOptions{
-			Cond: w.was.over(), ContentType: w.kind, CacheControl: indexCache,
+	if !index.exists || !bytes.Equal(index.text, text) {
+		in, err := r.s.Put(ctx, r.subdir+"/"+indexName, bytes.NewReader(text), store.PutOptions{
+			Cond: index.over(), ContentType: "application/json", CacheControl: indexCache,
 		})
 		if err != nil {
-			return report, err
+			return err
 		}
-		report.Written += int64(len(w.text))
+		index = object{info: in, text: text, exists: true}
+		report.Written += int64(len(text))
 	}
-	return report, nil
+	return r.derive(ctx, index, report)
+}
+
+// metaSource is the metadata key of a derived object: the sha256 of the
+// repodata.json that it was made from.
+const metaSource = "repodata-sha256"
+
+// derive brings repodata.json.zst up to date with index, or with what has been
+// committed since. It asks for the version of the old object first, then
+// whether index is still the newest, and replaces that version alone: whoever
+// writes an older text over a newer one meets a conflict, and the last one to
+// commit leaves its own. A run that dies before leaves an object that is old
+// and right; the next one sees by the metadata that it is old.
+func (r *run) derive(ctx context.Context, index object, report *SubdirReport) error {
+	for attempt := 1; ; attempt++ {
+		zst, exists, err := head(ctx, r.s, r.subdir+"/"+zstName)
+		if err != nil {
+			return err
+		}
+		source := hexSHA256(index.text)
+		if exists && zst.Meta[metaSource] == source {
+			return nil
+		}
+		now, _, err := head(ctx, r.s, r.subdir+"/"+indexName)
+		if err != nil {
+			return err
+		}
+		if now.Version != index.info.Version {
+			if index, err = r.read(ctx, indexName); err != nil || !index.exists || attempt == attempts {
+				return err // whoever commits so fast derives as well
+			}
+			continue
+		}
+		packed := archive.Zstd(index.text)
+		_, err = r.s.Put(ctx, r.subdir+"/"+zstName, bytes.NewReader(packed), store.PutOptions{
+			Cond: object{info: zst, exists: exists}.over(), Meta: map[string]string{metaSource: source},
+			ContentType: "application/zstd", CacheControl: indexCache,
+		})
+		if !errors.Is(err, store.ErrConflict) {
+			report.Written += int64(len(packed))
+			return err
+		}
+		if attempt == attempts {
+			return err
+		}
+		if err := pause(ctx, attempt); err != nil {
+			return err
+		}
+	}
+}
+
+func hexSHA256(text []byte) string {
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])
 }
 
 // base is the index to start from. One that cannot be read is made anew from
@@ -279,7 +340,7 @@ func records(base *conda.RepoData, file string) map[string]json.RawMessage {
 }
 
 // merge makes base agree with what is stored.
-func (r *run) merge(ctx context.Context, base *conda.RepoData, index object, stored map[string]store.Info, report *SubdirReport) error {
+func (r *run) merge(ctx context.Context, base *conda.RepoData, known state, stored map[string]store.Info, report *SubdirReport) error {
 	for ext, all := range map[string]map[string]json.RawMessage{".tar.bz2": base.Packages, ".conda": base.PackagesConda} {
 		for file := range all {
 			if _, found := stored[file]; !found || !strings.HasSuffix(file, ext) {
@@ -288,9 +349,13 @@ func (r *run) merge(ctx context.Context, base *conda.RepoData, index object, sto
 			}
 		}
 	}
+	r.skipped = nil
 	var fresh []string
 	for file, in := range stored {
-		if r.o.Full || !known(records(base, file)[file], in, index) {
+		switch reason := known.bad(file, in); {
+		case !r.o.Full && reason != "":
+			r.take(records(base, file), file, looked{bad: badPackage{errors.New(reason)}}, report)
+		case r.o.Full || !known.knows(file, records(base, file)[file], in):
 			fresh = append(fresh, file)
 		}
 	}
@@ -300,25 +365,11 @@ func (r *run) merge(ctx context.Context, base *conda.RepoData, index object, sto
 	if err != nil {
 		return err
 	}
-	r.skipped = nil
 	for i, file := range fresh {
 		r.take(records(base, file), file, found[i], report)
 	}
+	slices.SortFunc(r.skipped, func(a, b Skipped) int { return strings.Compare(a.Key, b.Key) })
 	return nil
-}
-
-// known tells whether an index record still describes its object. S3's version
-// of an object that was sent in one piece is mostly the MD5 of its bytes, and
-// then it says so alone; elsewhere size and time do.
-func known(record json.RawMessage, in store.Info, index object) bool {
-	var r struct {
-		Size int64  `json:"size"`
-		MD5  string `json:"md5"`
-	}
-	if record == nil || json.Unmarshal(record, &r) != nil || r.Size != in.Size {
-		return false
-	}
-	return strings.Trim(in.Version, `"`) == r.MD5 || in.Modified.Before(index.info.Modified.Add(-slack))
 }
 
 func (r *run) take(all map[string]json.RawMessage, file string, l looked, report *SubdirReport) {
@@ -326,7 +377,7 @@ func (r *run) take(all map[string]json.RawMessage, file string, l looked, report
 	switch {
 	case l.bad != nil:
 		delete(all, file) // a record of bytes that are gone would only fail clients
-		r.skipped = append(r.skipped, Skipped{r.subdir + "/" + file, l.bad.Error()})
+		r.skipped = append(r.skipped, Skipped{r.subdir + "/" + file, l.bad.Error(), notThere(l.bad)})
 	case !had:
 		report.Added = append(report.Added, file)
 		all[file] = l.record

@@ -1,0 +1,154 @@
+package indexer
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/condaworker/condaworker/conda"
+	"github.com/condaworker/condaworker/conda/archive"
+	"github.com/condaworker/condaworker/store"
+	"github.com/condaworker/condaworker/store/mem"
+)
+
+func commitOK(t *testing.T, s store.Store, packages ...Published) Report {
+	t.Helper()
+	r, err := Commit(t.Context(), s, packages, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// channelOf is a channel whose index has n packages; their objects are not
+// there, since nothing may look for them.
+func channelOf(t *testing.T, n int) *mem.Store {
+	t.Helper()
+	base := conda.NewRepoData("linux-64")
+	for i := range n {
+		file := fmt.Sprintf("package-%d-1.0-h1234567_0.conda", i)
+		base.PackagesConda[file] = json.RawMessage(fmt.Sprintf(
+			`{"build":"h1234567_0","build_number":0,"depends":["python >=3.11"],"md5":"%032x","name":"package-%d","sha256":"%064x","size":%d,"subdir":"linux-64","version":"1.0"}`, i, i, i, i))
+	}
+	s := &mem.Store{}
+	text := base.Encode()
+	putRaw(t, s, "linux-64/repodata.json", text)
+	putRaw(t, s, "linux-64/repodata.json.zst", archive.Zstd(text))
+	putRaw(t, s, "noarch/repodata.json", conda.NewRepoData("noarch").Encode())
+	return s
+}
+
+func TestOneMorePackageCostsAHandfulOfRequests(t *testing.T) {
+	s := channelOf(t, 100_000)
+	path := simple(t, "tool")
+	before := s.Counts()
+	commitOK(t, s, publishOK(t, s, path))
+	after := s.Counts()
+	requests := after["get"] + after["put"] + after["list"] + after["delete"] - before["get"] - before["put"] - before["list"] - before["delete"]
+	if requests != 8 || after["list"] != before["list"] {
+		t.Errorf("%d requests, %d of them LIST; want 8 without any", requests, after["list"]-before["list"])
+	}
+	if n := len(indexed(t, s, "linux-64")); n != 100_001 {
+		t.Errorf("%d packages in the index", n)
+	}
+}
+
+func TestCommitTwiceWritesOnce(t *testing.T) {
+	s := &mem.Store{}
+	p := publishOK(t, s, simple(t, "tool"))
+	commitOK(t, s, p)
+	puts := s.Counts()["put"]
+	r := commitOK(t, s, p)
+	if n := s.Counts()["put"] - puts; n != 0 || r.Subdirs[0].Packages != 1 {
+		t.Errorf("%d writes, %+v", n, r)
+	}
+	if got := files(t, s, "noarch"); len(got) != 0 {
+		t.Errorf("noarch has %q", got)
+	}
+}
+
+// A run that dies between the commit and what is derived from it leaves an old
+// object, and the farm runs the task again.
+func TestCommitTwiceMendsWhatWasNotDerived(t *testing.T) {
+	s := &mem.Store{}
+	publishOK(t, s, simple(t, "before"))
+	reindexOK(t, s, Options{})
+	old := stored(t, s, "linux-64/repodata.json.zst")
+	p := publishOK(t, s, simple(t, "tool"))
+	commitOK(t, s, p)
+	putRaw(t, s, "linux-64/repodata.json.zst", old)
+	commitOK(t, s, p)
+	if got := files(t, s, "linux-64"); len(got) != 2 {
+		t.Errorf("indexed %q", got)
+	}
+}
+
+func TestCommitWithoutAnIndexTakesInWhatIsStored(t *testing.T) {
+	for _, text := range []string{"", "null", `{"packages`} {
+		s := &mem.Store{}
+		publishOK(t, s, simple(t, "before"))
+		if text != "" {
+			putRaw(t, s, "linux-64/repodata.json", []byte(text))
+		}
+		commitOK(t, s, publishOK(t, s, simple(t, "tool")))
+		if got := files(t, s, "linux-64"); !slices.Equal(got, []string{"before-1.0-0.conda", "tool-1.0-0.conda"}) {
+			t.Errorf("%q: indexed %q", text, got)
+		}
+	}
+}
+
+func TestCommitKeepsWhatIsNotItsOwn(t *testing.T) {
+	s := &mem.Store{}
+	putRaw(t, s, "linux-64/repodata.json", []byte(`{"info":{"subdir":"linux-64","x":1},"packages":{"old-1-0.tar.bz2":{"name":"old","patched":true}},"packages.conda":{},"removed":["gone-1.0-0.conda"],"new_key":[1]}`))
+	gone, tool := publishOK(t, s, simple(t, "gone")), publishOK(t, s, simple(t, "tool"))
+	r := commitOK(t, s, gone, tool)
+	text := stored(t, s, "linux-64/repodata.json")
+	for _, want := range []string{`"x":1`, `"patched":true`, `"new_key":[1]`, `"tool-1.0-0.conda"`, `"removed":["gone-1.0-0.conda"]`} {
+		if !bytes.Contains(text, []byte(want)) {
+			t.Errorf("no %s in %s", want, text)
+		}
+	}
+	if got := files(t, s, "linux-64"); !slices.Equal(got, []string{"old-1-0.tar.bz2", "tool-1.0-0.conda"}) || !slices.Equal(r.Subdirs[0].Added, []string{"tool-1.0-0.conda"}) {
+		t.Errorf("indexed %q, %+v", got, r)
+	}
+}
+
+// Workers that commit their own package and workers that index what is stored,
+// at once and without any lock, while answers are lost.
+func TestCommitsAndReindexesLoseNothing(t *testing.T) {
+	const workers = 8
+	var paths []string
+	for w := range workers {
+		paths = append(paths, simple(t, fmt.Sprint("p", w)))
+	}
+	for seed := range uint64(40) {
+		synctest.Test(t, func(t *testing.T) {
+			s := &mem.Store{Delay: 20 * time.Millisecond, Fault: loseAnswers(seed)}
+			var wg sync.WaitGroup
+			for w, path := range paths {
+				wg.Go(func() {
+					var p Published
+					again(t, func() (err error) { p, err = Publish(t.Context(), s, Package{Path: path}); return err })
+					again(t, func() error {
+						if w%4 == 0 {
+							_, err := Reindex(t.Context(), s, Options{Subdirs: []string{"linux-64"}})
+							return err
+						}
+						_, err := Commit(t.Context(), s, []Published{p}, Options{})
+						return err
+					})
+				})
+			}
+			wg.Wait()
+			if got := files(t, s, "linux-64"); len(got) != workers {
+				t.Errorf("seed %d: the index has only %s", seed, strings.Join(got, " "))
+			}
+		})
+	}
+}

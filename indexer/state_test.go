@@ -1,0 +1,158 @@
+package indexer
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/condaworker/condaworker/conda/archive"
+	"github.com/condaworker/condaworker/store"
+	"github.com/condaworker/condaworker/store/dir"
+	"github.com/condaworker/condaworker/store/mem"
+)
+
+// sized are two packages of one name and size with other bytes.
+func sized(t *testing.T) (one, other []byte) {
+	t.Helper()
+	pack := func(content string) []byte {
+		return readFile(t, makePackage(t, "tool-1.0-0.conda", index("tool", "1.0", 0, "linux-64"), content))
+	}
+	one, other = pack("1"), pack("2")
+	if len(one) != len(other) {
+		t.Fatal("the test needs two packages of one size")
+	}
+	return one, other
+}
+
+func sumOf(t *testing.T, s store.Reader) string {
+	t.Helper()
+	return indexed(t, s, "linux-64")["tool-1.0-0.conda"].SHA256
+}
+
+// A file that was copied over another one with its old time, as rsync -a does.
+func TestAnOldFileInPlaceOfAnotherIsNoticed(t *testing.T) {
+	root := t.TempDir()
+	s := dir.Open(root)
+	one, other := sized(t)
+	name := filepath.Join(root, "linux-64", "tool-1.0-0.conda")
+	long := time.Now().Add(-24 * time.Hour)
+	place := func(body []byte, when time.Time) {
+		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, body, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(name, when, when); err != nil {
+			t.Fatal(err)
+		}
+	}
+	place(one, long)
+	reindexOK(t, s, Options{})
+	before := sumOf(t, s)
+	place(other, long.Add(time.Second))
+	if r := reindexOK(t, s, Options{}); sumOf(t, s) == before || !slices.Equal(r.Subdirs[0].Updated, []string{"tool-1.0-0.conda"}) {
+		t.Errorf("%+v", r.Subdirs)
+	}
+}
+
+// Another indexer puts back the record that it remembers by the file's name.
+func TestARecordThatCameBackIsNoticed(t *testing.T) {
+	s := &mem.Store{}
+	one, other := sized(t)
+	putRaw(t, s, "linux-64/tool-1.0-0.conda", one)
+	reindexOK(t, s, Options{})
+	old, stale := stored(t, s, "linux-64/repodata.json"), sumOf(t, s)
+	putRaw(t, s, "linux-64/tool-1.0-0.conda", other)
+	reindexOK(t, s, Options{})
+	right := sumOf(t, s)
+	putRaw(t, s, "linux-64/repodata.json", old)
+	reindexOK(t, s, Options{})
+	if got := sumOf(t, s); got != right || got == stale {
+		t.Errorf("sha256 %s, want %s", got, right)
+	}
+}
+
+func TestBadPackagesAreRemembered(t *testing.T) {
+	s := &mem.Store{}
+	good := readFile(t, simple(t, "tool"))
+	key := "linux-64/tool-1.0-0.conda"
+	putRaw(t, s, key, good[:len(good)/2])
+	first := reindexOK(t, s, Options{})
+	var again Report
+	gets, _ := spent(s, func() { again = reindexOK(t, s, Options{}) })
+	if gets != 6 || len(again.Skipped) != 1 || again.Skipped[0] != first.Skipped[0] || again.Skipped[0].Key != key {
+		t.Errorf("%d requests, %+v after %+v", gets, again.Skipped, first.Skipped)
+	}
+	if full, _ := spent(s, func() { again = reindexOK(t, s, Options{Full: true}) }); full <= 6 || len(again.Skipped) != 1 {
+		t.Errorf("Full has %d requests", full)
+	}
+	putRaw(t, s, key, good)
+	if r := reindexOK(t, s, Options{}); len(r.Skipped) != 0 || !slices.Equal(files(t, s, "linux-64"), []string{"tool-1.0-0.conda"}) {
+		t.Errorf("%+v", r)
+	}
+}
+
+// What was not there for a moment is no bad package.
+func TestGoneForAMomentIsNotRemembered(t *testing.T) {
+	s := &mem.Store{}
+	body := readFile(t, simple(t, "tool"))
+	key := "linux-64/tool-1.0-0.conda"
+	putRaw(t, s, key, body)
+	gone := false
+	from := swapper{s, func(int64) {
+		if !gone {
+			gone = true
+			if err := s.Delete(t.Context(), key); err != nil {
+				t.Error(err)
+			}
+		}
+	}}
+	if r := reindexOK(t, from, Options{}); !gone || len(r.Skipped) != 1 {
+		t.Fatalf("%+v", r)
+	}
+	putRaw(t, s, key, body)
+	if r := reindexOK(t, s, Options{}); len(r.Skipped) != 0 || len(files(t, s, "linux-64")) != 1 {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestAStateThatIsNoneIsMadeAnew(t *testing.T) {
+	for _, text := range []string{"", "junk", "null", `{"version": 2, "files": {"tool-1.0-0.conda": {"b": "bad"}}}`, `{"version": 1, "files": {"tool-1.0-0.conda": {"p": "x", "b": "lies"}}}`} {
+		s := &mem.Store{}
+		publishOK(t, s, simple(t, "tool"))
+		body := []byte(text)
+		if json.Valid(body) {
+			body = archive.Zstd(body)
+		}
+		putRaw(t, s, "linux-64/"+stateName, body)
+		if r := reindexOK(t, s, Options{}); len(r.Skipped) != 0 || len(files(t, s, "linux-64")) != 1 {
+			t.Errorf("%q: %+v", text, r)
+		}
+		puts := s.Counts()["put"]
+		reindexOK(t, s, Options{})
+		if n := s.Counts()["put"] - puts; n != 0 {
+			t.Errorf("%q: %d writes once it is made", text, n)
+		}
+	}
+}
+
+// An index that cannot be kept is an error; what was learnt is only logged.
+func TestAStateThatCannotBeWrittenIsNoFailure(t *testing.T) {
+	s := &mem.Store{Fault: func(key string) (bool, error) {
+		if strings.HasSuffix(key, stateName) {
+			return false, os.ErrPermission
+		}
+		return true, nil
+	}}
+	publishOK(t, s, simple(t, "tool"))
+	var log []string
+	reindexOK(t, s, Options{Log: func(text string) { log = append(log, text) }})
+	if len(files(t, s, "linux-64")) != 1 || !strings.Contains(strings.Join(log, "\n"), "what was learnt of linux-64") {
+		t.Errorf("log %q", log)
+	}
+}
