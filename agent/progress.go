@@ -22,7 +22,7 @@ func newProgress(out *openjd.Output, m *meter.Meter) *progress { return &progres
 func reached(phase string) float64 {
 	return map[string]float64{
 		"render": 1, "verify": 2, "number": 4, "fetch": 5, "environments": 25, "script": 30,
-		"pack": 55, "test": 75, "publish": 90, "index": 97, "lock": 5, "reindex": 20,
+		"pack": 55, "test": 75, "publish": 90, "index": 97, "lock": 5, "reindex": 20, "check": 5,
 	}[phase]
 }
 

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -25,6 +26,7 @@ type reindexOptions struct {
 	subdirs     []string
 	lockTimeout time.Duration
 	full        bool
+	check       bool
 }
 
 // reindexCommand declares the verb and its flags.
@@ -46,6 +48,7 @@ func (d *desk) reindexCommand() *cobra.Command {
 	f.DurationVar(&o.lockTimeout, "lock-timeout", 30*time.Minute, "give up when the channel's lock is not got in this time")
 	o.flags(c)
 	f.BoolVar(&o.full, "full", false, "look into every package again")
+	f.BoolVar(&o.check, "check", false, "write nothing: say where the index and what is stored do not agree, and fail if they do not")
 	return c
 }
 
@@ -67,7 +70,7 @@ func (d *desk) reindex(ctx context.Context, o reindexOptions) error {
 		if err := mustExist(ctx, target, url); err != nil {
 			return "", err
 		}
-		index, err := d.indexLocked(ctx, target, o, p)
+		index, err := d.index(ctx, target, o, p)
 		r.Index = &index
 		packages := 0
 		for _, s := range index.Subdirs {
@@ -75,6 +78,9 @@ func (d *desk) reindex(ctx context.Context, o reindexOptions) error {
 		}
 		for _, s := range index.Skipped {
 			p.Warn(fmt.Sprintf("left out of the index: %s: %s", s.Key, s.Reason))
+		}
+		if o.check {
+			return fmt.Sprintf("the index of %s agrees with what is stored: %d packages in %d subdirs", url, packages, len(index.Subdirs)), errors.Join(err, disagreement(index, url))
 		}
 		return fmt.Sprintf("indexed %s: %d packages in %d subdirs", url, packages, len(index.Subdirs)), err
 	})
@@ -92,6 +98,42 @@ func (o *reindexOptions) validate() error {
 		return usageError{fmt.Errorf("--lock-timeout %s: it is a time such as 30m", o.lockTimeout)}
 	}
 	return nil
+}
+
+// index indexes the channel, or checks its index, for which it needs no lock.
+func (d *desk) index(ctx context.Context, s store.Store, o reindexOptions, p *progress) (indexer.Report, error) {
+	if !o.check {
+		return d.indexLocked(ctx, s, o, p)
+	}
+	end := p.Phase("check")
+	report, err := indexer.Reindex(ctx, s, indexer.Options{Subdirs: o.subdirs, Full: o.full, Check: true, Log: p.Info})
+	end(err)
+	if err != nil {
+		return report, fmt.Errorf("check channel %s: %w", o.url, err)
+	}
+	return report, nil
+}
+
+// disagreement is what a check found, nil for nothing.
+func disagreement(index indexer.Report, url store.URL) error {
+	var found []string
+	for _, s := range index.Subdirs {
+		for _, what := range []struct {
+			files []string
+			says  string
+		}{
+			{s.Added, "is stored and not in the index"}, {s.Removed, "is in the index and not stored"},
+			{s.Updated, "has other bytes than its record says"}, {s.Stale, "is missing or old"},
+		} {
+			for _, file := range what.files {
+				found = append(found, fmt.Sprintf("%s/%s %s", s.Subdir, file, what.says))
+			}
+		}
+	}
+	if found == nil {
+		return nil
+	}
+	return fmt.Errorf("the index of %s does not agree with what is stored:\n%s\ncondaworker reindex %s mends it", url, strings.Join(found, "\n"), url)
 }
 
 // indexLocked holds the channel's lock while it indexes. Losing the lock ends

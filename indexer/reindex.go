@@ -25,6 +25,7 @@ import (
 type Options struct {
 	Subdirs     []string          // only these, and noarch; empty: all that have packages
 	Full        bool              // look into every package again
+	Check       bool              // write nothing: the report says what would be done
 	Concurrency int               // packages looked into at a time; default 16
 	Log         func(text string) // told about what is worth knowing; may be nil
 }
@@ -44,6 +45,7 @@ type SubdirReport struct {
 	Removed  []string `json:"removed,omitempty"` // whose object is gone
 	Written  int64    `json:"written_bytes"`     // 0 when nothing had changed
 	Attempts int      `json:"attempts"`          // more than one: other writers were first
+	Stale    []string `json:"stale,omitempty"`   // index objects that a check found missing or old
 }
 
 // Skipped is an object that looks like a package and is none.
@@ -209,11 +211,29 @@ func (r *run) once(ctx context.Context) (SubdirReport, error) {
 	if err := r.merge(ctx, base, known, stored, &report); err != nil {
 		return report, err
 	}
+	if r.o.Check {
+		return report, r.check(ctx, base, index, &report)
+	}
 	if err := r.write(ctx, base, index, &report); err != nil {
 		return report, err
 	}
 	r.writeState(ctx, known, base, stored)
 	return report, nil
+}
+
+// check notes which index objects write would replace. Packages that came or
+// went are in the report already.
+func (r *run) check(ctx context.Context, base *conda.RepoData, index object, report *SubdirReport) error {
+	report.Packages = len(base.Packages) + len(base.PackagesConda)
+	text := base.Encode()
+	if !index.exists || !bytes.Equal(index.text, text) {
+		report.Stale = append(report.Stale, indexName)
+	}
+	zst, exists, err := head(ctx, r.s, r.subdir+"/"+zstName)
+	if !exists || zst.Meta[metaSource] != hexSHA256(text) {
+		report.Stale = append(report.Stale, zstName)
+	}
+	return err
 }
 
 // write commits base over the version that it was made from, and derives the

@@ -156,3 +156,28 @@ func TestAStateThatCannotBeWrittenIsNoFailure(t *testing.T) {
 		t.Errorf("log %q", log)
 	}
 }
+
+func TestCheckWritesNothing(t *testing.T) {
+	s := &mem.Store{}
+	publishOK(t, s, simple(t, "old"))
+	reindexOK(t, s, Options{})
+	publishOK(t, s, simple(t, "new"))
+	if err := s.Delete(t.Context(), "noarch/repodata.json.zst"); err != nil {
+		t.Fatal(err)
+	}
+	puts := s.Counts()["put"]
+	r := reindexOK(t, s, Options{Check: true})
+	if n := s.Counts()["put"] - puts; n != 0 {
+		t.Errorf("%d writes", n)
+	}
+	linux, noarch := r.Subdirs[0], r.Subdirs[1]
+	if !slices.Equal(linux.Added, []string{"new-1.0-0.conda"}) || len(linux.Stale) != 2 || !slices.Equal(noarch.Stale, []string{zstName}) {
+		t.Errorf("%+v", r)
+	}
+	reindexOK(t, s, Options{})
+	for _, sub := range reindexOK(t, s, Options{Check: true}).Subdirs {
+		if sub.Added != nil || sub.Stale != nil {
+			t.Errorf("%+v", sub)
+		}
+	}
+}
