@@ -129,7 +129,25 @@ func (w *waiter) take(ctx context.Context, cur current) (*Lease, error) {
 	if cur.info.Version != "" {
 		cond = store.IfVersion(cur.info)
 	}
-	return l, l.write(ctx, cond)
+	err := l.write(ctx, cond)
+	if err != nil && !errors.Is(err, store.ErrConflict) {
+		l.disown(ctx, cond)
+	}
+	return l, err
+}
+
+// disownTimeout bounds what is tried for others when all has failed, after a
+// signal perhaps.
+const disownTimeout = 3 * time.Second
+
+// disown frees a lock whose taking has an unknown end: nobody would renew it,
+// and the others would wait for its whole time. It is a courtesy and may fail.
+func (l *Lease) disown(ctx context.Context, cond store.Cond) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), disownTimeout)
+	defer cancel()
+	if l.write(ctx, cond) == nil {
+		_ = l.free(ctx)
+	}
 }
 
 func (w *waiter) wait(ctx context.Context, cur current) error {
@@ -202,6 +220,11 @@ func (l *Lease) Release(ctx context.Context) error {
 			return err
 		}
 	}
+	return l.free(ctx)
+}
+
+// free puts the tombstone over the version that is ours.
+func (l *Lease) free(ctx context.Context) error {
 	_, err := l.s.Put(ctx, l.o.Key, bytes.NewReader(l.record.tombstone(rand.Text())), store.PutOptions{Cond: store.IfVersion(l.at)})
 	if errors.Is(err, store.ErrConflict) {
 		return nil // nobody may take a lease that lasts, so an attempt before this one landed and the next holder has been quick

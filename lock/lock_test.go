@@ -136,6 +136,33 @@ func TestAnOutageShorterThanTheLeaseCostsNothing(t *testing.T) {
 	}
 }
 
+// A signal while the lock is taken: the answer never comes, and the lock was
+// taken all the same.
+func TestATakingOfUnknownEndIsUndone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &mem.Store{}
+		ctx, cancel := context.WithCancel(t.Context())
+		s.Fault = func(string) (bool, error) {
+			if ctx.Err() == nil {
+				cancel()
+				return true, errors.New("answer lost")
+			}
+			return true, nil
+		}
+		if _, _, err := Acquire(ctx, s, Options{}); err == nil {
+			t.Fatal("got the lock after the end")
+		}
+		start := time.Now()
+		l, _, err := Acquire(t.Context(), s, Options{})
+		if err != nil || time.Since(start) > time.Second || l.record.Epoch != 2 {
+			t.Errorf("the next one got it after %v: %v", time.Since(start), err)
+		}
+		if err := l.Release(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestPausedHolderCannotStealBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &mem.Store{}
