@@ -178,7 +178,7 @@ func TestEncoderIsDeterministic(t *testing.T) {
 	for _, threads := range []int{1, 2, 7} {
 		for _, chunk := range []int{len(text), 100_003} {
 			var out bytes.Buffer
-			e, err := newEncoder(&out, threads)
+			e, err := newEncoder(&out, threads, window)
 			must(t, err)
 			for c := range slices.Chunk(text, chunk) {
 				_, err := e.Write(c)

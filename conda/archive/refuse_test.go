@@ -176,7 +176,7 @@ func TestZstd(t *testing.T) {
 
 func TestUnzstdStopsAtTheLimit(t *testing.T) {
 	var packed bytes.Buffer
-	e, err := newEncoder(&packed, 1)
+	e, err := newEncoder(&packed, 1, window)
 	must(t, err)
 	for range 512 {
 		_, err := e.Write(make([]byte, 1<<20))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/bits"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -24,12 +25,21 @@ var ErrTooLarge = errors.New("decompressed data exceeds the limit")
 
 // newEncoder compresses into w as one frame: some clients stop at its end. The
 // bytes depend neither on threads nor on how the input is cut into writes.
-func newEncoder(w io.Writer, threads int) (*zstd.Encoder, error) {
+func newEncoder(w io.Writer, threads, window int) (*zstd.Encoder, error) {
 	return zstd.NewWriter(w,
 		zstd.WithEncoderLevel(zstd.SpeedBetterCompression),
 		zstd.WithWindowSize(window),
 		zstd.WithEncoderConcurrency(threads),
 		zstd.WithZeroFrames(true))
+}
+
+// windowFor is a window for size bytes. One that is larger than what it holds
+// costs its memory all the same, which most of a channel's small texts feel.
+func windowFor(size int64) int {
+	if size >= window {
+		return window
+	}
+	return max(zstd.MinWindowSize, 1<<bits.Len64(uint64(max(size, 0)))) //nolint:gosec // not negative
 }
 
 // newDecoder decompresses r with a bounded window. It must be closed.
@@ -43,7 +53,7 @@ func newDecoder(r io.Reader, threads int) (*zstd.Decoder, error) {
 // Zstd returns b compressed as one frame with its size, e.g. for
 // repodata.json.zst. Equal input gives equal output on every machine.
 func Zstd(b []byte) []byte {
-	e, err := newEncoder(nil, 1)
+	e, err := newEncoder(nil, 1, windowFor(int64(len(b))))
 	if err != nil {
 		panic(err) // the options above contradict each other
 	}
