@@ -76,6 +76,7 @@ func (r *report) warn(pos Pos, hint, format string, args ...any) {
 
 // add keeps p unless the same was said before: a text is often evaluated twice.
 func (r *report) add(p Problem) {
+	p.Text, p.Hint = shortened(p.Text), shortened(p.Hint)
 	list := &r.errors
 	if p.Warning {
 		list = &r.warnings
@@ -83,6 +84,18 @@ func (r *report) add(p Problem) {
 	if len(*list) < maxProblems && !slices.Contains(*list, p) {
 		*list = append(*list, p)
 	}
+}
+
+// maxText is how much of a problem's text is shown, in bytes: a value that is
+// quoted in it can be as long as the recipe.
+const maxText = 600
+
+// shortened cuts the middle out of a long text: its end says what is wrong.
+func shortened(s string) string {
+	if len(s) <= maxText {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxText/2], "") + " … " + strings.ToValidUTF8(s[len(s)-maxText/2:], "")
 }
 
 // err is the problems as an error, nil when there are none.

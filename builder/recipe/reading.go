@@ -17,6 +17,7 @@ const (
 	honoured use = iota
 	harmless     // has no effect here, and none is missed
 	later        // known to the format, without effect in this version: a warning
+	refused      // as later, but without it the package would be another one: an error
 )
 
 // keys is the vocabulary of a mapping.
@@ -48,9 +49,34 @@ func (j *job) known(n *node, where string, k keys) bool {
 			j.unknownKey(f, where, k)
 		case u == later && !f.value.isNull():
 			j.report.warn(f.pos, "", "%s.%s has no effect in this version", where, f.key)
+		case u == refused && !f.value.idle():
+			j.report.fail(f.pos, remedy(f.key), "%s.%s is not supported in this version", where, f.key)
 		}
 	}
 	return true
+}
+
+// idle holds for a value that asks for nothing, such as false or an empty list.
+func (n *node) idle() bool {
+	if n.isNull() || n.kind != scalarNode {
+		return n.isNull() || len(n.items)+len(n.fields) == 0
+	}
+	return n.value == false || n.value == ""
+}
+
+// remedy is what to do about a refused key.
+func remedy(key string) string {
+	switch {
+	case strings.Contains(key, "run_exports"):
+		return "remove it, and write what it exports below run: of the recipes that depend on this one"
+	case strings.HasPrefix(key, "sha") || strings.HasPrefix(key, "content_sha"):
+		return "write the archive's sha256 instead"
+	case strings.HasSuffix(key, "-link"):
+		return "remove it, and do its work in an etc/conda/activate.d script"
+	case key == "steps" || key == "post_process":
+		return "remove it, and do its work in the script"
+	}
+	return "remove it"
 }
 
 // unknownKey knows the other format's word for a key: recipes are often
@@ -114,6 +140,16 @@ func scalarText(v any) string {
 		return strconv.FormatInt(v, 10)
 	}
 	return ""
+}
+
+// fixed refuses the script's variables in a value that no shell reads.
+func (j *job) fixed(n *node, where, value string) {
+	for _, name := range slices.Concat(lateNames, packageVariables) {
+		if v := j.platform.shellVariable(name); strings.Contains(value, v) {
+			j.report.fail(n.pos, "set the variable in the script", "%s holds %s, which is known only when the script runs", where, v)
+			return
+		}
+	}
 }
 
 // list is the items of a list; a single value is a list of one.

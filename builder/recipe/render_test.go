@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+	"unicode/utf8"
 )
 
 func TestFind(t *testing.T) {
@@ -127,6 +128,37 @@ func TestHostileRecipesAreRefused(t *testing.T) {
 					t.Errorf("%d problems", len(list))
 				}
 			})
+		}
+	}
+}
+
+func TestAnchorsAreBounded(t *testing.T) {
+	var b strings.Builder
+	b.WriteString(head + "extra:\n")
+	for i := range 45_000 {
+		fmt.Fprintf(&b, "  a%d: &a%d 1\n", i, i)
+	}
+	has(t, problems(t, "meta.yaml", b.String()), "meta.yaml:1:1", "more than 1000 anchors")
+	script := head + "build:\n  script:\n" + strings.Repeat("    - a && b &c\n", 900) + strings.Repeat("    - a && b &\n", 900)
+	render(t, folder("meta.yaml", script), Options{})
+}
+
+func TestTagsKeepText(t *testing.T) {
+	text := head + "extra:\n  a: !!str yes\n  b: !!str 'x'\n  c: !!int 3\n"
+	for _, file := range []string{"meta.yaml", "recipe.yaml"} {
+		got := render(t, folder(file, text), Options{}).Extra
+		if got["a"] != "yes" || got["b"] != "x" {
+			t.Errorf("%s: %v", file, got)
+		}
+	}
+}
+
+func TestProblemsAreShort(t *testing.T) {
+	for _, file := range []string{"meta.yaml", "recipe.yaml"} {
+		long := strings.Repeat("é", 20_000)
+		list := problems(t, file, head+"build:\n  number: "+long+"\n  noarch: "+long+" # ["+strings.Repeat("(", 20_000)+"]\n")
+		if got := list.Error(); len(got) > 2*(2*maxText+200) || !utf8.ValidString(got) || !strings.Contains(got, "must be an integer") && file == "recipe.yaml" {
+			t.Errorf("%d bytes: %.100s", len(got), got)
 		}
 	}
 }

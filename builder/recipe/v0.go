@@ -1,6 +1,8 @@
 package recipe
 
 import (
+	"cmp"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,7 +14,7 @@ var (
 		"about": honoured, "extra": honoured, "app": later,
 	}
 	v0Package      = keys{"name": honoured, "version": honoured}
-	v0Requirements = keys{"build": honoured, "host": honoured, "run": honoured, "run_constrained": honoured, "conflicts": later}
+	v0Requirements = keys{"build": honoured, "host": honoured, "run": honoured, "run_constrained": honoured, "conflicts": harmless}
 	v0About        = keys{
 		"home": honoured, "dev_url": honoured, "doc_url": honoured, "doc_source_url": honoured, "license_url": honoured,
 		"license": honoured, "summary": honoured, "description": honoured, "license_family": honoured,
@@ -31,9 +33,17 @@ type v0Recipe struct {
 	build     *node
 }
 
+// newV0 completes the variant.
+func newV0(j *job) *v0Recipe {
+	variant := maps.Clone(defaultVersions)
+	maps.Copy(variant, j.variant)
+	j.variant = variant
+	return &v0Recipe{job: j}
+}
+
 // renderV0 returns nil when the recipe skips the platform, or has problems.
 func (j *job) renderV0() *Output {
-	r := &v0Recipe{job: j}
+	r := newV0(j)
 	r.root = r.read(false)
 	if r.root == nil {
 		return nil
@@ -103,9 +113,9 @@ func (r *v0Recipe) firstPass() {
 	if number == "" {
 		number = "0"
 	}
+	name := cmp.Or(r.PackageName, scalarText(root.get("package").get("name").scalar()))
 	r.pkg = map[string]any{
-		"PKG_NAME":    scalarText(root.get("package").get("name").scalar()),
-		"PKG_VERSION": scalarText(root.get("package").get("version").scalar()), "PKG_BUILDNUM": number,
+		"PKG_NAME": name, "PKG_VERSION": scalarText(root.get("package").get("version").scalar()), "PKG_BUILDNUM": number,
 		"PKG_HASH": hashPlaceholder, "PKG_BUILD_STRING": lateMark("PKG_BUILD_STRING"),
 	}
 }

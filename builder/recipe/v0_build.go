@@ -15,14 +15,15 @@ var v0Build = keys{
 
 	"missing_dso_whitelist": harmless, "missing_dso_allowlist": harmless, "runpath_whitelist": harmless, "runpath_allowlist": harmless,
 	"error_overlinking": harmless, "error_overdepending": harmless, "overlinking_ignore_patterns": harmless,
-	"include_recipe": harmless, "ignore_verify_codes": harmless, "rpaths_patcher": harmless, "msvc_compiler": harmless,
+	"include_recipe": honoured, "ignore_verify_codes": harmless, "rpaths_patcher": harmless, "msvc_compiler": harmless,
 	"disable_pip": harmless, "preferred_env": harmless, "preferred_env_executable_paths": harmless,
 
-	"python_version_independent": later, "python_site_packages_path": later, "run_exports": later, "ignore_run_exports": later,
-	"ignore_run_exports_from": later, "track_features": later, "features": later, "requires_features": later,
-	"provides_features": later, "has_prefix_files": later, "binary_has_prefix_files": later, "rpaths": later, "no_link": later,
-	"preserve_egg_dir": later, "skip_compile_pyc": later, "osx_is_app": later, "pin_depends": later,
-	"pre-link": later, "post-link": later, "pre-unlink": later, "activate_in_script": later, "no_move_top_level_workdir_loops": later,
+	"ignore_run_exports": later, "ignore_run_exports_from": later, "has_prefix_files": later, "binary_has_prefix_files": later,
+	"rpaths": later, "preserve_egg_dir": later, "skip_compile_pyc": later, "activate_in_script": later, "no_move_top_level_workdir_loops": later,
+
+	"python_version_independent": refused, "python_site_packages_path": refused, "run_exports": refused, "track_features": refused,
+	"features": refused, "requires_features": refused, "provides_features": refused, "no_link": refused, "osx_is_app": refused,
+	"pin_depends": refused, "pre-link": refused, "post-link": refused, "pre-unlink": refused,
 }
 
 // readBuild reads all of build but the string, which needs the hash.
@@ -52,6 +53,10 @@ func (r *v0Recipe) readBuild(out *Output) {
 		AlwaysIncludeFiles: r.strs(n.get("always_include_files"), "build.always_include_files"),
 		EntryPoints:        r.entryPoints(n.get("entry_points"), "build.entry_points"),
 		MergeBuildHost:     r.boolean(n.get("merge_build_host"), "build.merge_build_host", false),
+	}
+	if !r.boolean(n.get("include_recipe"), "build.include_recipe", true) {
+		r.report.fail(n.get("include_recipe").pos, "remove it if the recipe may be read by everybody who gets the package",
+			"build.include_recipe: false is not supported in this version, which packs the recipe's folder")
 	}
 	for _, key := range r.strs(n.get("force_use_keys"), "build.force_use_keys") {
 		r.use(key)
@@ -88,6 +93,7 @@ func (r *v0Recipe) scriptEnv(s *Script, n *node) {
 				s.Env = map[string]string{}
 			}
 			s.Env[name] = strings.TrimSpace(value)
+			r.fixed(item, "build.script_env", value)
 		}
 	}
 }

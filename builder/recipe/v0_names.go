@@ -10,9 +10,9 @@ import (
 	"github.com/condaworker/condaworker/builder/recipe/jinja"
 )
 
-// defaultVersions stand for languages that no variant names: conda-build
-// always has one, and selectors such as [py<38] compare with it.
-var defaultVersions = map[string]string{"python": "3.12", "numpy": "1.26", "perl": "5.26.2", "lua": "5"}
+// defaultVersions stand for languages that no variant names: conda-build always
+// has one, to which it pins a requirement without a version.
+var defaultVersions = map[string]any{"python": "3.12", "numpy": "1.26", "perl": "5.26.2", "lua": "5", "r_base": "3.5"}
 
 // hashPlaceholder stands for PKG_HASH until the hash is known.
 const hashPlaceholder = "\ue000PKG_HASH\ue000"
@@ -35,14 +35,8 @@ func (r *v0Recipe) shellText(s string) string {
 	})
 }
 
-// languageVersion is the variant's version of a language, or conda-build's
-// default.
-func (r *v0Recipe) languageVersion(language string) string {
-	if v, ok := r.variant[language]; ok {
-		return variantText(v)
-	}
-	return defaultVersions[language]
-}
+// languageVersion is the variant's version of a language.
+func (r *v0Recipe) languageVersion(language string) string { return variantText(r.variant[language]) }
 
 // selectorNames are the names of selectors, which templates see too.
 func (r *v0Recipe) selectorNames() map[string]any {

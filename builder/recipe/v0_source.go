@@ -1,12 +1,20 @@
 package recipe
 
-import "slices"
+import (
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// archiveRule are the names of what is unpacked.
+var archiveRule = regexp.MustCompile(`(?i)\.(tar(\.[a-z0-9]+)?|t(gz|bz2?|xz|zst)|zip|7z)$`)
 
 var v0Source = keys{
 	"url": honoured, "fn": honoured, "sha256": honoured, "md5": honoured, "folder": honoured, "path": honoured,
 	"patches": honoured, "no_hoist": honoured, "git_url": honoured, "git_rev": honoured, "git_tag": honoured, "git_branch": honoured,
-	"git_depth": harmless, "path_via_symlink": later, "sha1": later, "sha224": later, "sha384": later, "sha512": later,
-	"content_sha256": later, "content_sha384": later, "content_sha512": later, "content_hash_skip": harmless,
+	"git_depth": harmless, "path_via_symlink": later, "sha1": refused, "sha224": refused, "sha384": refused, "sha512": refused,
+	"content_sha256": refused, "content_sha384": refused, "content_sha512": refused, "content_hash_skip": harmless,
 	"hg_url": honoured, "hg_tag": harmless, "svn_url": honoured, "svn_rev": harmless, "svn_ignore_externals": harmless,
 	"svn_username": harmless, "svn_password": harmless,
 }
@@ -47,21 +55,38 @@ func (r *v0Recipe) source(n *node) (Source, bool) {
 	s.MD5 = r.digest(n.get("md5"), "source.md5", 32)
 	s.Folder = r.below(n.get("folder"), "source.folder", "the work folder")
 	s.Patches = r.belowAll(n.get("patches"), "source.patches", "the recipe's folder")
-	r.below(n.get("fn"), "source.fn", "the work folder")
+	s.FileName = r.fileName(n.get("fn"), s.URLs)
 	s.NoHoist = slices.ContainsFunc(n.fields, func(f field) bool { return f.key == "no_hoist" })
 	return s, true
 }
 
+// fileName is what a download is kept as. Conda-build tells an archive by this
+// name; here an archive is told by its url, so the two must not differ.
+func (r *v0Recipe) fileName(n *node, urls []string) string {
+	name := r.below(n, "source.fn", "the work folder")
+	if !archiveRule.MatchString(name) {
+		return name
+	}
+	for _, u := range urls {
+		u, _, _ = strings.Cut(u, "?")
+		if !archiveRule.MatchString(path.Base(u)) {
+			r.report.fail(n.pos, "use a url that ends in the archive's name",
+				"source.fn %q is an archive's name, and the end of the url %s is not: it would not be unpacked", name, u)
+		}
+	}
+	return ""
+}
+
 // foreignCondition finds recipe.yaml's if: in a meta.yaml, which conda-build
-// takes for unknown keys: the source is lost.
+// takes for unknown keys: the source would be lost.
 func (r *v0Recipe) foreignCondition(n *node) bool {
 	if n.kind != mapNode {
 		return false
 	}
 	for _, f := range n.fields {
 		if f.key == "if" && n.get("then") != nil {
-			r.report.warn(f.pos, "write the keys as they are, each line with a selector such as # [linux64] behind it",
-				"if: and then: are recipe.yaml's: in meta.yaml this source is ignored")
+			r.report.fail(f.pos, "write the keys as they are, each line with a selector such as # [linux64] behind it",
+				"if: and then: are recipe.yaml's: in meta.yaml this source would be ignored")
 			return true
 		}
 	}

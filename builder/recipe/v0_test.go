@@ -145,10 +145,10 @@ func TestSelectors(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := &v0Recipe{job: &job{
+		r := newV0(&job{
 			Options: Options{TargetPlatform: "linux-64", BuildPlatform: "linux-64", Env: map[string]string{"HOME": "/root"}}, platform: p, report: &report{},
 			used: map[string]bool{}, variant: map[string]any{"cuda": "12", "c_compiler": "gcc"},
-		}}
+		})
 		got, keep := r.chooseLine(in, func(int) Pos { return Pos{} }, map[string]bool{})
 		if !keep {
 			got = ""
@@ -252,14 +252,11 @@ func TestWarningsV0(t *testing.T) {
   name: tool
   version: 1.10
 source:
-  - if: linux-64
-    then:
-      url: a
   - folder: x
 build:
   number: 1
   number: 0
-  run_exports:
+  ignore_run_exports:
     - a
   rpaths: [lib]
   string: fixed
@@ -269,13 +266,51 @@ about:
 `
 	number := 1
 	list := Problems(render(t, folder("meta.yaml", text), Options{BuildNumber: &number}).Warnings)
-	has(t, list, "meta.yaml:5:5", "if: and then: are recipe.yaml's")
-	has(t, list, "meta.yaml:8:5", "no url, path or git_url for linux-64")
-	has(t, list, "meta.yaml:11:3", "twice, first in line 10")
-	has(t, list, "meta.yaml:12:3", "run_exports has no effect")
-	has(t, list, "meta.yaml:15:11", "does not follow the build number 1")
-	has(t, list, "meta.yaml:17:3", `here it is called "home"`)
-	has(t, list, "meta.yaml:18:12", "write LicenseRef-Commercial")
+	has(t, list, "meta.yaml:5:5", "no url, path or git_url for linux-64")
+	has(t, list, "meta.yaml:8:3", "twice, first in line 7")
+	has(t, list, "meta.yaml:9:3", "ignore_run_exports has no effect")
+	has(t, list, "meta.yaml:12:11", "does not follow the build number 1")
+	has(t, list, "meta.yaml:14:3", `here it is called "home"`)
+	has(t, list, "meta.yaml:15:12", "write LicenseRef-Commercial")
+}
+
+func TestRefusedKeysMayAskForNothing(t *testing.T) {
+	for _, text := range []string{"run_exports: ''", "run_exports: {}", "features:", "pin_depends: False", "include_recipe: True"} {
+		render(t, folder("meta.yaml", head+"build:\n  "+text+"\n"), Options{})
+	}
+}
+
+func TestFileNamesV0(t *testing.T) {
+	for _, tt := range []struct{ url, name, want string }{
+		{"http://a/vray_rhel8?x=1", "vray", "vray"},
+		{"http://a/b.zip", "x.ZIP", ""},
+		{"http://a/b.tar.xz?x=1", "x.tgz", ""},
+		{"http://a/b.zip", "b.exe", "b.exe"},
+		{"http://a/b", "", ""},
+	} {
+		text := head + "source:\n  url: " + tt.url + "\n  fn: " + tt.name + "\n"
+		if got := render(t, folder("meta.yaml", text), Options{}).Sources[0].FileName; got != tt.want {
+			t.Errorf("%s as %q: got %q, want %q", tt.url, tt.name, got, tt.want)
+		}
+	}
+}
+
+// What is installed, what the build string says and what the package will run
+// with are one version, with and without a variant.
+func TestOnePythonWithoutAVariant(t *testing.T) {
+	text := head + "requirements:\n  host:\n    - python\n    - perl\n  run:\n    - python\n"
+	got := render(t, folder("meta.yaml", text), Options{})
+	want := Requirements{Host: []string{"python 3.12.*", "perl 5.26.2.*"}, Run: []string{"python >=3.12,<3.13.0a0"}}
+	if diff := cmp.Diff(want, got.Requirements); diff != "" || got.BuildString != "py312_0" {
+		t.Errorf("%s\n%s", got.BuildString, diff)
+	}
+}
+
+func TestPackageVariablesFollowTheGivenName(t *testing.T) {
+	text := head + "about:\n  summary: {{ PKG_NAME }} {{ environ['PKG_NAME'] }}\n"
+	if got := render(t, folder("meta.yaml", text), Options{PackageName: "other"}); got.Name != "other" || got.About.Summary != "other other" {
+		t.Errorf("%s: %s", got.Name, got.About.Summary)
+	}
 }
 
 func TestProblemsV0(t *testing.T) {
@@ -291,6 +326,13 @@ func TestProblemsV0(t *testing.T) {
 		{"outputs", head + "outputs:\n  - name: a\n", "meta.yaml:5:3", "several outputs"},
 		{"sha", head + "source:\n  url: a\n  sha256: X\n", "meta.yaml:6:11", "expected 64 hex digits"},
 		{"folder", head + "source:\n  url: a\n  folder: ../x\n", "meta.yaml:6:11", "leaves the work folder"},
+		{"recipe.yaml's if", head + "source:\n  - if: linux-64\n    then:\n      url: a\n", "meta.yaml:5:5", "if: and then: are recipe.yaml's"},
+		{"another hash", head + "source:\n  url: a\n  sha512: b\n", "meta.yaml:6:3", "write the archive's sha256 instead"},
+		{"an archive's name", head + "source:\n  url: http://a/b?c=d.zip\n  fn: d.zip\n", "meta.yaml:6:7", "it would not be unpacked"},
+		{"run exports", head + "build:\n  run_exports:\n    - a\n", "meta.yaml:5:3", "write what it exports below run:"},
+		{"link script", head + "build:\n  post-link: a\n", "meta.yaml:5:3", "activate.d"},
+		{"hidden recipe", head + "build:\n  include_recipe: False\n", "meta.yaml:5:19", "packs the recipe's folder"},
+		{"late variable", head + "build:\n  script_env:\n    - A={{ SRC_DIR }}/x\n", "meta.yaml:6:7", "build.script_env holds ${SRC_DIR}, which is known only when the script runs"},
 		{"hg", head + "source:\n  hg_url: a\n", "meta.yaml:5:3", "not supported"},
 		{"noarch", head + "build:\n  noarch: perl\n", "meta.yaml:5:11", "write python or generic"},
 		{"entry point", head + "build:\n  entry_points:\n    - a\n", "meta.yaml:6:7", "name = module:function"},

@@ -15,7 +15,7 @@ var (
 	v1Package      = keys{"name": honoured, "version": honoured}
 	v1Requirements = keys{
 		"build": honoured, "host": honoured, "run": honoured, "run_constraints": honoured,
-		"run_exports": later, "ignore_run_exports": later, "extras": later,
+		"run_exports": refused, "ignore_run_exports": later, "extras": refused,
 	}
 	v1About = keys{
 		"homepage": honoured, "repository": honoured, "documentation": honoured, "license": honoured,

@@ -14,18 +14,18 @@ var (
 		"number": honoured, "string": honoured, "script": honoured, "noarch": honoured, "skip": honoured,
 		"python": honoured, "always_include_files": honoured, "files": honoured, "merge_build_and_host_envs": honoured,
 		"dynamic_linking": honoured, "prefix_detection": honoured, "variant": honoured,
-		"always_copy_files": later, "post_process": later, "steps": later, "flags": later,
+		"always_copy_files": refused, "post_process": refused, "steps": refused, "flags": refused,
 	}
 	v1Python = keys{
 		"entry_points": honoured, "skip_pyc_compilation": later, "use_python_app_entrypoint": later,
-		"version_independent": later, "site_packages_path": later,
+		"version_independent": refused, "site_packages_path": refused,
 	}
 	v1Linking = keys{
 		"binary_relocation": honoured, "rpaths": later, "missing_dso_allowlist": harmless, "rpath_allowlist": harmless,
 		"overdepending_behavior": harmless, "overlinking_behavior": harmless,
 	}
-	v1Prefix  = keys{"ignore": honoured, "ignore_binary_files": honoured, "force_file_type": later}
-	v1Variant = keys{"use_keys": honoured, "ignore_keys": honoured, "down_prioritize_variant": later}
+	v1Prefix  = keys{"ignore": honoured, "ignore_binary_files": honoured, "force_file_type": refused}
+	v1Variant = keys{"use_keys": honoured, "ignore_keys": honoured, "down_prioritize_variant": refused}
 	v1Files   = keys{"include": honoured, "exclude": honoured}
 )
 

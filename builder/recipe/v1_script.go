@@ -169,6 +169,7 @@ func (r *v1Recipe) scriptEnv(n *node, where string) map[string]string {
 			r.report.fail(f.value.pos, "", "%s.%s has more than one line", where, f.key)
 		case value != "":
 			env[f.key] = value
+			r.fixed(f.value, where+"."+f.key, value)
 		}
 	}
 	return env

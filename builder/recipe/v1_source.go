@@ -9,15 +9,15 @@ import (
 var (
 	v1URLSource = keys{
 		"url": honoured, "sha256": honoured, "md5": honoured, "file_name": honoured, "patches": honoured,
-		"target_directory": honoured, "attestation": later, "filter": later,
+		"target_directory": honoured, "attestation": refused, "filter": refused,
 	}
 	v1PathSource = keys{
 		"path": honoured, "sha256": honoured, "md5": honoured, "file_name": honoured, "patches": honoured,
-		"target_directory": honoured, "use_gitignore": later, "filter": later,
+		"target_directory": honoured, "use_gitignore": later, "filter": refused,
 	}
 	v1GitSource = keys{
 		"git": honoured, "rev": honoured, "tag": honoured, "branch": honoured, "patches": honoured,
-		"target_directory": honoured, "depth": harmless, "lfs": later, "submodules": later, "expected_commit": later, "filter": later,
+		"target_directory": honoured, "depth": harmless, "lfs": refused, "submodules": later, "expected_commit": refused, "filter": refused,
 	}
 )
 

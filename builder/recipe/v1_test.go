@@ -317,7 +317,7 @@ build:
     - bld.bat
     - echo '{{ print }}' # [linux] of a shell
 requirements:
-  run_exports: [a]
+  ignore_run_exports: {by_name: [a]}
 tests:
   - package_contents:
       files: [a]
@@ -330,7 +330,7 @@ about:
 	has(t, list, "recipe.yaml:6:23", "# [linux] is meta.yaml's selector")
 	has(t, list, "recipe.yaml:8:11", "does not follow the build number 1")
 	has(t, list, "recipe.yaml:10:7", `"bld.bat" in a list is a command`)
-	has(t, list, "recipe.yaml:13:3", "run_exports has no effect")
+	has(t, list, "recipe.yaml:13:3", "ignore_run_exports has no effect")
 	has(t, list, "recipe.yaml:15:5", "package_contents are not run")
 	has(t, list, "recipe.yaml:18:12", "write GPL-3.0-only or GPL-3.0-or-later")
 	if len(list) != 7 {
@@ -344,12 +344,17 @@ func TestProblemsV1(t *testing.T) {
 		{"tab", "a:\n\tb: 1\n", "recipe.yaml:2:1", "not tabs"},
 		{"utf8", "a: \xff\n", "recipe.yaml:1:4", "0xff is not UTF-8"},
 		{"control", "a: \x01\n", "recipe.yaml:1:4", "U+0001"},
-		{"empty", "", "recipe.yaml:1:1", "no documents"},
+		{"empty", "", "recipe.yaml:1:1", "the recipe is empty; begin with package:"},
 		{"list", "- a\n", "recipe.yaml:1:1", "a list, not a mapping"},
 		{"two documents", "a: 1\n---\nb: 1\n", "recipe.yaml:1:1", "one document"},
 		{"duplicate", head + "about:\n  summary: a\n  summary: b\n", "recipe.yaml:6:3", "twice, first in line 5"},
 		{"anchor", head + "extra:\n  a: &x 1\n", "recipe.yaml:5:6", "no anchors"},
 		{"merge", head + "extra:\n  <<: {a: 1}\n", "recipe.yaml:5:3", "merge keys"},
+		{"tag", head + "extra: !python/x [a]\n", "recipe.yaml:4:8", "the YAML tag !python/x is not supported"},
+		{"run exports", head + "requirements:\n  run_exports: [a]\n", "recipe.yaml:5:3", "write what it exports below run:"},
+		{"steps", head + "build:\n  steps: [a]\n", "recipe.yaml:5:3", "build.steps is not supported in this version; remove it, and do its work in the script"},
+		{"attestation", head + "source:\n  url: a\n  attestation: {a: b}\n", "recipe.yaml:6:3", "not supported"},
+		{"late env", head + "build:\n  script:\n    env:\n      A: ${{ PREFIX }}/x\n    content: a\n", "recipe.yaml:7:10", "${PREFIX}, which is known only when the script runs; set the variable in the script"},
 		{"unknown", head + "about:\n  licence: MIT\n", "recipe.yaml:5:3", `unknown key "licence" in about; did you mean "license"?`},
 		{"other format", head + "about:\n  home: x\n", "recipe.yaml:5:3", `called "homepage"`},
 		{"outputs", "outputs:\n  - package: {name: a}\n", "recipe.yaml:1:1", "several outputs"},

@@ -2,6 +2,8 @@ package recipe
 
 import (
 	"errors"
+	"regexp"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
@@ -11,7 +13,12 @@ import (
 const (
 	maxDepth = 64
 	maxNodes = 100_000
+
+	maxAnchors = 1000 // the library compares each with all before it
 )
+
+// anchorRule finds what may be an anchor; a shell's & and && are none.
+var anchorRule = regexp.MustCompile(`(?:^|[\s\[{,])&[^\s&]`)
 
 // kind tells what a node is.
 type kind int
@@ -66,6 +73,10 @@ func (n *node) text() (string, bool) {
 	return s, ok
 }
 
+// coreTags change nothing here, but that !!str keeps text what looks like
+// another value.
+var coreTags = []string{"!!str", "!!int", "!!float", "!!bool", "!!null", "!!seq", "!!map", "!"}
+
 // typer gives a plain scalar its value: formats differ in what is a boolean.
 type typer func(tag, text string) any
 
@@ -81,6 +92,10 @@ type reader struct {
 func (r *reader) parse(text string) *node {
 	if structure(text) > maxNodes {
 		r.report.fail(Pos{r.file, 1, 1}, "", "the recipe has more than %d lines and items", maxNodes)
+		return nil
+	}
+	if len(anchorRule.FindAllStringIndex(text, maxAnchors+1)) > maxAnchors {
+		r.report.fail(Pos{r.file, 1, 1}, "write the values out", "the recipe has more than %d anchors", maxAnchors)
 		return nil
 	}
 	var doc yaml.Node
@@ -134,6 +149,9 @@ func (r *reader) syntax(err error) {
 	}
 	hint := ""
 	switch {
+	case strings.Contains(text, "no documents"):
+		r.report.fail(pos, "begin with package:", "the recipe is empty")
+		return
 	case strings.Contains(text, "cannot start any token"):
 		hint = "indent with blanks, not tabs, and put text that begins with a special character in quotes"
 	case strings.Contains(text, "mapping values are not allowed"):
@@ -149,18 +167,7 @@ func (r *reader) syntax(err error) {
 func (r *reader) convert(y *yaml.Node, depth int) *node {
 	n := &node{pos: r.positions.at(y.Line, y.Column), source: y}
 	r.count++
-	switch {
-	case depth > maxDepth:
-		r.report.fail(n.pos, "", "the recipe is nested more than %d deep", maxDepth)
-		return nil
-	case r.count > maxNodes:
-		r.report.fail(n.pos, "", "the recipe has more than %d values", maxNodes)
-		return nil
-	case y.Anchor != "" && r.strict:
-		r.report.fail(n.pos, "write the value out", "recipe.yaml has no anchors: &%s", y.Anchor)
-		return nil
-	case y.Kind == yaml.AliasNode && r.strict:
-		r.report.fail(n.pos, "write the value out", "recipe.yaml has no aliases: *%s", y.Value)
+	if r.refuses(y, n.pos, depth) {
 		return nil
 	}
 	switch y.Kind {
@@ -171,12 +178,35 @@ func (r *reader) convert(y *yaml.Node, depth int) *node {
 	case yaml.MappingNode:
 		return r.mapping(n, y, depth)
 	}
-	n.plain = y.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) == 0
+	quoted := yaml.DoubleQuotedStyle | yaml.SingleQuotedStyle | yaml.LiteralStyle | yaml.FoldedStyle
+	if y.ShortTag() == "!!str" {
+		quoted |= yaml.TaggedStyle
+	}
+	n.plain = y.Style&quoted == 0
 	n.value = y.Value
 	if n.plain {
 		n.value = r.typed(y.Tag, y.Value)
 	}
 	return n
+}
+
+// refuses tells whether y is more than a recipe may hold, and says so.
+func (r *reader) refuses(y *yaml.Node, pos Pos, depth int) bool {
+	switch {
+	case depth > maxDepth:
+		r.report.fail(pos, "", "the recipe is nested more than %d deep", maxDepth)
+	case r.count > maxNodes:
+		r.report.fail(pos, "", "the recipe has more than %d values", maxNodes)
+	case y.Anchor != "" && r.strict:
+		r.report.fail(pos, "write the value out", "recipe.yaml has no anchors: &%s", y.Anchor)
+	case y.Kind == yaml.AliasNode && r.strict:
+		r.report.fail(pos, "write the value out", "recipe.yaml has no aliases: *%s", y.Value)
+	case y.Style&yaml.TaggedStyle != 0 && !slices.Contains(coreTags, y.ShortTag()):
+		r.report.fail(pos, "remove it", "the YAML tag %s is not supported", y.ShortTag())
+	default:
+		return false
+	}
+	return true
 }
 
 // list converts a list's items.
