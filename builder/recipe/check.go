@@ -4,6 +4,8 @@ import (
 	"path"
 	"regexp"
 	"strings"
+
+	"github.com/condaworker/condaworker/conda"
 )
 
 // The rules of conda for what ends up in a package's file name.
@@ -51,6 +53,10 @@ func (j *job) version(n *node, where string) string {
 			"%s %q has a -, which separates the parts of a package's file name", where, version)
 	case !versionRule.MatchString(version) || len(version) > maxNameLength || strings.Contains(version, ".."):
 		j.report.fail(n.pos, "use digits and letters with . or _ between them, e.g. 1.10.2", "%s %q is not a version", where, version)
+	default:
+		if _, err := conda.ParseVersion(version); err != nil {
+			j.report.fail(n.pos, "use digits and letters with . or _ between them, e.g. 1.10.2", "%s: %v", where, err)
+		}
 	}
 	return version
 }
@@ -125,8 +131,8 @@ func (j *job) entryPoints(n *node, where string) []string {
 	return all
 }
 
-// specs are match specs; what a spec means is the solver's business, that it
-// begins with a name is checked here.
+// specs are match specs. Nothing solves those that only the package's users
+// need: an index would carry a wrong one to all of them.
 func (j *job) specs(n *node, where string) []string {
 	var all []string
 	for _, item := range n.list() {
@@ -137,6 +143,10 @@ func (j *job) specs(n *node, where string) []string {
 		name := specName(s)
 		if !nameRule.MatchString(strings.ToLower(name)) {
 			j.report.fail(item.pos, "begin with the package's name, e.g. python >=3.11", "%s %q is not a match spec", where, s)
+			continue
+		}
+		if _, err := conda.ParseMatchSpec(s); err != nil {
+			j.report.fail(item.pos, "", "%s: %v", where, err)
 			continue
 		}
 		all = append(all, s)

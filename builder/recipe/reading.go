@@ -34,7 +34,8 @@ func (k keys) names() []string {
 }
 
 // known checks a mapping's keys. Unknown ones are errors in recipe.yaml, where
-// they always were, and warnings in meta.yaml. It tells whether n is a mapping.
+// they always were, and in meta.yaml if another key was meant; conda-build
+// ignores them. It tells whether n is a mapping.
 func (j *job) known(n *node, where string, k keys) bool {
 	if n.isNull() {
 		return false
@@ -89,7 +90,9 @@ func (j *job) unknownKey(f field, where string, k keys) {
 	if other := otherFormat[f.key]; other != "" && k[other] == honoured && hasKey(k, other) {
 		hint = fmt.Sprintf("here it is called %q", other)
 	}
-	if j.format() == V0 {
+	// A misspelt source or requirement would be missing in the package; what is
+	// missing in about hurts nobody.
+	if j.format() == V0 && (hint == "" || where == "about") {
 		j.report.warn(f.pos, hint, "unknown key %q in %s, ignored", f.key, where)
 		return
 	}

@@ -85,9 +85,19 @@ func TestMatches(t *testing.T) {
 		{"2", "==1|>=2", true},
 		{"3.12", "!=3.12.*", false},
 		{"1.0", "==1", true},
+		{"1.4.2", "~=1.4.0", true},
+		{"1.10rc1", "<1.10", true},
 	} {
 		if got, err := matches(tt.version, tt.spec); got != tt.want || err != nil {
 			t.Errorf("%s %s: %v, %v", tt.version, tt.spec, got, err)
+		}
+	}
+}
+
+func TestVersionTestsThatAreNone(t *testing.T) {
+	for _, spec := range []string{"", " ", ">=", "'", "1[build=x]", ">=1,"} {
+		if got, err := matches("1", spec); err == nil {
+			t.Errorf("%q: %v, no error", spec, got)
 		}
 	}
 }

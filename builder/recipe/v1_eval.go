@@ -192,21 +192,6 @@ func (r *v1Recipe) condition(n *node, text string) (yes, ok bool) {
 	return yes, true
 }
 
-// matchFunc is match(version, spec): a version test of the kinds that recipes
-// use, comparing dotted numbers.
-func matchFunc(c jinja.Call) (any, error) {
-	v, ok := c.Arg(0, "version")
-	if !ok || v == nil {
-		return true, nil
-	}
-	spec, err := c.String(1, "spec")
-	if err != nil {
-		return nil, err
-	}
-	version, _, _ := strings.Cut(variantText(v), " ")
-	return matches(strings.TrimRight(version, ".*"), spec)
-}
-
 // platformTests are is_linux("linux-64") and the like.
 var platformTests = map[string]jinja.Func{
 	"is_linux":   platformTest(func(p platform) bool { return p.family == "linux" }),

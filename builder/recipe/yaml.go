@@ -143,8 +143,12 @@ func (r *reader) syntax(err error) {
 		if one.ContextMsg != "" {
 			text = one.ContextMsg + ": " + text
 		}
-		if one.Mark.Line > 0 {
-			pos = r.positions.at(one.Mark.Line, one.Mark.Column)
+		mark := one.Mark
+		if one.ContextMark.Line > 0 && (strings.Contains(text, "end of stream") || strings.Contains(text, "expected ':'")) {
+			mark = one.ContextMark // what was opened, and not the text's end
+		}
+		if mark.Line > 0 {
+			pos = r.positions.at(mark.Line, mark.Column)
 		}
 	}
 	hint := ""

@@ -59,6 +59,7 @@ func TestRender(t *testing.T) {
 		{Meta, `{{ version.replace(".", "_") }}{{ name[0] }}{{name|upper}}`, "4_2_5bBLENDER"},
 		{Meta, `{{ environ.get("HOME") }} {{ environ["HOME"] }} {{ environ.get("X", "d") }} {{ environ.HOME }}`, "/root /root d /root"},
 		{Meta, `{{ "%s-%03d%%" % (name, 7) }}{{ "{}/{1}/{n}".format("a", "b", n="c") }}`, "blender-007%a/b/c"},
+		{Meta, `{{ "%4s|%d" % ("é", 7) }}`, "   é|7"},
 		{Meta, "{% if linux and not win %}yes{% elif x %}no{% else %}no{% endif %}", "yes"},
 		{Meta, "{% for p in parts if p != '2' %}{{ loop.index }}{{ p }}{% if not loop.last %},{% endif %}{% endfor %}", "14,25"},
 		{Meta, "{% for a, b in {'k': 'v'}.items() %}{{ a }}={{ b }}{% else %}none{% endfor %}", "k=v"},

@@ -274,7 +274,7 @@ func percentFormat(s string, values any) (any, error) {
 func percentVerb(verb byte, width string, v any) (string, error) {
 	switch verb {
 	case 's':
-		return text(v, Meta), nil
+		return fmt.Sprintf("%*s", atoi(width), text(v, Meta)), nil
 	case 'r':
 		var b strings.Builder
 		appendText(&b, v, Meta)
