@@ -122,8 +122,10 @@ func disagreement(index indexer.Report, url store.URL) error {
 			files []string
 			says  string
 		}{
-			{s.Added, "is stored and not in the index"}, {s.Removed, "is in the index and not stored"},
-			{s.Updated, "has other bytes than its record says"}, {s.Stale, "is missing or old"},
+			{s.Added, "is stored and not in the index"},
+			{s.Removed, "is in the index and not stored"},
+			{s.Updated, "has other bytes than its record says"},
+			{s.Stale, "is missing or old"},
 		} {
 			for _, file := range what.files {
 				found = append(found, fmt.Sprintf("%s/%s %s", s.Subdir, file, what.says))
