@@ -95,7 +95,7 @@ func TestMatches(t *testing.T) {
 }
 
 func TestVersionTestsThatAreNone(t *testing.T) {
-	for _, spec := range []string{"", " ", ">=", "'", "1[build=x]", ">=1,"} {
+	for _, spec := range []string{"", " ", ">=", "'", "1[build=x]", "1',build='*", ">=1,"} {
 		if got, err := matches("1", spec); err == nil {
 			t.Errorf("%q: %v, no error", spec, got)
 		}
@@ -169,6 +169,25 @@ func TestProblemsAreShort(t *testing.T) {
 		list := problems(t, file, head+"build:\n  number: "+long+"\n  noarch: "+long+" # ["+strings.Repeat("(", 20_000)+"]\n")
 		if got := list.Error(); len(got) > 2*(2*maxText+200) || !utf8.ValidString(got) || !strings.Contains(got, "must be an integer") && file == "recipe.yaml" {
 			t.Errorf("%d bytes: %.100s", len(got), got)
+		}
+	}
+}
+
+// A recipe that was cut off, as by a full disk, is an error with a place, or a
+// whole recipe.
+func TestCutRecipesHavePlaces(t *testing.T) {
+	for file, text := range map[string]string{"meta.yaml": vendorV0, "recipe.yaml": vendorV1} {
+		for n := range text {
+			_, err := Render(folder(file, text[:n]), file, Options{TargetPlatform: "linux-64"})
+			list, ok := errors.AsType[Problems](err)
+			if err != nil && !ok {
+				t.Fatalf("%s cut at %d: %v", file, n, err)
+			}
+			for _, p := range list {
+				if p.Pos.Line < 1 || p.Pos.Column < 1 || p.Pos.Line > strings.Count(text[:n], "\n")+1 {
+					t.Errorf("%s cut at %d: %v", file, n, p)
+				}
+			}
 		}
 	}
 }

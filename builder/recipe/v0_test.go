@@ -334,7 +334,7 @@ func TestProblemsV0(t *testing.T) {
 		{"the other format's key", head + "tests:\n  - script: a\n", "meta.yaml:4:1", `here it is called "test"`},
 		{"no match spec", head + "requirements:\n  run:\n    - python >=3.11,<\n", "meta.yaml:6:7", `requirements.run: read match spec "python >=3.11,<"`},
 		{"no version", "package:\n  name: a\n  version: 1.+2\n", "meta.yaml:3:12", "package.version"},
-		{"open quote", head + "about:\n  summary: \"a\n  home: b\n", "meta.yaml:5:12", "unexpected end of stream"},
+		{"open quote", head + "about:\n  summary: \"a\n  home: b\n", "meta.yaml:5:12", "close the quote"},
 		{"no colon", head + "about:\n  home: b\nfoo\n", "meta.yaml:6:1", "could not find expected ':'"},
 		{"nothing left", "a # [win]", "meta.yaml:1:1", "the recipe is empty"},
 		{"run exports", head + "build:\n  run_exports:\n    - a\n", "meta.yaml:5:3", "write what it exports below run:"},

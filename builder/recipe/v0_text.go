@@ -102,11 +102,8 @@ func (r *v0Recipe) selects(source string, comment bool, at func(offset int) Pos)
 func (r *v0Recipe) evaluate(lenient bool) (string, bool) {
 	raw := r.choose(r.text, direct{r.file}.at)
 	before := func(line, column int) Pos {
-		if len(raw.lines) == 0 {
-			return Pos{r.file, 1, 1}
-		}
 		if line > len(raw.lines) { // the end of the text
-			line, column = len(raw.lines), 1
+			return Pos{r.file, max(1, len(raw.lines)), 1}
 		}
 		return Pos{r.file, raw.lines[line-1], column}
 	}

@@ -340,7 +340,7 @@ about:
 
 func TestProblemsV1(t *testing.T) {
 	tests := []struct{ name, text, place, want string }{
-		{"syntax", "package: [\n", "recipe.yaml:2:1", "YAML is not valid"},
+		{"syntax", "package: [\n", "recipe.yaml:1:11", "YAML is not valid"},
 		{"tab", "a:\n\tb: 1\n", "recipe.yaml:2:1", "not tabs"},
 		{"utf8", "a: \xff\n", "recipe.yaml:1:4", "0xff is not UTF-8"},
 		{"control", "a: \x01\n", "recipe.yaml:1:4", "U+0001"},

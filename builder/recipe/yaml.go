@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
 )
@@ -100,7 +101,7 @@ func (r *reader) parse(text string) *node {
 	}
 	var doc yaml.Node
 	if err := yaml.Load([]byte(text), &doc); err != nil {
-		r.syntax(err)
+		r.syntax(text, err)
 		return nil
 	}
 	if doc.Kind != yaml.DocumentNode || len(doc.Content) != 1 {
@@ -131,8 +132,8 @@ func structure(text string) int {
 	return n
 }
 
-// syntax reports what the YAML library refused.
-func (r *reader) syntax(err error) {
+// syntax reports what the YAML library refused in source.
+func (r *reader) syntax(source string, err error) {
 	var many *yaml.LoadErrors
 	if errors.As(err, &many) && len(many.Errors) > 0 {
 		err = many.Errors[0]
@@ -143,12 +144,8 @@ func (r *reader) syntax(err error) {
 		if one.ContextMsg != "" {
 			text = one.ContextMsg + ": " + text
 		}
-		mark := one.Mark
-		if one.ContextMark.Line > 0 && (strings.Contains(text, "end of stream") || strings.Contains(text, "expected ':'")) {
-			mark = one.ContextMark // what was opened, and not the text's end
-		}
-		if mark.Line > 0 {
-			pos = r.positions.at(mark.Line, mark.Column)
+		if line, column := place(one, source); line > 0 {
+			pos = r.positions.at(line, column)
 		}
 	}
 	hint := ""
@@ -160,10 +157,31 @@ func (r *reader) syntax(err error) {
 		hint = "indent with blanks, not tabs, and put text that begins with a special character in quotes"
 	case strings.Contains(text, "mapping values are not allowed"):
 		hint = "put text that holds \": \" in quotes, and indent keys alike"
+	case strings.Contains(text, "quoted scalar"):
+		hint = "close the quote"
+	case strings.Contains(text, "flow "):
+		hint = "close the [ or {, and put commas between its items"
+	case strings.Contains(text, "expected ':'"):
+		hint = "write key: value"
 	case strings.Contains(text, "multiple"):
 		hint = "a recipe is one document: remove the --- in the middle"
 	}
 	r.report.fail(pos, hint, "the YAML is not valid: %s", text)
+}
+
+// place is where the author should look: not where the text ends, but at what
+// was opened and not closed.
+func place(e *yaml.LoadError, source string) (line, column int) {
+	source = strings.TrimRight(source, " \n")
+	last := strings.Count(source, "\n") + 1
+	mark := e.Mark
+	if e.ContextMark.Line > 0 && (mark.Line > last || strings.Contains(e.Message, "expected ':'")) {
+		mark = e.ContextMark
+	}
+	if mark.Line > last {
+		return last, utf8.RuneCountInString(source[strings.LastIndexByte(source, '\n')+1:]) + 1
+	}
+	return mark.Line, mark.Column
 }
 
 // convert makes a node of the library's. Nesting and the number of nodes are
