@@ -189,6 +189,9 @@ func (r *v1Recipe) templateValue(text string, kind scopeKind) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if r.usesFailed(t.Names()) {
+		return nil, errReported
+	}
 	if kind == scopeScript {
 		r.useAll(t.Names())
 	}
@@ -204,8 +207,20 @@ func (r *v1Recipe) useAll(names []string) {
 	}
 }
 
+// usesFailed tells whether a context entry is among names that could not be
+// evaluated.
+func (r *v1Recipe) usesFailed(names []string) bool {
+	return slices.ContainsFunc(names, func(name string) bool { return isUndefined(r.context[name]) })
+}
+
+// errReported is a template's error that follows from one in the context.
+var errReported = errors.New("an entry of the context that it uses has failed")
+
 // templateError reports an error inside n's text.
 func (j *job) templateError(n *node, err error) {
+	if errors.Is(err, errReported) {
+		return
+	}
 	var e *jinja.Error
 	if !errors.As(err, &e) {
 		j.report.fail(n.pos, "", "%v", err)

@@ -178,7 +178,11 @@ func (r *v1Recipe) condition(n *node, text string) (yes, ok bool) {
 		return false, false
 	}
 	x, err := jinja.ParseExpression(text, jinja.Recipe)
-	if err == nil {
+	switch {
+	case err != nil:
+	case r.usesFailed(x.Names()):
+		return false, false
+	default:
 		yes, err = x.Truth(r.scope(scopeConditions))
 	}
 	if err != nil {

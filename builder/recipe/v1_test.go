@@ -350,6 +350,7 @@ func TestProblemsV1(t *testing.T) {
 		{"duplicate", head + "about:\n  summary: a\n  summary: b\n", "recipe.yaml:6:3", "twice, first in line 5"},
 		{"anchor", head + "extra:\n  a: &x 1\n", "recipe.yaml:5:6", "no anchors"},
 		{"merge", head + "extra:\n  <<: {a: 1}\n", "recipe.yaml:5:3", "merge keys"},
+		{"never closed", head + "about:\n  summary: a ${{ version\n", "recipe.yaml:5:14", "never closed"},
 		{"tag", head + "extra: !python/x [a]\n", "recipe.yaml:4:8", "the YAML tag !python/x is not supported"},
 		{"run exports", head + "requirements:\n  run_exports: [a]\n", "recipe.yaml:5:3", "write what it exports below run:"},
 		{"steps", head + "build:\n  steps: [a]\n", "recipe.yaml:5:3", "build.steps is not supported in this version; remove it, and do its work in the script"},
@@ -397,5 +398,26 @@ func TestProblemsComeTogether(t *testing.T) {
 	list := problems(t, "recipe.yaml", "package:\n  name: A\n  version: 1-2\nabout:\n  summry: x\n")
 	if len(list) != 3 || list[0].Pos.Line != 2 || list[2].Pos.Line != 5 {
 		t.Errorf("got\n%v", list)
+	}
+}
+
+func TestWhatFollowsFromAFailedContextEntryIsNotReported(t *testing.T) {
+	text := `context:
+  a: ${{ b }}
+  c: ${{ a }}
+package:
+  name: tool
+  version: ${{ a }}
+build:
+  skip: a == 1
+  script:
+    - if: c
+      then: x
+    - ${{ a }} ${{ c }}
+`
+	list := problems(t, "recipe.yaml", text)
+	has(t, list, "recipe.yaml:2:10", `"b" is undefined`)
+	if len(list) != 1 {
+		t.Errorf("%d problems:\n%v", len(list), list)
 	}
 }

@@ -183,11 +183,11 @@ func (e *Expression) Names() []string {
 	return w.names
 }
 
-// IsTemplate tells whether text has anything to evaluate in dialect d.
+// IsTemplate tells whether text has anything to evaluate in dialect d. What is
+// opened and never closed counts: Parse says where.
 func IsTemplate(text string, d Dialect) bool {
 	if d == Recipe {
-		_, rest, found := strings.Cut(text, "${{")
-		return found && strings.Contains(rest, "}}")
+		return strings.Contains(text, "${{")
 	}
 	return strings.Contains(text, "{{") || strings.Contains(text, "{%") || strings.Contains(text, "{#")
 }
