@@ -22,8 +22,8 @@ type tree struct {
 
 // node is one process of the tree.
 type node struct {
-	pid, parent  int
-	virtual, rss int64 // bytes
+	pid, parent int
+	rss         int64 // bytes
 }
 
 // look returns the sum of the tree's PSS, which counts a page that n processes
@@ -42,12 +42,8 @@ func (t *tree) look(known int64) peak {
 	if rss <= known {
 		return p
 	}
-	sizes := map[int]int64{}
 	for _, n := range nodes {
-		sizes[n.pid] = n.virtual
-	}
-	for _, n := range nodes {
-		if n.virtual == sizes[n.parent] && sameMemory(n.pid, n.parent) {
+		if n.parent != 0 && sameMemory(n.pid, n.parent) {
 			continue // a child between vfork and exec: it is its parent still
 		}
 		pss, err := pssOf(n.pid)
@@ -77,7 +73,7 @@ func (t *tree) nodes() []node {
 func memoryOf(n node) node {
 	p := process.Process{Pid: int32(n.pid)} //nolint:gosec // pids are 31 bits
 	if info, err := p.MemoryInfo(); err == nil {
-		n.rss, n.virtual = int64(info.RSS), int64(info.VMS) //nolint:gosec // no process is that large
+		n.rss = int64(info.RSS) //nolint:gosec // no process is that large
 	}
 	return n
 }
