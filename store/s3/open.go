@@ -21,6 +21,12 @@ type Options struct {
 	Bucket string            // e.g. studio-packages
 	Prefix string            // e.g. Conda/Default; "" is the whole bucket
 	Env    map[string]string // the process's environment, which the SDK reads as well
+	HTTP   HTTPClient        // sends the requests; nil: the SDK's own client
+}
+
+// HTTPClient sends one HTTP request, as http.Client does.
+type HTTPClient interface {
+	Do(r *http.Request) (*http.Response, error)
 }
 
 // Open finds credentials, region and endpoint where the AWS SDK looks for them
@@ -31,6 +37,9 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	var load []func(*config.LoadOptions) error
 	if o.Env["AWS_EC2_METADATA_DISABLED"] != "false" {
 		load = append(load, config.WithEC2IMDSClientEnableState(imds.ClientDisabled))
+	}
+	if o.HTTP != nil {
+		load = append(load, config.WithHTTPClient(o.HTTP))
 	}
 	cfg, err := config.LoadDefaultConfig(ctx, load...)
 	if err != nil {
