@@ -36,6 +36,7 @@ var foreign = map[string]string{
 	"go.uber.org/zap":                 "agent/openjd",
 	"github.com/shirou/gopsutil/v3":   "agent/meter",
 	"github.com/klauspost/compress":   "conda/archive",
+	"github.com/tinylib/msgp":         "conda/shards",
 	"github.com/spf13/cobra":          "agent",
 	"go.yaml.in/yaml/v4":              "builder/recipe",
 	"golang.org/x/sys":                "builder/sandbox",

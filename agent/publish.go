@@ -92,7 +92,7 @@ func (d *desk) release(ctx context.Context, to destination, packages []indexer.P
 		return nil
 	}
 	end = p.Phase("index")
-	index, err := indexer.Commit(ctx, to, done, indexer.Options{Log: p.Info})
+	index, err := indexer.Commit(ctx, to, done, indexer.Options{Log: p.Info, Warn: p.Warn})
 	if err != nil {
 		err = fmt.Errorf("add to the index of %s what is published there now: %w; condaworker reindex %s does it as well", to.url, err, to.url)
 	} else {

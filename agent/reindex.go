@@ -106,7 +106,7 @@ func (d *desk) index(ctx context.Context, s store.Store, o reindexOptions, p *pr
 		return d.indexLocked(ctx, s, o, p)
 	}
 	end := p.Phase("check")
-	report, err := indexer.Reindex(ctx, s, indexer.Options{Subdirs: o.subdirs, Full: o.full, Check: true, Log: p.Info})
+	report, err := indexer.Reindex(ctx, s, indexer.Options{Subdirs: o.subdirs, Full: o.full, Check: true, Log: p.Info, Warn: p.Warn})
 	end(err)
 	if err != nil {
 		return report, fmt.Errorf("check channel %s: %w", o.url, err)
@@ -152,7 +152,7 @@ func (d *desk) indexLocked(ctx context.Context, s store.Store, o reindexOptions,
 		return indexer.Report{}, fmt.Errorf("lock channel %s: %w", o.url, err)
 	}
 	end = p.Phase("reindex")
-	report, err := indexer.Reindex(locked, s, indexer.Options{Subdirs: o.subdirs, Full: o.full, Log: p.Info})
+	report, err := indexer.Reindex(locked, s, indexer.Options{Subdirs: o.subdirs, Full: o.full, Log: p.Info, Warn: p.Warn})
 	end(err)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
 	defer cancel()

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"sync"
@@ -14,10 +15,11 @@ import (
 // of hundreds of thousands a solve looks at a few, and what no rule here reads
 // must survive a rewrite.
 type RepoData struct {
-	Packages      map[string]json.RawMessage // .tar.bz2 file name to record
-	PackagesConda map[string]json.RawMessage // .conda file name to record
-	Removed       []string                   // file names that were taken out
-	Other         map[string]json.RawMessage // all other top-level keys, e.g. info
+	Packages      map[string]json.RawMessage            // .tar.bz2 file name to record
+	PackagesConda map[string]json.RawMessage            // .conda file name to record
+	V3            map[string]map[string]json.RawMessage // CEP 48: kind (conda, tar.bz2, …) to file name without it to record
+	Removed       []string                              // file names that were taken out
+	Other         map[string]json.RawMessage            // all other top-level keys, e.g. info
 
 	once   sync.Once
 	byName map[string][]string // package name to file names
@@ -27,6 +29,7 @@ type RepoData struct {
 func NewRepoData(subdir string) *RepoData {
 	return &RepoData{
 		Packages: map[string]json.RawMessage{}, PackagesConda: map[string]json.RawMessage{},
+		V3: map[string]map[string]json.RawMessage{},
 		Other: map[string]json.RawMessage{
 			"info":             appendObject(nil, map[string]json.RawMessage{"subdir": appendString(nil, subdir)}),
 			"repodata_version": json.RawMessage("1"),
@@ -56,15 +59,32 @@ func ParseRepoData(text []byte) (*RepoData, error) {
 	if r.PackagesConda, err = readObject(top["packages.conda"], "packages.conda of repodata.json"); err != nil {
 		return nil, err
 	}
+	if r.V3, err = readV3(top["v3"]); err != nil {
+		return nil, err
+	}
 	if removed := top["removed"]; removed != nil {
 		if err := json.Unmarshal(removed, &r.Removed); err != nil {
 			return nil, fmt.Errorf("read removed of repodata.json: %w", err)
 		}
 	}
-	for _, key := range []string{"packages", "packages.conda", "removed"} {
+	for _, key := range []string{"packages", "packages.conda", "v3", "removed"} {
 		delete(top, key)
 	}
 	return r, nil
+}
+
+func readV3(text []byte) (map[string]map[string]json.RawMessage, error) {
+	kinds, err := readObject(text, "v3 of repodata.json")
+	if err != nil {
+		return nil, err
+	}
+	v3 := map[string]map[string]json.RawMessage{}
+	for kind, records := range kinds {
+		if v3[kind], err = readObject(records, "v3."+kind+" of repodata.json"); err != nil {
+			return nil, err
+		}
+	}
+	return v3, nil
 }
 
 // whyInvalid says where the text stops being JSON.
@@ -87,6 +107,13 @@ func (r *RepoData) Encode() []byte {
 	for key, value := range r.Other {
 		top[key] = value
 		size += len(value)
+	}
+	v3 := map[string]json.RawMessage{}
+	for kind, records := range r.V3 {
+		v3[kind] = appendObject(nil, records)
+	}
+	if len(v3) > 0 {
+		top["v3"] = appendObject(nil, v3)
 	}
 	for _, records := range []map[string]json.RawMessage{r.Packages, r.PackagesConda} {
 		for file, record := range records {
@@ -138,6 +165,114 @@ func appendStrings(out []byte, list []string) []byte {
 		out = appendString(out, s)
 	}
 	return append(out, ']')
+}
+
+// kindOf is a package file's kind, as CEP 48 calls it: what follows the dot
+// that ends its name; "" for what is no package.
+func kindOf(file string) string {
+	for _, kind := range []string{"conda", "tar.bz2"} {
+		if strings.HasSuffix(file, "."+kind) {
+			return kind
+		}
+	}
+	return ""
+}
+
+// Record returns the record of a package file as it is in the index.
+func (r *RepoData) Record(file string) (json.RawMessage, bool) {
+	if record, found := r.PackagesConda[file]; found {
+		return record, true
+	}
+	if record, found := r.Packages[file]; found {
+		return record, true
+	}
+	kind := kindOf(file)
+	record, found := r.V3[kind][strings.TrimSuffix(file, "."+kind)]
+	return record, found
+}
+
+// Set puts the record of a package file into the map that clients look for it
+// in, in place of any that is there. A package which older clients would
+// misunderstand goes to v3 alone (CEP 43, 48).
+func (r *RepoData) Set(file string, record json.RawMessage) {
+	r.Delete(file)
+	kind := kindOf(file)
+	switch {
+	case needsV3(record):
+		if r.V3[kind] == nil {
+			r.V3[kind] = map[string]json.RawMessage{}
+		}
+		r.V3[kind][strings.TrimSuffix(file, "."+kind)] = record
+	case kind == "conda":
+		r.PackagesConda[file] = record
+	default:
+		r.Packages[file] = record
+	}
+}
+
+// Delete takes the record of a package file out.
+func (r *RepoData) Delete(file string) {
+	delete(r.PackagesConda, file)
+	delete(r.Packages, file)
+	kind := kindOf(file)
+	if v3 := r.V3[kind]; v3 != nil {
+		delete(v3, strings.TrimSuffix(file, "."+kind))
+		if len(v3) == 0 {
+			delete(r.V3, kind)
+		}
+	}
+}
+
+// All yields every package file and its record, in no order. Kinds of v3 that
+// are neither .conda nor .tar.bz2 are not files of a subdir and are left out.
+func (r *RepoData) All() iter.Seq2[string, json.RawMessage] {
+	return func(yield func(string, json.RawMessage) bool) {
+		for _, all := range []map[string]json.RawMessage{r.Packages, r.PackagesConda} {
+			for file, record := range all {
+				if !yield(file, record) {
+					return
+				}
+			}
+		}
+		for _, kind := range []string{"conda", "tar.bz2"} {
+			for stem, record := range r.V3[kind] {
+				if !yield(stem+"."+kind, record) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Len is the number of package files that All yields.
+func (r *RepoData) Len() int {
+	return len(r.Packages) + len(r.PackagesConda) + len(r.V3["conda"]) + len(r.V3["tar.bz2"])
+}
+
+// needsV3 tells whether a record says something that clients of the older maps
+// would ignore and so resolve wrongly.
+func needsV3(record json.RawMessage) bool {
+	if !bytes.Contains(record, []byte("schema_version")) && !bytes.Contains(record, []byte("repodata_revision")) &&
+		!bytes.Contains(record, []byte("extra_depends")) && !bytes.Contains(record, []byte(`"flags"`)) &&
+		!bytes.Contains(record, []byte("when=")) {
+		return false // spares decoding hundreds of thousands
+	}
+	var v struct {
+		Schema       int                 `json:"schema_version"`
+		Revision     int                 `json:"repodata_revision"`
+		ExtraDepends map[string][]string `json:"extra_depends"`
+		Flags        []string            `json:"flags"`
+		Depends      []string            `json:"depends"`
+		Constrains   []string            `json:"constrains"`
+	}
+	if json.Unmarshal(record, &v) != nil {
+		return false
+	}
+	conditional := func(spec string) bool {
+		return strings.Contains(spec, "[") && (strings.Contains(spec, "when=") || strings.Contains(spec, "extras=") || strings.Contains(spec, "flags="))
+	}
+	return v.Schema >= 3 || v.Revision >= 3 || len(v.ExtraDepends) > 0 || len(v.Flags) > 0 ||
+		slices.ContainsFunc(v.Depends, conditional) || slices.ContainsFunc(v.Constrains, conditional)
 }
 
 // Names returns the names of all packages in the index, in no order.
@@ -218,10 +353,23 @@ func (r *RepoData) subdir() string {
 	return info.Subdir
 }
 
+// BaseURL is where the packages lie, absolute or relative to the index (CEP
+// 15); "" beside it.
+func (r *RepoData) BaseURL() string {
+	var info struct {
+		BaseURL string `json:"base_url"`
+	}
+	if json.Unmarshal(r.Other["info"], &info) != nil {
+		return ""
+	}
+	return info.BaseURL
+}
+
 // notIndexed are keys of index.json that no index carries (conda-index's list).
 var notIndexed = []string{
 	"arch", "has_prefix", "mtime", "platform", "ucs", "requires_features", "binstar",
 	"target-triplet", "machine", "operatingsystem",
+	stampKey, // an index's to give (CEP 47)
 }
 
 // RecordFromIndex returns the index record of a package: its info/index.json,
@@ -248,4 +396,32 @@ func RecordFromIndex(index []byte, md5, sha256 string, size int64) (json.RawMess
 	keys["md5"], keys["sha256"] = appendString(nil, md5), appendString(nil, sha256)
 	keys["size"] = fmt.Appendf(nil, "%d", size)
 	return appendObject(nil, keys), nil
+}
+
+const stampKey = "indexed_timestamp"
+
+// Stamp returns record with the time in ms since 1970 at which it was first
+// indexed (CEP 47).
+func Stamp(record json.RawMessage, ms int64) json.RawMessage {
+	keys, err := readObject(record, "record")
+	if err != nil {
+		return record
+	}
+	keys[stampKey] = fmt.Appendf(nil, "%d", ms)
+	return appendObject(nil, keys)
+}
+
+// Stamped is the time in ms since 1970 at which record was first indexed, 0 if
+// it does not say.
+func Stamped(record json.RawMessage) int64 {
+	if !bytes.Contains(record, []byte(stampKey)) {
+		return 0
+	}
+	var r struct {
+		At int64 `json:"indexed_timestamp"`
+	}
+	if json.Unmarshal(record, &r) != nil {
+		return 0
+	}
+	return r.At
 }

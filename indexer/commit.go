@@ -2,7 +2,7 @@ package indexer
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"path"
@@ -14,26 +14,30 @@ import (
 
 // Commit shows packages that were just published to clients: it adds their
 // records to the index of their subdirs and lists nothing, so that one more
-// package costs a handful of requests however large the channel is. Only
-// o.Log and o.Concurrency matter.
+// package costs a handful of requests however large the channel is. o says no
+// more than how: Now, Log, Warn and Concurrency.
 //
 // It keeps S0 as Reindex does: what it writes is the version that it read plus
 // records of packages that were stored before (S2), and it replaces no other
-// version. A subdir whose index is missing or broken is indexed anew.
+// version. A subdir whose index is missing or broken is indexed anew, and
+// noarch with it: a channel must have it.
 func Commit(ctx context.Context, s store.Store, packages []Published, o Options) (Report, error) {
-	bySubdir := map[string]map[string]json.RawMessage{"noarch": {}}
+	bySubdir := map[string]map[string]looked{}
 	for _, p := range packages {
 		subdir := path.Dir(p.Key)
 		if bySubdir[subdir] == nil {
-			bySubdir[subdir] = map[string]json.RawMessage{}
+			bySubdir[subdir] = map[string]looked{}
 		}
-		bySubdir[subdir][path.Base(p.Key)] = p.Record
+		bySubdir[subdir][path.Base(p.Key)] = looked{record: p.Record, runExports: p.RunExports}
 	}
 	var all Report
+	begun := false
 	for _, subdir := range slices.Sorted(maps.Keys(bySubdir)) {
 		r := run{s: s, o: o, subdir: subdir}
 		report, err := r.untilCommitted(ctx, func(ctx context.Context) (SubdirReport, error) {
-			return r.add(ctx, bySubdir[subdir])
+			report, anew, err := r.add(ctx, bySubdir[subdir])
+			begun = begun || anew
+			return report, err
 		})
 		all.Skipped = append(all.Skipped, r.skipped...)
 		if err != nil {
@@ -41,43 +45,76 @@ func Commit(ctx context.Context, s store.Store, packages []Published, o Options)
 		}
 		all.Subdirs = append(all.Subdirs, report)
 	}
+	if begun && bySubdir["noarch"] == nil {
+		noarch, err := Reindex(ctx, s, Options{Subdirs: []string{"noarch"}, Now: o.Now, Log: o.Log, Warn: o.Warn, Concurrency: o.Concurrency})
+		all.Subdirs = append(noarch.Subdirs, all.Subdirs...)
+		all.Skipped = append(all.Skipped, noarch.Skipped...)
+		return all, err
+	}
 	return all, nil
 }
 
-// add is one attempt to add records to a subdir's index.
-func (r *run) add(ctx context.Context, records map[string]json.RawMessage) (SubdirReport, error) {
-	report := SubdirReport{Subdir: r.subdir}
-	if len(records) == 0 { // noarch must have an index, whatever is in it
-		_, exists, err := head(ctx, r.s, r.subdir+"/"+indexName)
-		if err != nil || exists {
-			return report, err
+// add is one attempt to add packages to a subdir's index; anew tells that it
+// had none that could be used.
+func (r *run) add(ctx context.Context, packages map[string]looked) (report SubdirReport, anew bool, err error) {
+	return r.edit(ctx, func(e *edition, report *SubdirReport) {
+		for _, file := range slices.Sorted(maps.Keys(packages)) {
+			if slices.Contains(e.base.Removed, file) {
+				r.log(fmt.Sprintf("%s/%s was removed from the index on purpose, and stays out of it", r.subdir, file))
+				continue
+			}
+			r.take(e, state{}, file, packages[file], report)
 		}
-		return r.once(ctx)
-	}
-	index, err := r.read(ctx, indexName)
-	if err != nil {
-		return report, err
-	}
-	base, err := conda.ParseRepoData(index.text)
-	if !index.exists || err != nil {
-		return r.once(ctx)
-	}
-	if !r.merged(base, records, &report) {
-		return report, r.derive(ctx, index, &report) // an earlier run may have died before it did
-	}
-	return report, r.write(ctx, base, index, &report)
+	})
 }
 
-// merged puts records into base and tells whether that changed it. A file that
-// was taken out of the index on purpose stays out.
-func (r *run) merged(base *conda.RepoData, packages map[string]json.RawMessage, report *SubdirReport) bool {
-	report.Packages = len(base.Packages) + len(base.PackagesConda)
-	for _, file := range slices.Sorted(maps.Keys(packages)) {
-		if slices.Contains(base.Removed, file) {
-			r.log(fmt.Sprintf("%s/%s was removed from the index on purpose, and stays out of it", r.subdir, file))
-			continue
-		}
-		r.take(records(base, file), file, looked{record: packages[file]}, report)
+// edit is one attempt to change a subdir's index by what is known of it alone.
+// The versions of what is derived are asked for before the index is read, so
+// that they may be replaced also when there is nothing to commit: an earlier
+// run may have died before it derived them.
+func (r *run) edit(ctx context.Context, change func(e *edition, report *SubdirReport)) (report SubdirReport, anew bool, err error) {
+	report = SubdirReport{Subdir: r.subdir}
+	parts, err := r.ask(ctx, derivedNames)
+	if err != nil {
+		return report, false, err
 	}
-	return len(report.Added)+len(report.Updated) > 0
+	defer func() { err = errors.Join(err, closeAll(parts)) }()
+	index, err := r.read(ctx, indexName)
+	if err != nil {
+		return report, false, err
+	}
+	data, err := conda.ParseRepoData(index.text)
+	if !index.exists || err != nil {
+		report, err = r.once(ctx)
+		return report, true, err
+	}
+	e := r.successor(index)
+	e.base, e.part = data, true
+	change(e, &report)
+	if err := e.finish(r); err != nil {
+		return report, false, err
+	}
+	report.Packages = data.Len()
+	if err := r.askMore(ctx, e, parts); err != nil {
+		return report, false, err
+	}
+	if e.changed() {
+		if err := r.commit(ctx, e, &report); err != nil {
+			return report, false, err
+		}
+	}
+	return report, false, r.derive(ctx, e, parts, &report)
+}
+
+// askMore asks for the objects that this channel has beside the usual ones.
+func (r *run) askMore(ctx context.Context, e *edition, parts map[string]*part) error {
+	var names []string
+	for _, name := range e.names() {
+		if parts[name] == nil {
+			names = append(names, name)
+		}
+	}
+	more, err := r.ask(ctx, names)
+	maps.Copy(parts, more)
+	return err
 }

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/condaworker/condaworker/conda"
-	"github.com/condaworker/condaworker/conda/archive"
 	"github.com/condaworker/condaworker/store"
 	"github.com/condaworker/condaworker/store/mem"
 )
@@ -32,15 +31,26 @@ func channelOf(t *testing.T, n int) *mem.Store {
 	t.Helper()
 	base := conda.NewRepoData("linux-64")
 	for i := range n {
-		file := fmt.Sprintf("package-%d-1.0-h1234567_0.conda", i)
+		file := fmt.Sprintf("package-%d-1.0-h1234567_%d.conda", i/10, i%10)
 		base.PackagesConda[file] = json.RawMessage(fmt.Sprintf(
-			`{"build":"h1234567_0","build_number":0,"depends":["python >=3.11"],"md5":"%032x","name":"package-%d","sha256":"%064x","size":%d,"subdir":"linux-64","version":"1.0"}`, i, i, i, i))
+			`{"build":"h1234567_%d","build_number":%d,"depends":["python >=3.11"],"md5":"%032x","name":"package-%d","sha256":"%064x","size":%d,"subdir":"linux-64","version":"1.0"}`, i%10, i%10, i, i/10, i, i))
 	}
 	s := &mem.Store{}
-	text := base.Encode()
-	putRaw(t, s, "linux-64/repodata.json", text)
-	putRaw(t, s, "linux-64/repodata.json.zst", archive.Zstd(text))
-	putRaw(t, s, "noarch/repodata.json", conda.NewRepoData("noarch").Encode())
+	reindexOK(t, s, Options{})
+	r := run{s: s, subdir: "linux-64"}
+	e := r.successor(&object{})
+	e.base = base
+	if err := e.finish(&r); err != nil {
+		t.Fatal(err)
+	}
+	parts, err := r.ask(t.Context(), derivedNames)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var report SubdirReport
+	if err := r.write(t.Context(), e, parts, &report); err != nil {
+		t.Fatal(err)
+	}
 	return s
 }
 
@@ -51,8 +61,8 @@ func TestOneMorePackageCostsAHandfulOfRequests(t *testing.T) {
 	commitOK(t, s, publishOK(t, s, path))
 	after := s.Counts()
 	requests := after["get"] + after["put"] + after["list"] + after["delete"] - before["get"] - before["put"] - before["list"] - before["delete"]
-	if requests != 8 || after["list"] != before["list"] {
-		t.Errorf("%d requests, %d of them LIST; want 8 without any", requests, after["list"]-before["list"])
+	if requests > 12 || after["list"] != before["list"] {
+		t.Errorf("%d requests, %d of them LIST; want at most 12 without any", requests, after["list"]-before["list"])
 	}
 	if n := len(indexed(t, s, "linux-64")); n != 100_001 {
 		t.Errorf("%d packages in the index", n)

@@ -331,7 +331,7 @@ func TestABrokenIndexIsMadeAnew(t *testing.T) {
 		publishOK(t, s, simple(t, "tool"))
 		putRaw(t, s, "linux-64/repodata.json", []byte(text))
 		var log []string
-		reindexOK(t, s, Options{Log: func(text string) { log = append(log, text) }})
+		reindexOK(t, s, Options{Warn: func(text string) { log = append(log, text) }})
 		if got := files(t, s, "linux-64"); !slices.Equal(got, []string{"tool-1.0-0.conda"}) {
 			t.Errorf("%q: indexed %q", text, got)
 		}

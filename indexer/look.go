@@ -25,8 +25,10 @@ func (b badPackage) Error() string { return b.reason.Error() }
 
 // looked is what came of looking into a package.
 type looked struct {
-	record json.RawMessage
-	bad    error // why it cannot be indexed
+	info       store.Info // of the object
+	record     json.RawMessage
+	runExports json.RawMessage // nil: not known
+	bad        error           // why it cannot be indexed
 }
 
 // lookAll looks into many packages at a time.
@@ -43,7 +45,7 @@ func (r *run) lookAll(ctx context.Context, files []string) ([]looked, error) {
 		}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			record, err := look(ctx, r.s, r.subdir+"/"+file)
+			l, err := look(ctx, r.s, r.subdir+"/"+file)
 			var bad badPackage
 			switch {
 			case errors.As(err, &bad), notThere(err): // or it went away since the listing
@@ -51,7 +53,7 @@ func (r *run) lookAll(ctx context.Context, files []string) ([]looked, error) {
 			case err != nil:
 				cancel(fmt.Errorf("read %s: %w", file, err))
 			default:
-				found[i].record = record
+				found[i] = l
 			}
 		})
 	}
@@ -62,53 +64,100 @@ func (r *run) lookAll(ctx context.Context, files []string) ([]looked, error) {
 // look makes the index record of a stored package: it is the one that the
 // object carries, else index.json with the hashes that the object carries,
 // else with those of its bytes, which are read for that alone.
-func look(ctx context.Context, s store.Reader, key string) (json.RawMessage, error) {
-	info, index, whole, err := describe(ctx, s, key)
-	if err != nil || whole {
-		return index, err
+func look(ctx context.Context, s store.Reader, key string) (looked, error) {
+	d, err := describe(ctx, s, key)
+	l := looked{info: d.info, record: d.record, runExports: d.runExports}
+	if err != nil || d.record != nil && d.runExports != nil {
+		return l, err
 	}
-	sum, md, err := hashes(ctx, s, info)
+	if d.index == nil { // carried, but without its run_exports
+		inside, err := inside(ctx, s, d.info)
+		if err != nil {
+			return l, err
+		}
+		l.runExports = runExportsOf(inside.RunExports)
+		return l, nil
+	}
+	sum, md, err := hashes(ctx, s, d.info)
 	if err != nil {
-		return nil, err
+		return l, err
 	}
-	record, err := conda.RecordFromIndex(index, md, sum, info.Size)
-	if err != nil {
-		return nil, badPackage{err}
+	if l.record, err = conda.RecordFromIndex(d.index, md, sum, d.info.Size); err != nil {
+		return l, badPackage{err}
 	}
-	return record, nil
+	return l, nil
 }
 
-// describe returns the object and its checked index.json, whole if that is
-// the index record which the object carries. The package's payload is never
-// read: one that is refused must be cheap, for each run looks at it again.
-func describe(ctx context.Context, s store.Reader, key string) (info store.Info, index json.RawMessage, whole bool, err error) {
-	body, info, err := s.Get(ctx, key, 0, 0)
-	if err == nil {
-		err = body.Close()
+// described is what is known of a stored package without its payload.
+type described struct {
+	info       store.Info
+	index      json.RawMessage // its checked index.json, unless the object carries its record
+	record     json.RawMessage // the index record which the object carries
+	runExports json.RawMessage // nil: not known
+}
+
+// describe never reads the package's payload: a package that is refused must
+// be cheap, for each run looks at it again.
+func describe(ctx context.Context, s store.Reader, key string) (described, error) {
+	info, exists, err := head(ctx, s, key)
+	if err == nil && !exists {
+		err = fmt.Errorf("%s: %w", key, fs.ErrNotExist)
 	}
+	d := described{info: info}
 	if err != nil {
-		return info, nil, false, err
+		return d, err
 	}
 	subdir, file := path.Split(key)
 	subdir = path.Clean(subdir)
 	if r, ok := carried(info, subdir, file); ok {
-		return info, r, true, nil
+		d.record, d.runExports = r, carriedRunExports(info)
+		return d, nil
 	}
-	from := &ranged{ctx: ctx, s: s, info: info}
-	inside, err := archive.ReadInfo(from, info.Size, file)
-	if from.err != nil {
-		return info, nil, false, from.err
+	in, err := inside(ctx, s, info)
+	if err != nil {
+		return d, err
 	}
-	if err == nil {
-		var in string
-		if in, err = checkIndex(file, inside.IndexJSON); err == nil && in != subdir {
-			err = fmt.Errorf("its info/index.json has the subdir %s", in)
-		}
+	named, err := checkIndex(file, in.IndexJSON)
+	if err == nil && named != subdir {
+		err = fmt.Errorf("its info/index.json has the subdir %s", named)
 	}
 	if err != nil {
-		return info, nil, false, badPackage{err}
+		return d, badPackage{err}
 	}
-	return info, inside.IndexJSON, false, nil
+	d.index, d.runExports = in.IndexJSON, runExportsOf(in.RunExports)
+	return d, nil
+}
+
+// inside reads the metadata in a stored package.
+func inside(ctx context.Context, s store.Reader, info store.Info) (archive.Info, error) {
+	from := &ranged{ctx: ctx, s: s, info: info}
+	in, err := archive.ReadInfo(from, info.Size, path.Base(info.Key))
+	if from.err != nil {
+		return in, from.err
+	}
+	if err != nil {
+		return in, badPackage{err}
+	}
+	return in, nil
+}
+
+// runExportsOf is what a package exports, from its info/run_exports.json; nil
+// when that is no good: a client that needs it finds out from the package.
+func runExportsOf(text []byte) json.RawMessage {
+	exports, err := conda.NormalRunExports(text)
+	if err != nil {
+		return nil
+	}
+	return exports
+}
+
+// carriedRunExports are in the object's metadata, as Publish puts them there.
+func carriedRunExports(info store.Info) json.RawMessage {
+	text := info.Meta[metaRunExports]
+	if text == "" {
+		return nil
+	}
+	return runExportsOf([]byte(text))
 }
 
 // carried is the record in the object's metadata, if it is of this object.

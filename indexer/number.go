@@ -43,9 +43,13 @@ func buildNumber(ctx context.Context, s store.Store, key, file, name, version st
 	if err != nil || f.Name != name || f.Version != version {
 		return 0, false, nil //nolint:nilerr // another object
 	}
-	_, index, _, err := describe(ctx, s, key)
+	d, err := describe(ctx, s, key)
 	if err != nil {
 		return 0, false, fmt.Errorf("read the build number of %s: %w", key, err)
+	}
+	index := d.record
+	if index == nil {
+		index = d.index
 	}
 	var r conda.Record
 	if err := json.Unmarshal(index, &r); err != nil {

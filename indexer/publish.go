@@ -32,10 +32,12 @@ const (
 	metaMD5    = "package-md5"
 	metaRecord = "package-record" // the index record as ASCII JSON
 
+	metaRunExports = "package-run-exports" // as in the index, ASCII JSON
+
 	// maxMeta is what S3 keeps of metadata in bytes, keys included: 2048, less
-	// the prefix of three headers, which some servers count. A record that does
+	// the prefix of four headers, which some servers count. A record that does
 	// not fit is left out, and indexers look into the package.
-	maxMeta = 2048 - 3*len("x-amz-meta-")
+	maxMeta = 2048 - 4*len("x-amz-meta-")
 )
 
 const packageCache = "public, max-age=31536000, immutable"
@@ -47,6 +49,7 @@ type Package struct {
 	// What its builder knows already; found out by Publish when empty.
 	SHA256, MD5 string
 	IndexJSON   []byte // info/index.json
+	RunExports  []byte // info/run_exports.json; nil with IndexJSON: there is none
 }
 
 // Published says where a package lies.
@@ -56,6 +59,8 @@ type Published struct {
 	Size    int64  // in bytes
 	Existed bool   // it was there already, with the same bytes
 	Record  []byte // for the index, as JSON
+
+	RunExports []byte // for the index, as JSON; nil: not known
 }
 
 // Publish puts p into the channel under <subdir>/<file name>, if nothing is
@@ -83,7 +88,7 @@ func publish(ctx context.Context, s store.Store, p Package, f *os.File) (Publish
 	if err != nil {
 		return Published{}, fmt.Errorf("package %s: %w", p.Path, err)
 	}
-	got := Published{Key: subdir + "/" + file, SHA256: p.SHA256, Size: st.Size(), Record: record}
+	got := Published{Key: subdir + "/" + file, SHA256: p.SHA256, Size: st.Size(), Record: record, RunExports: runExportsOf(p.RunExports)}
 	there, existed, err := head(ctx, s, got.Key)
 	if err != nil {
 		return got, err
@@ -94,7 +99,7 @@ func publish(ctx context.Context, s store.Store, p Package, f *os.File) (Publish
 		return got, nil // gigabytes need not travel to be found there
 	}
 	_, err = s.Put(ctx, got.Key, f, store.PutOptions{
-		Cond: store.IfAbsent, Meta: metadata(p, record), ContentType: "application/octet-stream", CacheControl: packageCache,
+		Cond: store.IfAbsent, Meta: metadata(p, record, got.RunExports), ContentType: "application/octet-stream", CacheControl: packageCache,
 	})
 	if errors.Is(err, store.ErrConflict) {
 		return got, fmt.Errorf("%s is there already with other bytes (sha256 %s, ours %s); a package is never replaced: use another build number, or --build-number auto: %w",
@@ -122,7 +127,7 @@ func (p *Package) complete(ctx context.Context, f *os.File, size int64) error {
 		if err != nil {
 			return err
 		}
-		p.IndexJSON = info.IndexJSON
+		p.IndexJSON, p.RunExports = info.IndexJSON, info.RunExports
 	}
 	if p.SHA256 != "" && p.MD5 != "" {
 		return nil
@@ -169,15 +174,21 @@ func checkIndex(file string, index []byte) (string, error) {
 	return r.Subdir, nil
 }
 
-func metadata(p Package, record json.RawMessage) map[string]string {
+func metadata(p Package, record, runExports json.RawMessage) map[string]string {
 	meta := map[string]string{metaSHA256: p.SHA256, metaMD5: p.MD5}
-	text := ascii(record)
-	used := len(metaRecord) + len(text)
+	used := 0
 	for k, v := range meta {
 		used += len(k) + len(v)
 	}
-	if used <= maxMeta {
-		meta[metaRecord] = text
+	for _, more := range []struct {
+		key  string
+		text json.RawMessage
+	}{{metaRecord, record}, {metaRunExports, runExports}} {
+		text := ascii(more.text)
+		if used += len(more.key) + len(text); len(text) == 0 || used > maxMeta {
+			break // run_exports alone would spare no request
+		}
+		meta[more.key] = text
 	}
 	return meta
 }

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/condaworker/condaworker/conda"
 	"github.com/condaworker/condaworker/conda/archive"
@@ -24,37 +25,59 @@ const stateName = ".condaworker-state.json.zst"
 // writer costs looks at packages and never a wrong index, since an entry counts
 // only for the object and the record that it was made from.
 type state struct {
-	object                 // as it is stored
-	files  map[string]seen // by file name
-	index  store.Info      // of the index, for the first run
+	stored *object             // as it is stored
+	index  store.Info          // of the index, for the first run
+	files  map[string]seen     // by file name; nil: nothing is known
+	parts  map[string]madeFrom // derived objects, by name
+	Swept  int64               // when shards were listed last, in seconds since 1970
 }
 
 // seen is one object.
 type seen struct {
 	Print string `json:"p"`           // of the object and its record
 	Bad   string `json:"b,omitempty"` // why it cannot be indexed
+
+	// Indexed is when its record was added, in ms since 1970 (CEP 47).
+	Indexed int64 `json:"t,omitempty"`
+}
+
+// madeFrom is a derived object.
+type madeFrom struct {
+	Version string `json:"v"` // which was derived
+	Source  string `json:"s"` // the sha256 of the repodata.json that it was made from
 }
 
 // stateFile is the state as JSON.
 type stateFile struct {
-	Version int             `json:"version"`
-	Files   map[string]seen `json:"files"`
+	Version int                 `json:"version"`
+	Files   map[string]seen     `json:"files"`
+	Parts   map[string]madeFrom `json:"parts"`
+	Swept   int64               `json:"swept,omitempty"`
 }
 
-const stateVersion = 1
+const stateVersion = 2
+
+// slack is how much older than the index an object must be for its record
+// to be taken from there: it may have been replaced while that index was
+// being made.
+const slack = time.Minute
 
 // readState reads what is known of r's subdir. What cannot be understood is as
 // good as nothing.
-func (r *run) readState(ctx context.Context, index store.Info) (state, error) {
+func (r *run) readState(ctx context.Context, index store.Info, l listing) (state, error) {
+	s := state{stored: &object{}, index: index}
+	if _, found := l.others[stateName]; !found {
+		return s, nil
+	}
 	o, err := r.read(ctx, stateName)
 	if err != nil {
-		return state{}, err
+		return s, err
 	}
-	s := state{object: o, index: index}
+	s.stored = o
 	var f stateFile
 	text, err := archive.Unzstd(o.text, maxIndex)
 	if o.exists && err == nil && json.Unmarshal(text, &f) == nil && f.Version == stateVersion {
-		s.files = f.Files
+		s.files, s.parts, s.Swept = f.Files, f.Parts, f.Swept
 	}
 	return s, nil
 }
@@ -75,9 +98,16 @@ func (s state) knows(file string, record json.RawMessage, in store.Info) bool {
 		return false
 	}
 	if s.files != nil {
-		return s.files[file] == seen{Print: fingerprint(in, r.SHA256)}
+		was := s.files[file]
+		return was.Bad == "" && was.Print == fingerprint(in, r.SHA256)
 	}
 	return strings.Trim(in.Version, `"`) == r.MD5 || in.Modified.Before(s.index.Modified.Add(-slack))
+}
+
+// knew tells whether a record which the index does not have was there before.
+func (s state) knew(file string, in store.Info, record json.RawMessage) bool {
+	r, ok := hashesOf(record)
+	return ok && s.files[file].Print == fingerprint(in, r.SHA256)
 }
 
 // bad is why an object that was looked into before cannot be indexed, "" when
@@ -103,24 +133,28 @@ func hashesOf(record json.RawMessage) (recordHashes, bool) {
 
 // writeState keeps what this run learnt. It runs after the commit, and its
 // failure costs the next run some work: it is logged.
-func (r *run) writeState(ctx context.Context, was state, base *conda.RepoData, stored map[string]store.Info) {
-	f := stateFile{stateVersion, map[string]seen{}}
-	for file, in := range stored {
-		if h, ok := hashesOf(records(base, file)[file]); ok {
-			f.Files[file] = seen{Print: fingerprint(in, h.SHA256)}
+func (r *run) writeState(ctx context.Context, was state, e *edition, l listing, parts map[string]*part) {
+	f := stateFile{stateVersion, map[string]seen{}, map[string]madeFrom{}, was.Swept}
+	for file, in := range l.packages {
+		record, _ := e.base.Record(file)
+		if h, ok := hashesOf(record); ok {
+			f.Files[file] = seen{Print: fingerprint(in, h.SHA256), Indexed: conda.Stamped(record)}
 		}
 	}
 	for _, k := range r.skipped {
-		if k.passing {
-			continue
+		if file := strings.TrimPrefix(k.Key, r.subdir+"/"); !k.passing {
+			f.Files[file] = seen{Print: fingerprint(l.packages[file], ""), Bad: k.Reason}
 		}
-		file := strings.TrimPrefix(k.Key, r.subdir+"/")
-		f.Files[file] = seen{Print: fingerprint(stored[file], ""), Bad: k.Reason}
+	}
+	for name, p := range parts {
+		if p.exists && p.source != "" {
+			f.Parts[name] = madeFrom{p.info.Version, p.source}
+		}
 	}
 	text, err := json.Marshal(f)
 	if err == nil {
 		text = archive.Zstd(text)
-		if was.exists && bytes.Equal(was.text, text) {
+		if was.stored.exists && bytes.Equal(was.stored.text, text) {
 			return
 		}
 		_, err = r.s.Put(ctx, r.subdir+"/"+stateName, bytes.NewReader(text), store.PutOptions{ContentType: "application/zstd"})

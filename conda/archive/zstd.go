@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/bits"
+	"runtime"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -59,6 +60,25 @@ func Zstd(b []byte) []byte {
 	}
 	return e.EncodeAll(b, nil)
 }
+
+// Compressor compresses many small texts without making an encoder for each. It
+// may be used by several goroutines at once.
+type Compressor struct{ e *zstd.Encoder }
+
+// NewCompressor returns a compressor for texts of some kilobytes to megabytes,
+// such as the shards of an index.
+func NewCompressor() *Compressor {
+	const small = 1 << 20
+	e, err := newEncoder(nil, runtime.GOMAXPROCS(0), small)
+	if err != nil {
+		panic(err) // the options above contradict each other
+	}
+	return &Compressor{e}
+}
+
+// Zstd returns b compressed as one frame with its size. Equal input gives equal
+// output, but not that of the function Zstd.
+func (c *Compressor) Zstd(b []byte) []byte { return c.e.EncodeAll(b, nil) }
 
 // Unzstd returns b decompressed, all its frames one after the other. It is
 // ErrTooLarge when the result would have more than limit bytes: no more than

@@ -27,7 +27,8 @@ func Index(name, version string, number int, subdir string) map[string]any {
 }
 
 // Write writes the .conda called file into a temporary folder and returns its
-// path. index becomes info/index.json, files are what it installs.
+// path. index becomes info/index.json, files are what it installs and, below
+// info/, further metadata.
 func Write(t testing.TB, file string, index map[string]any, files map[string]string) string {
 	t.Helper()
 	text, err := json.Marshal(index)
@@ -43,14 +44,29 @@ func Write(t testing.TB, file string, index map[string]any, files map[string]str
 	if err != nil {
 		t.Fatal(err)
 	}
+	info, files := split(files)
+	info["info/index.json"], info["info/paths.json"] = string(text), paths(files)
 	err = errors.Join(
 		writePart(w, archive.PkgPart, files),
-		writePart(w, archive.InfoPart, map[string]string{"info/index.json": string(text), "info/paths.json": paths(files)}),
+		writePart(w, archive.InfoPart, info),
 		w.Close(), f.Close())
 	if err != nil {
 		t.Fatal(err)
 	}
 	return path
+}
+
+// split parts metadata from what is installed.
+func split(all map[string]string) (info, files map[string]string) {
+	info, files = map[string]string{}, map[string]string{}
+	for name, text := range all {
+		if strings.HasPrefix(name, "info/") {
+			info[name] = text
+		} else {
+			files[name] = text
+		}
+	}
+	return info, files
 }
 
 func paths(files map[string]string) string {

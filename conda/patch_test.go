@@ -1,0 +1,139 @@
+package conda
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const patched = `{
+	"packages": {"a-1-0.tar.bz2": {"name":"a","depends":["b"],"license":"X"}, "c-1-0.tar.bz2": {"name":"c","depends":[]}},
+	"packages.conda": {"a-1-0.conda": {"name":"a","depends":["b"],"license":"X"}, "c-1-0.conda": {"name":"c","depends":[]}, "d-1-0.conda": {"name":"d","depends":[]}}
+}`
+
+func TestPatch(t *testing.T) {
+	r, err := ParseRepoData([]byte(patched))
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := string(r.Encode())
+	p, err := ParsePatch([]byte(`{
+		"patch_instructions_version": 2,
+		"packages": {"a-1-0.tar.bz2": {"depends": ["b >=2"], "license": null, "run_exports": {"weak": ["a"]}}, "nobody-1-0.tar.bz2": {"depends": []}},
+		"packages.conda": {"a-1-0.conda": {"depends": ["b >=3"]}},
+		"remove": ["c-1-0.tar.bz2"], "revoke": ["d-1-0.conda", "nobody-1-0.conda"]
+	}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := p.Apply(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `{"info":{},"packages":{"a-1-0.tar.bz2":{"depends":["b >=2"],"name":"a"}},` +
+		`"packages.conda":{"a-1-0.conda":{"depends":["b >=3"],"name":"a"},"d-1-0.conda":{"depends":["package_has_been_revoked"],"name":"d","revoked":true}},` +
+		`"removed":["c-1-0.conda","c-1-0.tar.bz2"],"repodata_version":1}`
+	if got := string(out.Encode()); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	if string(r.Encode()) != before {
+		t.Error("Apply changed what it was given")
+	}
+	again, err := p.Apply(out)
+	if err != nil || string(again.Encode()) != want {
+		t.Errorf("the second time: %s, %v", again.Encode(), err)
+	}
+	for file, want := range map[string]string{"a-1-0.conda": `{"weak": ["a"]}`, "a-1-0.tar.bz2": `{"weak": ["a"]}`, "d-1-0.conda": ""} {
+		if got, _ := p.RunExports(file); string(got) != want {
+			t.Errorf("run_exports of %s: %s", file, got)
+		}
+	}
+	if !p.Removes("c-1-0.conda") || p.Removes("a-1-0.conda") {
+		t.Error("Removes")
+	}
+}
+
+func TestPatchesThatAreNone(t *testing.T) {
+	for text, says := range map[string]string{"": "end of JSON", `{"packages"`: "byte", `[]`: "cannot unmarshal", `{"patch_instructions_version": 3}`: "version is 3"} {
+		if _, err := ParsePatch([]byte(text)); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+	r := NewRepoData("noarch")
+	r.Set("a-1-0.conda", json.RawMessage(`7`))
+	p := &Patch{Revoke: []string{"a-1-0.conda"}}
+	if _, err := p.Apply(r); err == nil {
+		t.Error("a record that is no object was patched")
+	}
+}
+
+func TestNormalRunExports(t *testing.T) {
+	for text, want := range map[string]string{
+		"": "{}", " \n": "{}", "null": "{}", "{}": "{}", `["a", "b"]`: `{"weak":["a","b"]}`, `{"weak": ["a"], "strong": []}`: `{"strong":[],"weak":["a"]}`,
+	} {
+		if got, err := NormalRunExports([]byte(text)); err != nil || string(got) != want {
+			t.Errorf("%q: %s, %v", text, got, err)
+		}
+	}
+	for _, text := range []string{"{", "7", `"a"`} {
+		if got, err := NormalRunExports([]byte(text)); err == nil {
+			t.Errorf("%q: %s", text, got)
+		}
+	}
+}
+
+func TestRunExportsThereAndBack(t *testing.T) {
+	r := RunExports{"a-1-0.conda": json.RawMessage(`{}`), "b-1-0.tar.bz2": json.RawMessage(`{"weak":["b"]}`)}
+	text := r.Encode("linux-64")
+	want := `{"info":{"arch":"64","platform":"linux","subdir":"linux-64","version":1},"packages":{"b-1-0.tar.bz2":{"run_exports":{"weak":["b"]}}},"packages.conda":{"a-1-0.conda":{"run_exports":{}}}}`
+	if string(text) != want {
+		t.Errorf("got  %s\nwant %s", text, want)
+	}
+	back, err := ParseRunExports(text)
+	if err != nil || len(back) != 2 || string(back["b-1-0.tar.bz2"]) != `{"weak":["b"]}` {
+		t.Errorf("%s, %v", back, err)
+	}
+	if !json.Valid(r.Encode("noarch")) {
+		t.Error("noarch")
+	}
+	if _, err := ParseRunExports([]byte(`{"packages`)); err == nil {
+		t.Error("a cut file was read")
+	}
+}
+
+// What only newer clients understand is kept from the others (CEP 43, 48).
+func TestV3(t *testing.T) {
+	r := NewRepoData("linux-64")
+	for i, record := range []string{
+		`{"schema_version":3}`, `{"repodata_revision":3}`, `{"extra_depends":{"gui":["qt"]}}`, `{"flags":["cuda"]}`, `{"depends":["a[when=\"python >=3\"]"]}`,
+	} {
+		r.Set(string(rune('a'+i))+"-1-0.conda", json.RawMessage(record))
+	}
+	r.Set("old-1-0.conda", json.RawMessage(`{"schema_version":2,"flags":[],"extra_depends":{},"depends":["when=1"]}`))
+	r.Set("old-1-0.tar.bz2", json.RawMessage(`{"schema_version":3}`))
+	if len(r.PackagesConda) != 1 || len(r.Packages) != 0 || len(r.V3["conda"]) != 5 || len(r.V3["tar.bz2"]) != 1 || r.Len() != 7 {
+		t.Errorf("%s", r.Encode())
+	}
+	back, err := ParseRepoData(r.Encode())
+	if err != nil || string(back.Encode()) != string(r.Encode()) || len(back.V3) != 2 {
+		t.Errorf("%s, %v", back.Encode(), err)
+	}
+	var all []string
+	for file := range back.All() {
+		all = append(all, file)
+		if _, found := back.Record(file); !found {
+			t.Errorf("%s is not found", file)
+		}
+	}
+	for _, file := range all {
+		back.Delete(file)
+	}
+	if slices.Sort(all); len(all) != 7 || all[0] != "a-1-0.conda" || back.Len() != 0 || len(back.V3) != 0 {
+		t.Errorf("%q, then %s", all, back.Encode())
+	}
+	foreign, err := ParseRepoData([]byte(`{"v3":{"whl":{"x-1-0":{}}}}`))
+	if err != nil || foreign.Len() != 0 || !strings.Contains(string(foreign.Encode()), `"v3":{"whl":{"x-1-0":{}}}`) {
+		t.Errorf("%s, %v", foreign.Encode(), err)
+	}
+}

@@ -1,0 +1,243 @@
+package indexer
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"sync"
+
+	"github.com/condaworker/condaworker/conda"
+	"github.com/condaworker/condaworker/conda/archive"
+	"github.com/condaworker/condaworker/conda/shards"
+	"github.com/condaworker/condaworker/store"
+)
+
+// part is an object that is derived from repodata.json, as it is stored.
+type part struct {
+	*object
+	name   string
+	source string // the sha256 of the repodata.json that it was made from, "" if not known
+	again  bool   // it may lack what this run has learnt
+	listed bool   // only its version is known: source was not asked for
+}
+
+// metaSource is the metadata key of a derived object: the sha256 of the
+// repodata.json that it was made from.
+const metaSource = "repodata-sha256"
+
+// maker makes the text of a derived object.
+type maker struct {
+	make        func(ctx context.Context, r *run, e *edition, parts map[string]*part) ([]byte, error)
+	reads       bool // it is made from its older self
+	contentType string
+}
+
+// derivedNames are the objects that every subdir has beside repodata.json.
+var derivedNames = []string{zstName, runExportsName, shards.IndexName}
+
+// makers has one for each object that can be derived. Shards come after
+// run_exports.json, which they repeat.
+var makers = map[string]*maker{
+	zstName:          {make: zstd, contentType: "application/zstd"},
+	runExportsName:   {make: makeRunExports, reads: true, contentType: "application/json"},
+	shards.IndexName: {make: makeShards, reads: true, contentType: "application/octet-stream"},
+	unpatchedKey:     {make: unpatchedText, contentType: "application/json"},
+}
+
+func zstd(_ context.Context, _ *run, e *edition, _ map[string]*part) ([]byte, error) {
+	return archive.Zstd(e.text), nil
+}
+
+func unpatchedText(_ context.Context, _ *run, e *edition, _ map[string]*part) ([]byte, error) {
+	return e.base.Encode(), nil
+}
+
+// ask finds out the versions of derived objects, a request for each at a time.
+// Of those that are made from their older selves the bytes are on their way.
+func (r *run) ask(ctx context.Context, names []string) (map[string]*part, error) {
+	parts := make([]*part, len(names))
+	errs := make([]error, len(names))
+	var wg sync.WaitGroup
+	for i, name := range names {
+		wg.Go(func() {
+			n := int64(0)
+			if makers[name].reads {
+				n = -1
+			}
+			var o *object
+			if o, errs[i] = r.open(ctx, name, n); errs[i] == nil {
+				parts[i] = &part{object: o, name: name, source: o.info.Meta[metaSource]}
+			}
+		})
+	}
+	wg.Wait()
+	all := map[string]*part{}
+	for _, p := range parts {
+		if p != nil {
+			all[p.name] = p
+		}
+	}
+	err := errors.Join(errs...)
+	if err != nil {
+		err = errors.Join(err, closeAll(all))
+	}
+	return all, err
+}
+
+// closeAll ends what is on its way and was not needed.
+func closeAll(parts map[string]*part) error {
+	var errs []error
+	for _, p := range parts {
+		errs = append(errs, p.close())
+	}
+	return errors.Join(errs...)
+}
+
+// parts are derived objects as the listing has them.
+func (l listing) parts(names []string, known state) map[string]*part {
+	all := map[string]*part{}
+	for _, name := range names {
+		in, exists := l.others[name]
+		p := &part{object: &object{info: in, exists: exists}, name: name, listed: exists}
+		if was := known.parts[name]; exists && was.Version == in.Version {
+			p.source, p.listed = was.Source, false
+		}
+		all[name] = p
+	}
+	return all
+}
+
+// learnSource asks for what a listing does not tell.
+func (r *run) learnSource(ctx context.Context, p *part) error {
+	if !p.listed {
+		return nil
+	}
+	info, exists, err := head(ctx, r.s, r.subdir+"/"+p.name)
+	if err != nil {
+		return err
+	}
+	if !exists || info.Version != p.info.Version {
+		return fmt.Errorf("ask for %s: it changed meanwhile: %w", p.name, store.ErrConflict)
+	}
+	p.source, p.listed = info.Meta[metaSource], false
+	return nil
+}
+
+// current tells whether all derived objects are made from e.
+func (r *run) current(ctx context.Context, e *edition, parts map[string]*part) (bool, error) {
+	for _, name := range e.names() {
+		if err := r.learnSource(ctx, parts[name]); err != nil {
+			return false, err
+		}
+		if p := parts[name]; !p.exists || p.source != e.source || p.again {
+			return false, nil
+		}
+	}
+	return e.shards.complete(), nil
+}
+
+// derive brings the derived objects up to date with e, or with what has been
+// committed since. Each replaces the version that was there before e was known
+// to be the newest, and no other: whoever writes an older text over a newer one
+// meets a conflict, and the last one to commit leaves its own. A run that dies
+// before leaves objects that are old and right; the next one sees by their
+// metadata that they are old.
+func (r *run) derive(ctx context.Context, e *edition, parts map[string]*part, report *SubdirReport) error {
+	for attempt := 1; ; attempt++ {
+		err := r.deriveOnce(ctx, e, parts, report)
+		err = errors.Join(err, closeAll(parts))
+		if !errors.Is(err, store.ErrConflict) || attempt == attempts {
+			return err
+		}
+		if err := pause(ctx, attempt); err != nil {
+			return err
+		}
+		var newest map[string]*part
+		if newest, err = r.ask(ctx, e.names()); err != nil {
+			return err
+		}
+		clear(parts)
+		maps.Copy(parts, newest)
+		if err := r.catchUp(ctx, e); err != nil {
+			return errors.Join(err, closeAll(parts))
+		}
+	}
+}
+
+// catchUp makes e the newest committed edition, if another was committed.
+func (r *run) catchUp(ctx context.Context, e *edition) error {
+	now, exists, err := head(ctx, r.s, r.subdir+"/"+indexName)
+	if err != nil || now.Version == e.index.info.Version {
+		return err
+	}
+	index, err := r.read(ctx, indexName)
+	if err != nil {
+		return err
+	}
+	if !exists || !index.exists {
+		return fmt.Errorf("%s/%s was deleted meanwhile", r.subdir, indexName)
+	}
+	data, err := conda.ParseRepoData(index.text)
+	if err != nil {
+		return err // whoever broke it knows more
+	}
+	e.index, e.data, e.base, e.text, e.source = index, data, data, index.text, hexSHA256(index.text)
+	e.was, e.all, e.exports, e.patch = "", true, nil, nil
+	return nil
+}
+
+// deriveOnce writes what is not made from e.
+func (r *run) deriveOnce(ctx context.Context, e *edition, parts map[string]*part, report *SubdirReport) error {
+	for _, name := range e.names() {
+		p := parts[name]
+		current := p.exists && p.source == e.source
+		if current && !p.again && (name != shards.IndexName || e.shards.complete()) || e.leaves(p) {
+			continue
+		}
+		text, err := makers[name].make(ctx, r, e, parts)
+		if err != nil {
+			return fmt.Errorf("derive %s: %w", name, err)
+		}
+		if current && p.text != nil && bytes.Equal(text, p.text) {
+			continue
+		}
+		meta := map[string]string{metaSource: e.source}
+		if e.part && name == shards.IndexName && p.source == "" {
+			meta = nil // of the other packages it says what it said
+		}
+		in, err := r.s.Put(ctx, r.subdir+"/"+name, bytes.NewReader(text), store.PutOptions{
+			Cond: p.over(), Meta: meta,
+			ContentType: makers[name].contentType, CacheControl: indexCache,
+		})
+		if err != nil {
+			return err
+		}
+		parts[name] = &part{object: &object{info: in, exists: true, text: text}, name: name, source: meta[metaSource]}
+		report.Written += int64(len(text))
+	}
+	return nil
+}
+
+// leaves tells whether an object is left to a run that lists the subdir: the
+// shards of a channel that has none yet are as many as its packages.
+func (e *edition) leaves(p *part) bool {
+	return e.part && p.name == shards.IndexName && !p.exists
+}
+
+// older are the bytes of the object that is about to be replaced, nil when
+// there is none.
+func (r *run) older(ctx context.Context, p *part) ([]byte, error) {
+	if p.exists && p.body == nil && p.text == nil && p.info.Size > 0 {
+		o, err := r.read(ctx, p.name)
+		if err != nil {
+			return nil, err
+		}
+		if o.info.Version != p.info.Version {
+			return nil, fmt.Errorf("read %s: it changed meanwhile: %w", p.name, store.ErrConflict)
+		}
+		p.object, p.source, p.listed = o, o.info.Meta[metaSource], false
+	}
+	return p.bytes()
+}

@@ -1,0 +1,388 @@
+package indexer
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/condaworker/condaworker/conda"
+	"github.com/condaworker/condaworker/conda/archive"
+	"github.com/condaworker/condaworker/conda/condatest"
+	"github.com/condaworker/condaworker/conda/shards"
+	"github.com/condaworker/condaworker/store"
+	"github.com/condaworker/condaworker/store/dir"
+	"github.com/condaworker/condaworker/store/mem"
+)
+
+// shardIndex reads the index of shards of linux-64.
+func shardIndex(t *testing.T, s store.Reader) shards.Index {
+	t.Helper()
+	text, err := archive.Unzstd(stored(t, s, "linux-64/"+shards.IndexName), 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, err := shards.ParseIndex(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return x
+}
+
+// derivedRight insists that everything derived says what repodata.json says.
+func derivedRight(t *testing.T, s store.Reader) {
+	t.Helper()
+	text := stored(t, s, "linux-64/repodata.json")
+	unpacked, err := archive.Unzstd(stored(t, s, "linux-64/repodata.json.zst"), 1<<30)
+	if err != nil || !bytes.Equal(unpacked, text) {
+		t.Errorf("repodata.json.zst is of another text: %v", err)
+	}
+	data, err := conda.ParseRepoData(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	exports, err := conda.ParseRunExports(stored(t, s, "linux-64/"+runExportsName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for file := range exports {
+		if _, found := data.Record(file); !found {
+			t.Errorf("run_exports.json has %s, which is not in the index", file)
+		}
+	}
+	e := edition{data: data}
+	x := shardIndex(t, s)
+	want := e.shardsOf(nil, exports)
+	if names := slices.Sorted(maps.Keys(x.Shards)); !slices.Equal(names, slices.Sorted(maps.Keys(want))) {
+		t.Errorf("shards of %q", names)
+	}
+	for name, sum := range x.Shards {
+		got, err := archive.Unzstd(stored(t, s, "linux-64/"+sum.Key()), 1<<20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text, _ := want[name].Encode(); !bytes.Equal(got, text) {
+			t.Errorf("the shard of %s is of another edition", name)
+		}
+	}
+}
+
+// exporting makes a package with run_exports.
+func exporting(t *testing.T, name string) string {
+	t.Helper()
+	return condatest.Write(t, name+"-1.0-0.conda", index(name, "1.0", 0, "linux-64"), map[string]string{
+		"info/run_exports.json": `["` + name + ` >=1.0,<2"]`,
+	})
+}
+
+func TestDerivedObjects(t *testing.T) {
+	s := &mem.Store{}
+	commitOK(t, s, publishOK(t, s, exporting(t, "first")))
+	commitOK(t, s, publishOK(t, s, simple(t, "second")), publishOK(t, s, simple(t, "third_x")))
+	derivedRight(t, s)
+	exports, err := conda.ParseRunExports(stored(t, s, "linux-64/"+runExportsName))
+	if err != nil || string(exports["first-1.0-0.conda"]) != `{"weak":["first >=1.0,<2"]}` || string(exports["second-1.0-0.conda"]) != "{}" {
+		t.Errorf("%s, %v", exports, err)
+	}
+	x := shardIndex(t, s)
+	if x.Subdir != "linux-64" || x.BaseURL != "./" || x.ShardsBaseURL != "./shards/" || x.Shards["third_x"] == (shards.Sum{}) {
+		t.Errorf("%+v", x)
+	}
+	if err := s.Delete(t.Context(), "linux-64/second-1.0-0.conda"); err != nil {
+		t.Fatal(err)
+	}
+	reindexOK(t, s, Options{})
+	derivedRight(t, s)
+	if _, found := shardIndex(t, s).Shards["second"]; found {
+		t.Error("a package that is gone has a shard")
+	}
+	for _, sub := range reindexOK(t, s, Options{Check: true}).Subdirs {
+		if len(sub.Stale) > 0 {
+			t.Errorf("%s: stale %q", sub.Subdir, sub.Stale)
+		}
+	}
+}
+
+// Whatever became of a derived object, a commit shows its own package in all
+// that clients read, and a full reindex makes all of it right.
+func TestEachDerivedObjectIsMended(t *testing.T) {
+	spoil := map[string]func(t *testing.T, s *mem.Store, key string){
+		"deleted": func(t *testing.T, s *mem.Store, key string) {
+			if err := s.Delete(t.Context(), key); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"junk":    func(t *testing.T, s *mem.Store, key string) { putRaw(t, s, key, []byte("junk")) },
+		"foreign": func(t *testing.T, s *mem.Store, key string) { putRaw(t, s, key, stored(t, s, key)) }, // without metadata
+	}
+	for _, name := range derivedNames {
+		for how, do := range spoil {
+			s := &mem.Store{}
+			commitOK(t, s, publishOK(t, s, simple(t, "tool")), publishOK(t, s, exporting(t, "lib")))
+			do(t, s, "linux-64/"+name)
+			commitOK(t, s, publishOK(t, s, simple(t, "more")))
+			if how != "deleted" && shardIndex(t, s).Shards["more"] == (shards.Sum{}) {
+				t.Errorf("%s %s: the package has no shard", name, how)
+			}
+			reindexOK(t, s, Options{Full: true})
+			derivedRight(t, s)
+			if exports, _ := conda.ParseRunExports(stored(t, s, "linux-64/"+runExportsName)); len(exports) != 3 {
+				t.Errorf("%s %s: run_exports %s", name, how, exports)
+			}
+		}
+	}
+}
+
+// A run that dies between the commit and the last derived object, at any of
+// them, leaves a channel that the next run of any kind mends.
+func TestDyingAnywhere(t *testing.T) {
+	for _, mend := range []string{"commit", "reindex"} {
+		for n := 1; ; n++ {
+			s := &mem.Store{}
+			commitOK(t, s, publishOK(t, s, simple(t, "tool")))
+			p := publishOK(t, s, exporting(t, "lib"))
+			puts := 0
+			s.Fault = func(string) (bool, error) {
+				puts++
+				return puts < n, map[bool]error{false: os.ErrDeadlineExceeded}[puts < n]
+			}
+			_, err := Commit(t.Context(), s, []Published{p}, Options{})
+			s.Fault = nil
+			if err == nil {
+				if n < 5 {
+					t.Fatalf("%d writes", n)
+				}
+				break
+			}
+			if mend == "commit" {
+				commitOK(t, s, p)
+			} else {
+				reindexOK(t, s, Options{})
+			}
+			if got := files(t, s, "linux-64"); len(got) != 2 {
+				t.Errorf("%s after %d writes: %q", mend, n, got)
+			}
+			derivedRight(t, s)
+		}
+	}
+}
+
+func TestOldShardsAreSwept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &mem.Store{}
+		commitOK(t, s, publishOK(t, s, simple(t, "tool")))
+		count := func() (n int) {
+			for _, err := range s.List(t.Context(), "linux-64/shards/") {
+				if err != nil {
+					t.Fatal(err)
+				}
+				n++
+			}
+			return n
+		}
+		for i := range 3 { // each makes the shard of tool another
+			commitOK(t, s, publishOK(t, s, makePackage(t, fmt.Sprintf("tool-1.0-%d.conda", i+1), index("tool", "1.0", i+1, "linux-64"), "x")))
+		}
+		reindexOK(t, s, Options{})
+		if n := count(); n != 4 {
+			t.Errorf("%d shards", n)
+		}
+		time.Sleep(shardGrace - time.Hour)
+		reindexOK(t, s, Options{})
+		if n := count(); n != 4 {
+			t.Errorf("%d shards within the grace", n)
+		}
+		time.Sleep(2 * time.Hour)
+		reindexOK(t, s, Options{})
+		if n := count(); n != 4 {
+			t.Errorf("%d shards: listed twice a day", n)
+		}
+		time.Sleep(sweepEvery)
+		if r := reindexOK(t, s, Options{}).Subdirs[0]; count() != 1 || r.Swept != 3 {
+			t.Errorf("%d shards, %+v", count(), r)
+		}
+		derivedRight(t, s)
+	})
+}
+
+func TestAMissingShardIsWrittenAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &mem.Store{}
+		commitOK(t, s, publishOK(t, s, simple(t, "tool")), publishOK(t, s, simple(t, "lib")))
+		reindexOK(t, s, Options{})
+		if err := s.Delete(t.Context(), "linux-64/"+shardIndex(t, s).Shards["lib"].Key()); err != nil {
+			t.Fatal(err)
+		}
+		if stale := reindexOK(t, s, Options{Check: true}).Subdirs[0].Stale; len(stale) != 1 || !strings.HasPrefix(stale[0], "shards/") {
+			t.Errorf("check says %q", stale)
+		}
+		time.Sleep(sweepEvery + time.Hour)
+		reindexOK(t, s, Options{})
+		derivedRight(t, s)
+	})
+}
+
+// The time of the first indexing stays, whoever rewrites the index (CEP 47).
+func TestIndexedTimestamp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &mem.Store{}
+		in := index("tool", "1.0", 0, "linux-64")
+		in["indexed_timestamp"] = 7 // not a builder's to set
+		commitOK(t, s, publishOK(t, s, makePackage(t, "tool-1.0-0.conda", in, "x")))
+		first := time.Now().UnixMilli()
+		stamp := func() int64 {
+			data, err := conda.ParseRepoData(stored(t, s, "linux-64/repodata.json"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			record, _ := data.Record("tool-1.0-0.conda")
+			return conda.Stamped(record)
+		}
+		time.Sleep(time.Hour)
+		reindexOK(t, s, Options{Full: true})
+		if got := stamp(); got != first {
+			t.Fatalf("%d, want %d", got, first)
+		}
+		for name, spoilt := range map[string][]byte{
+			"rewritten without it": bytes.ReplaceAll(stored(t, s, "linux-64/repodata.json"), fmt.Appendf(nil, `"indexed_timestamp":%d,`, first), nil),
+			"made anew":            []byte(`{}`),
+			"cut":                  []byte(`{"packages`),
+		} {
+			time.Sleep(time.Hour)
+			putRaw(t, s, "linux-64/repodata.json", spoilt)
+			reindexOK(t, s, Options{})
+			if got := stamp(); got != first {
+				t.Errorf("%s: %d, want %d", name, got, first)
+			}
+		}
+	})
+}
+
+func TestPatchInstructions(t *testing.T) {
+	s := &mem.Store{}
+	commitOK(t, s, publishOK(t, s, simple(t, "tool")), publishOK(t, s, simple(t, "lib")), publishOK(t, s, simple(t, "old")))
+	plain := stored(t, s, "linux-64/repodata.json")
+	instructions := `{"packages.conda": {"tool-1.0-0.conda": {"depends": ["lib >=7"], "run_exports": {"weak": ["tool"]}}}, "remove": ["old-1.0-0.conda"], "revoke": ["lib-1.0-0.conda"]}`
+	putRaw(t, s, "linux-64/"+patchName, []byte(instructions))
+	reindexOK(t, s, Options{})
+	check := func(when string) {
+		t.Helper()
+		text := string(stored(t, s, "linux-64/repodata.json"))
+		for _, want := range []string{`"depends":["lib >=7"]`, `"revoked":true`, `"removed":["old-1.0-0.conda"]`} {
+			if !strings.Contains(text, want) {
+				t.Errorf("%s: no %s in %s", when, want, text)
+			}
+		}
+		if indexed(t, s, "linux-64")["old-1.0-0.conda"].Name != "" {
+			t.Errorf("%s: what was removed is there", when)
+		}
+		derivedRight(t, s)
+	}
+	check("patched")
+	if text := stored(t, s, "linux-64/"+unpatchedKey); !bytes.Equal(text, plain) {
+		t.Errorf("unpatched: %s\nbefore: %s", text, plain)
+	}
+	puts := s.Counts()["put"]
+	reindexOK(t, s, Options{})
+	if n := s.Counts()["put"] - puts; n != 0 {
+		t.Errorf("%d writes without a change", n)
+	}
+	commitOK(t, s, publishOK(t, s, simple(t, "new")))
+	check("after a commit")
+	reindexOK(t, s, Options{})
+	check("after a reindex")
+	if exports, _ := conda.ParseRunExports(stored(t, s, "linux-64/"+runExportsName)); string(exports["tool-1.0-0.conda"]) != `{"weak":["tool"]}` {
+		t.Errorf("run_exports %s", exports)
+	}
+
+	putRaw(t, s, "linux-64/"+patchName, []byte(`{"packages`))
+	r := reindexOK(t, s, Options{})
+	if len(r.Skipped) != 1 || !strings.Contains(r.Skipped[0].Reason, "correct it") {
+		t.Errorf("%+v", r.Skipped)
+	}
+	check("with instructions that are cut")
+
+	if err := s.Delete(t.Context(), "linux-64/"+patchName); err != nil {
+		t.Fatal(err)
+	}
+	reindexOK(t, s, Options{})
+	if got := files(t, s, "linux-64"); len(got) != 4 || bytes.Contains(stored(t, s, "linux-64/repodata.json"), []byte("revoked")) {
+		t.Errorf("without instructions: %s", stored(t, s, "linux-64/repodata.json"))
+	}
+	derivedRight(t, s)
+}
+
+// A channel of another indexer with a hundred names costs a commit no hundred
+// shards.
+func TestACommitLeavesForeignShardsAlone(t *testing.T) {
+	s := channelOf(t, 1000)
+	x := stored(t, s, "linux-64/"+shards.IndexName)
+	putRaw(t, s, "linux-64/"+shards.IndexName, append(bytes.Clone(x), 0))
+	putRaw(t, s, "linux-64/"+shards.IndexName, x)
+	puts := s.Counts()["put"]
+	commitOK(t, s, publishOK(t, s, simple(t, "tool")))
+	if n := s.Counts()["put"] - puts; n > 7 {
+		t.Errorf("%d writes", n)
+	}
+	if got := shardIndex(t, s); len(got.Shards) != 101 || got.Shards["tool"] == (shards.Sum{}) {
+		t.Errorf("%d shards", len(got.Shards))
+	}
+}
+
+func TestV3PackagesAreKeptFromOldClients(t *testing.T) {
+	s := &mem.Store{}
+	in := index("tool", "1.0", 0, "linux-64")
+	in["schema_version"] = 3
+	commitOK(t, s, publishOK(t, s, makePackage(t, "tool-1.0-0.conda", in, "x")), publishOK(t, s, simple(t, "lib")))
+	var all struct {
+		Conda map[string]json.RawMessage            `json:"packages.conda"`
+		V3    map[string]map[string]json.RawMessage `json:"v3"`
+	}
+	for range 2 {
+		if err := json.Unmarshal(stored(t, s, "linux-64/repodata.json"), &all); err != nil || len(all.Conda) != 1 || all.V3["conda"]["tool-1.0-0"] == nil {
+			t.Errorf("%s, %v", stored(t, s, "linux-64/repodata.json"), err)
+		}
+		derivedRight(t, s)
+		if r := reindexOK(t, s, Options{Full: true}).Subdirs[0]; r.Packages != 2 || r.Removed != nil || r.Added != nil {
+			t.Errorf("%+v", r)
+		}
+	}
+}
+
+// The folder door keeps metadata beside objects: the same must hold there.
+func TestDerivedInAFolder(t *testing.T) {
+	root := t.TempDir()
+	s := dir.Open(root)
+	commitOK(t, s, publishOK(t, s, exporting(t, "first")))
+	commitOK(t, s, publishOK(t, s, simple(t, "second")))
+	reindexOK(t, s, Options{})
+	derivedRight(t, s)
+	before := snapshot(t, root)
+	reindexOK(t, s, Options{})
+	if after := snapshot(t, root); !maps.Equal(before, after) {
+		t.Error("a run without a change wrote something")
+	}
+}
+
+// snapshot is every file below root with the time of its last change.
+func snapshot(t *testing.T, root string) map[string]time.Time {
+	t.Helper()
+	all := map[string]time.Time{}
+	err := filepath.Walk(root, func(path string, st os.FileInfo, err error) error {
+		if err == nil && st.Mode().IsRegular() {
+			all[path] = st.ModTime()
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}

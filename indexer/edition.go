@@ -1,0 +1,204 @@
+package indexer
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/condaworker/condaworker/conda"
+)
+
+// edition is a version of a subdir's index in the making: what it replaces,
+// and what it says.
+type edition struct {
+	subdir string
+	index  *object           // the repodata.json that it replaces, or is once committed
+	base   *conda.RepoData   // records as their packages have them
+	data   *conda.RepoData   // records as clients see them: base, patched
+	patch  *conda.Patch      // nil: there are no instructions
+	meta   map[string]string // of repodata.json
+	text   []byte            // repodata.json
+	source string            // the sha256 of text
+
+	was     string                     // the sha256 of the text it replaces, "" if that was none
+	files   map[string]bool            // by which the two differ
+	all     bool                       // or any other
+	part    bool                       // only these files are known to be right: nothing was listed
+	learnt  map[string]json.RawMessage // run_exports of packages that were looked into
+	exports conda.RunExports           // of all, once they are asked for
+	shards  *shardFolder               // nil: not looked at
+}
+
+// metadata of repodata.json
+const (
+	metaAlso    = "also"    // further objects that are derived, separated by blanks
+	metaPatched = "patched" // the records are not those of repodata_from_packages.json
+)
+
+const (
+	patchName    = "patch_instructions.json"
+	unpatchedKey = "repodata_from_packages.json"
+)
+
+// edition starts from the stored index. One that cannot be read is made anew
+// from the packages, and that is said.
+func (r *run) edition(ctx context.Context, index *object, l listing) (*edition, error) {
+	e := r.successor(index)
+	data := e.parse(r)
+	e.data, e.base = data, data
+	patch, readable, err := r.instructions(ctx, l)
+	if err != nil {
+		return nil, err
+	}
+	e.patch = patch
+	if _, current := l.others[currentName]; current || r.o.Current {
+		e.meta[metaAlso] = currentName
+	}
+	_, kept := l.others[unpatchedKey]
+	if !readable || e.patch == nil && (e.meta[metaPatched] == "" || !kept) {
+		return e, nil
+	}
+	e.all = true
+	e.base, err = r.unpatched(ctx, data, e.patch)
+	if e.patch == nil {
+		delete(e.meta, metaPatched)
+	} else {
+		e.meta[metaPatched] = "yes"
+	}
+	return e, err
+}
+
+// successor is an edition that will replace index.
+func (r *run) successor(index *object) *edition {
+	e := &edition{
+		subdir: r.subdir, index: index, meta: map[string]string{}, files: map[string]bool{},
+		learnt: map[string]json.RawMessage{},
+	}
+	maps.Copy(e.meta, index.info.Meta)
+	if index.exists {
+		e.was = hexSHA256(index.text)
+	}
+	return e
+}
+
+func (e *edition) parse(r *run) *conda.RepoData {
+	fresh := conda.NewRepoData(e.subdir)
+	if !e.index.exists {
+		return fresh
+	}
+	data, err := conda.ParseRepoData(e.index.text)
+	if err != nil {
+		r.warn(fmt.Sprintf("%s/%s is broken and is made anew from the packages: %v", e.subdir, indexName, err))
+		e.all = true
+		return fresh
+	}
+	for key, value := range fresh.Other { // what an old or empty index lacks
+		if _, found := data.Other[key]; !found {
+			data.Other[key] = value
+		}
+	}
+	return data
+}
+
+// instructions are the subdir's patch instructions; nil when there are none.
+// With instructions that cannot be read the records stay as clients see them
+// now: without any, what was withdrawn would come back.
+func (r *run) instructions(ctx context.Context, l listing) (p *conda.Patch, readable bool, err error) {
+	if _, found := l.others[patchName]; !found {
+		return nil, true, nil
+	}
+	o, err := r.read(ctx, patchName)
+	if err != nil || !o.exists {
+		return nil, true, err
+	}
+	if p, err = conda.ParsePatch(o.text); err != nil {
+		reason := err.Error() + "; correct it: until then no record is patched anew"
+		r.skipped = append(r.skipped, Skipped{Key: r.subdir + "/" + patchName, Reason: reason, passing: true})
+		return nil, false, nil
+	}
+	return p, true, nil
+}
+
+// unpatched are the records as their packages have them: those that were kept
+// when the index was patched, and those that came since.
+func (r *run) unpatched(ctx context.Context, data *conda.RepoData, patch *conda.Patch) (*conda.RepoData, error) {
+	o, err := r.read(ctx, unpatchedKey)
+	if err != nil {
+		return nil, err
+	}
+	base, err := conda.ParseRepoData(o.text)
+	if err != nil {
+		r.warn(fmt.Sprintf("%s/%s is broken: the records in %s are taken for those of the packages: %v", r.subdir, unpatchedKey, indexName, err))
+		base = conda.NewRepoData(r.subdir)
+	}
+	base.Other = data.Other
+	for _, file := range data.Removed {
+		_, kept := base.Record(file)
+		if byPatch := patch.Removes(file) || patch == nil && kept; !byPatch && !slices.Contains(base.Removed, file) {
+			base.Removed = append(base.Removed, file)
+		}
+	}
+	for _, file := range base.Removed {
+		base.Delete(file)
+	}
+	for file, record := range data.All() {
+		if _, found := base.Record(file); !found {
+			base.Set(file, record)
+		}
+	}
+	return base, nil
+}
+
+// finish encodes the edition, once base is what it shall be.
+func (e *edition) finish(r *run) error {
+	e.data = e.base
+	if e.patch != nil {
+		patched, err := e.patch.Apply(e.base)
+		if err != nil {
+			return fmt.Errorf("%s/%s: %w", r.subdir, patchName, err)
+		}
+		e.data = patched
+	}
+	e.text = e.data.Encode()
+	e.source = hexSHA256(e.text)
+	return nil
+}
+
+// changed tells whether there is anything to commit.
+func (e *edition) changed() bool {
+	return !bytes.Equal(e.index.text, e.text) || !maps.Equal(e.meta, nonNil(e.index.info.Meta))
+}
+
+func nonNil(m map[string]string) map[string]string {
+	if m == nil {
+		return map[string]string{}
+	}
+	return m
+}
+
+// relearnt tells whether the run looked into packages whose records stay.
+func (e *edition) relearnt() bool {
+	for file := range e.learnt {
+		if !e.files[file] {
+			return true
+		}
+	}
+	return false
+}
+
+// names are the objects that are derived from this edition, in the order in
+// which they are written.
+func (e *edition) names() []string {
+	names := slices.Clone(derivedNames)
+	if also := e.meta[metaAlso]; also != "" {
+		names = append(names, strings.Fields(also)...)
+	}
+	if e.patch != nil {
+		names = append(names, unpatchedKey)
+	}
+	return slices.DeleteFunc(names, func(name string) bool { return makers[name] == nil })
+}

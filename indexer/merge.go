@@ -1,0 +1,147 @@
+package indexer
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/condaworker/condaworker/conda"
+	"github.com/condaworker/condaworker/store"
+)
+
+// listing is what a subdir stores, by file name. Folders below it are left out.
+type listing struct {
+	packages map[string]store.Info
+	others   map[string]store.Info // the index's own objects, and strays
+}
+
+func (r *run) list(ctx context.Context) (listing, error) {
+	l := listing{map[string]store.Info{}, map[string]store.Info{}}
+	for in, err := range r.s.List(ctx, r.subdir+"/") {
+		if err != nil {
+			return l, err
+		}
+		file := strings.TrimPrefix(in.Key, r.subdir+"/")
+		switch {
+		case strings.Contains(file, "/"):
+		case isPackage(file):
+			l.packages[file] = in
+		default:
+			l.others[file] = in
+		}
+	}
+	return l, nil
+}
+
+func isPackage(file string) bool {
+	return strings.HasSuffix(file, ".conda") || strings.HasSuffix(file, ".tar.bz2")
+}
+
+// merge makes e.base agree with what is stored, but for what was removed from
+// the index on purpose.
+func (r *run) merge(ctx context.Context, e *edition, known state, stored map[string]store.Info, report *SubdirReport) error {
+	for _, file := range e.base.Removed {
+		delete(stored, file)
+	}
+	e.dropGone(stored, report)
+	var fresh []string
+	for file, in := range stored {
+		record, _ := e.base.Record(file)
+		switch reason := known.bad(file, in); {
+		case !r.o.Full && reason != "":
+			r.take(e, known, file, looked{bad: badPackage{errors.New(reason)}}, report)
+		case r.o.Full || !known.knows(file, record, in):
+			fresh = append(fresh, file)
+		default:
+			e.restamp(file, record, known)
+		}
+	}
+	slices.Sort(fresh)
+	found, err := r.lookAll(ctx, fresh)
+	if err != nil {
+		return err
+	}
+	for i, file := range fresh {
+		r.take(e, known, file, found[i], report)
+	}
+	slices.SortFunc(r.skipped, func(a, b Skipped) int { return strings.Compare(a.Key, b.Key) })
+	return nil
+}
+
+// dropGone takes out records whose objects are gone, and those that lie in the
+// map of another kind of package, where clients would not find them.
+func (e *edition) dropGone(stored map[string]store.Info, report *SubdirReport) {
+	for kind, records := range map[string]map[string]json.RawMessage{".tar.bz2": e.base.Packages, ".conda": e.base.PackagesConda} {
+		for file := range records {
+			if !strings.HasSuffix(file, kind) {
+				delete(records, file)
+				report.Removed = append(report.Removed, file)
+			}
+		}
+	}
+	var gone []string
+	for file := range e.base.All() {
+		if _, found := stored[file]; !found {
+			gone = append(gone, file)
+		}
+	}
+	for _, file := range gone {
+		e.drop(file)
+	}
+	report.Removed = append(report.Removed, gone...)
+	slices.Sort(report.Removed)
+}
+
+// take puts what came of looking into a package into the edition.
+func (r *run) take(e *edition, known state, file string, l looked, report *SubdirReport) {
+	old, had := e.base.Record(file)
+	if l.bad != nil {
+		e.drop(file) // a record of bytes that are gone would only fail clients
+		r.skipped = append(r.skipped, Skipped{r.subdir + "/" + file, l.bad.Error(), notThere(l.bad)})
+		return
+	}
+	if l.runExports != nil {
+		e.learnt[file] = l.runExports
+	}
+	at := r.now().UnixMilli()
+	switch {
+	case !had:
+		report.Added = append(report.Added, file)
+	case !sameBytes(old, l.record):
+		report.Updated = append(report.Updated, file)
+	default: // the record may have been changed since by hand, and stays
+		e.restamp(file, old, known)
+		return
+	}
+	if was := known.files[file].Indexed; was != 0 && known.knew(file, l.info, l.record) {
+		at = was // another indexer lost the record, or spoilt it
+	}
+	e.base.Set(file, conda.Stamp(l.record, at))
+	e.files[file] = true
+}
+
+// drop takes a file's record out.
+func (e *edition) drop(file string) {
+	e.base.Delete(file)
+	e.files[file] = true
+}
+
+// restamp gives a record back the time at which it was first indexed (CEP 47):
+// some indexers lose it when they rewrite the index.
+func (e *edition) restamp(file string, record json.RawMessage, known state) {
+	at := known.files[file].Indexed
+	if at == 0 || conda.Stamped(record) != 0 {
+		return
+	}
+	e.base.Set(file, conda.Stamp(record, at))
+	e.files[file] = true
+}
+
+// sameBytes tells whether two records are of the same archive. The one in the
+// index may have been patched since, and stays.
+func sameBytes(a, b json.RawMessage) bool {
+	var x, y conda.Record
+	return json.Unmarshal(a, &x) == nil && json.Unmarshal(b, &y) == nil && x.SHA256 == y.SHA256 && x.Size == y.Size
+}

@@ -1,0 +1,67 @@
+package indexer
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"github.com/condaworker/condaworker/store"
+)
+
+// object is an index object as it is in the channel. Its bytes are read when
+// they are asked for: most runs need only to know its version.
+type object struct {
+	info   store.Info
+	exists bool
+	body   io.ReadCloser // nil once it was read or closed
+	text   []byte
+}
+
+// open asks for an object of r's subdir; one that is not there is no error.
+func (r *run) open(ctx context.Context, name string, n int64) (*object, error) {
+	body, info, err := r.s.Get(ctx, r.subdir+"/"+name, 0, n)
+	if notThere(err) {
+		return &object{}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &object{info: info, exists: true, body: body}, nil
+}
+
+// read returns the object with its bytes.
+func (r *run) read(ctx context.Context, name string) (*object, error) {
+	o, err := r.open(ctx, name, -1)
+	if err != nil {
+		return nil, err
+	}
+	_, err = o.bytes()
+	return o, err
+}
+
+// bytes are those of the whole object.
+func (o *object) bytes() ([]byte, error) {
+	if o.body == nil {
+		return o.text, nil
+	}
+	text, err := io.ReadAll(io.LimitReader(o.body, maxIndex))
+	o.text = text
+	return text, errors.Join(err, o.close())
+}
+
+func (o *object) close() error {
+	if o.body == nil {
+		return nil
+	}
+	err := o.body.Close()
+	o.body = nil
+	return err
+}
+
+// over is the condition that nobody wrote it since it was asked for.
+func (o *object) over() store.Cond {
+	if !o.exists {
+		return store.IfAbsent
+	}
+	return store.IfVersion(o.info)
+}

@@ -1,0 +1,327 @@
+package indexer
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/condaworker/condaworker/conda"
+	"github.com/condaworker/condaworker/conda/archive"
+	"github.com/condaworker/condaworker/conda/shards"
+	"github.com/condaworker/condaworker/store"
+)
+
+const (
+	shardCache = "public, max-age=31536000, immutable"
+
+	// shardGrace is how long a shard stays that no index names any more: a
+	// client may hold an older index (CEP 16 proposes a week).
+	shardGrace = 7 * 24 * time.Hour
+	sweepEvery = 24 * time.Hour
+
+	maxShardIndex = 128 << 20 // what conda reads of one, in bytes
+)
+
+// makeShards writes the shards that e changes and returns their index. Shards
+// are named after their contents and come first, so that an index never names
+// one that is not there.
+func makeShards(ctx context.Context, r *run, e *edition, parts map[string]*part) ([]byte, error) {
+	exports, err := r.runExports(ctx, e, parts)
+	if err != nil {
+		return nil, err
+	}
+	p := parts[shards.IndexName]
+	old, err := r.oldShards(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	x := shards.Index{Subdir: e.subdir, BaseURL: cmp.Or(e.data.BaseURL(), "./"), ShardsBaseURL: "./" + shards.Folder + "/", Shards: map[string]shards.Sum{}}
+	changed := e.changedNames()
+	exact := e.was != "" && p.source == e.was && !e.all && e.shards.complete()
+	switch {
+	case exact, e.part && p.source == "":
+		maps.Copy(x.Shards, old.Shards)
+	default: // each is made again, and written if it is another
+		changed = nil
+	}
+	if err := r.putShards(ctx, e.shardsOf(changed, exports), old, e.shards, x.Shards); err != nil {
+		return nil, err
+	}
+	x.CreatedAt = r.now().UTC().Format(time.RFC3339)
+	if maps.Equal(x.Shards, old.Shards) && old.CreatedAt != "" {
+		x.CreatedAt = old.CreatedAt
+	}
+	return archive.Zstd(x.Encode()), nil
+}
+
+// oldShards is the stored index of shards. One that cannot be read is made
+// anew, like one that is not there.
+func (r *run) oldShards(ctx context.Context, p *part) (shards.Index, error) {
+	packed, err := r.older(ctx, p)
+	if err != nil || packed == nil {
+		return shards.Index{}, err
+	}
+	text, err := archive.Unzstd(packed, maxShardIndex)
+	var x shards.Index
+	if err == nil {
+		x, err = shards.ParseIndex(text)
+	}
+	if err != nil || x.ShardsBaseURL != "./"+shards.Folder+"/" { // another indexer's lie elsewhere
+		p.source = ""
+		return shards.Index{}, nil //nolint:nilerr // it is made anew
+	}
+	return x, nil
+}
+
+// changedNames are the packages by which e differs from what it replaces.
+func (e *edition) changedNames() map[string]bool {
+	names := map[string]bool{}
+	for _, files := range []iter.Seq[string]{maps.Keys(e.files), maps.Keys(e.learnt)} {
+		for file := range files {
+			if name := packageOf(file); name != "" {
+				names[name] = true
+			}
+		}
+	}
+	return names
+}
+
+// packageOf is the name under which a file's shard is found: lower case.
+func packageOf(file string) string {
+	f, err := conda.ParseFileName(file)
+	if err != nil {
+		return ""
+	}
+	return strings.ToLower(f.Name)
+}
+
+// shardsOf are the shards of the given packages, of all with names nil. One
+// whose last file went is empty.
+func (e *edition) shardsOf(names map[string]bool, exports conda.RunExports) map[string]*shards.Shard {
+	all := map[string]*shards.Shard{}
+	for name := range names {
+		all[name] = emptyShard()
+	}
+	of := func(file string) *shards.Shard {
+		name := packageOf(file)
+		if name == "" || names != nil && !names[name] {
+			return nil
+		}
+		if all[name] == nil {
+			all[name] = emptyShard()
+		}
+		return all[name]
+	}
+	add := func(file, key string, record json.RawMessage, to func(*shards.Shard) map[string]shards.Entry) {
+		if s := of(file); s != nil {
+			to(s)[key] = shards.Entry{Record: record, RunExports: exports[file]}
+		}
+	}
+	for file, record := range e.data.Packages {
+		add(file, file, record, func(s *shards.Shard) map[string]shards.Entry { return s.Packages })
+	}
+	for file, record := range e.data.PackagesConda {
+		add(file, file, record, func(s *shards.Shard) map[string]shards.Entry { return s.PackagesConda })
+	}
+	for kind, records := range e.data.V3 {
+		for stem, record := range records {
+			add(stem+"."+kind, stem, record, func(s *shards.Shard) map[string]shards.Entry {
+				if s.V3[kind] == nil {
+					s.V3[kind] = map[string]shards.Entry{}
+				}
+				return s.V3[kind]
+			})
+		}
+	}
+	for _, file := range e.data.Removed {
+		if s := all[packageOf(file)]; s != nil {
+			s.Removed = append(s.Removed, file)
+		}
+	}
+	return all
+}
+
+func emptyShard() *shards.Shard {
+	return &shards.Shard{Packages: map[string]shards.Entry{}, PackagesConda: map[string]shards.Entry{}, V3: map[string]map[string]shards.Entry{}}
+}
+
+// putShards stores shards that are not there yet, several at a time, and notes
+// their hashes in sums.
+func (r *run) putShards(ctx context.Context, all map[string]*shards.Shard, old shards.Index, there *shardFolder, sums map[string]shards.Sum) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	slots := make(chan struct{}, cmp.Or(r.o.Concurrency, defaultConcurrency))
+	compressor := archive.NewCompressor()
+	var wg sync.WaitGroup
+	var mu sync.Mutex // guards sums
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		slots <- struct{}{}
+		if ctx.Err() != nil {
+			break
+		}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			s := all[name]
+			if len(s.Packages)+len(s.PackagesConda)+len(s.V3) == 0 {
+				mu.Lock()
+				defer mu.Unlock()
+				delete(sums, name)
+				return
+			}
+			sum, err := r.putShard(ctx, compressor, s, func(sum shards.Sum) bool { return there.has(sum, old.Shards[name]) })
+			if err != nil {
+				cancel(fmt.Errorf("the shard of %s: %w", name, err))
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			sums[name] = sum
+		})
+	}
+	wg.Wait()
+	return context.Cause(ctx)
+}
+
+func (r *run) putShard(ctx context.Context, c *archive.Compressor, s *shards.Shard, stored func(shards.Sum) bool) (shards.Sum, error) {
+	text, err := s.Encode()
+	if err != nil {
+		return shards.Sum{}, err
+	}
+	packed := c.Zstd(text)
+	sum := shards.Sum(sha256.Sum256(packed))
+	if stored(sum) {
+		return sum, nil
+	}
+	_, err = r.s.Put(ctx, r.subdir+"/"+sum.Key(), bytes.NewReader(packed), store.PutOptions{
+		Cond: store.IfAbsent, ContentType: "application/octet-stream", CacheControl: shardCache,
+	})
+	return sum, err
+}
+
+// shardFolder is what a subdir's folder of shards holds.
+type shardFolder struct {
+	stored map[shards.Sum]store.Info
+	named  map[string]shards.Sum // by the index of shards
+}
+
+// complete tells whether nothing is known to be missing.
+func (f *shardFolder) complete() bool {
+	if f == nil {
+		return true
+	}
+	for _, sum := range f.named {
+		if _, found := f.stored[sum]; !found {
+			return false
+		}
+	}
+	return true
+}
+
+// has tells whether the shard sum need not be written, where an index names
+// was for its package.
+func (f *shardFolder) has(sum, was shards.Sum) bool {
+	if f == nil {
+		return sum == was
+	}
+	_, found := f.stored[sum]
+	return found
+}
+
+// shardsDue lists the shards, once a day: those that nobody needs are deleted,
+// and those that are missing written. It returns nil in between.
+func (r *run) shardsDue(ctx context.Context, known state) (*shardFolder, error) {
+	if r.o.Check || !r.o.Full && r.now().Unix()-known.Swept < int64(sweepEvery/time.Second) {
+		return nil, nil
+	}
+	return r.listShards(ctx)
+}
+
+func (r *run) listShards(ctx context.Context) (*shardFolder, error) {
+	f := &shardFolder{stored: map[shards.Sum]store.Info{}}
+	prefix := r.subdir + "/" + shards.Folder + "/"
+	for in, err := range r.s.List(ctx, prefix) {
+		if err != nil {
+			return nil, err
+		}
+		text, ok := strings.CutSuffix(strings.TrimPrefix(in.Key, prefix), shards.Ext)
+		if b, err := hex.DecodeString(text); ok && err == nil && len(b) == len(shards.Sum{}) {
+			f.stored[shards.Sum(b)] = in
+		}
+	}
+	var err error
+	f.named, err = r.namedShards(ctx)
+	return f, err
+}
+
+// namedShards are those that the stored index of shards names.
+func (r *run) namedShards(ctx context.Context) (map[string]shards.Sum, error) {
+	o, err := r.read(ctx, shards.IndexName)
+	if err != nil || !o.exists {
+		return nil, err
+	}
+	x, err := r.oldShards(ctx, &part{object: o, name: shards.IndexName})
+	return x.Shards, err
+}
+
+// missingShards are shards that the index names and that are not stored.
+func (r *run) missingShards(ctx context.Context, p *part) ([]string, error) {
+	if !p.exists {
+		return nil, nil
+	}
+	f, err := r.listShards(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var missing []string
+	for _, name := range slices.Sorted(maps.Keys(f.named)) {
+		if _, found := f.stored[f.named[name]]; !found {
+			missing = append(missing, f.named[name].Key())
+		}
+	}
+	return missing, nil
+}
+
+// sweep deletes shards that no index has named for a week, as far as their age
+// tells. The index is asked again first: another writer may have come back to
+// an old shard. If one does so now it is missing for a day at most, until the
+// next run that lists the shards writes it again.
+func (r *run) sweep(ctx context.Context, f *shardFolder) (int, error) {
+	var old []shards.Sum
+	for sum, in := range f.stored {
+		if r.now().Sub(in.Modified) > shardGrace {
+			old = append(old, sum)
+		}
+	}
+	if len(old) == 0 {
+		return 0, nil
+	}
+	named, err := r.namedShards(ctx)
+	if err != nil {
+		return 0, err
+	}
+	keep := map[shards.Sum]bool{}
+	for _, sum := range named {
+		keep[sum] = true
+	}
+	swept := 0
+	for _, sum := range old {
+		if keep[sum] {
+			continue
+		}
+		if err := r.s.Delete(ctx, r.subdir+"/"+sum.Key()); err != nil {
+			return swept, err
+		}
+		swept++
+	}
+	return swept, nil
+}
