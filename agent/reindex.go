@@ -70,6 +70,9 @@ func (d *desk) reindex(ctx context.Context, o reindexOptions) error {
 		if err := mustExist(ctx, target, url); err != nil {
 			return "", err
 		}
+		if err := knownSubdirs(ctx, target, o.subdirs); err != nil {
+			return "", err
+		}
 		index, err := d.index(ctx, target, o, p)
 		r.Index = &index
 		packages := 0
@@ -90,12 +93,30 @@ func (d *desk) reindex(ctx context.Context, o reindexOptions) error {
 func (o *reindexOptions) validate() error {
 	o.subdirs = slices.DeleteFunc(o.subdirs, func(s string) bool { return s == "" })
 	for _, s := range o.subdirs {
-		if !conda.IsSubdir(s) {
-			return usageError{fmt.Errorf("--subdir %q is not a platform of conda, e.g. linux-64 or noarch", s)}
+		if !conda.CanBeSubdir(s) {
+			return usageError{fmt.Errorf("--subdir %q cannot be a platform of conda, e.g. linux-64 or noarch", s)}
 		}
 	}
 	if o.lockTimeout < 0 {
 		return usageError{fmt.Errorf("--lock-timeout %s: it is a time such as 30m", o.lockTimeout)}
+	}
+	return nil
+}
+
+// knownSubdirs refuses a subdir that conda does not know and that has no
+// packages: most likely it is misspelt.
+func knownSubdirs(ctx context.Context, s store.Store, subdirs []string) error {
+	for _, subdir := range subdirs {
+		if conda.IsSubdir(subdir) {
+			continue
+		}
+		holds, err := indexer.HoldsPackage(ctx, s, subdir)
+		if err != nil {
+			return err
+		}
+		if !holds {
+			return usageError{fmt.Errorf("--subdir %q is not a platform of conda, e.g. linux-64 or noarch, and the channel has no packages there", subdir)}
+		}
 	}
 	return nil
 }

@@ -21,6 +21,18 @@ func Subdirs() []string { return slices.Clone(subdirs) }
 // IsSubdir reports whether s is one of Subdirs.
 func IsSubdir(s string) bool { return slices.Contains(subdirs, s) }
 
+// CanBeSubdir reports whether s can be a subdir (CEP 26): noarch, or lower-case
+// letters and digits on both sides of a hyphen, 32 characters at most. A studio
+// may have one that is not among Subdirs.
+func CanBeSubdir(s string) bool {
+	system, machine, found := strings.Cut(s, "-")
+	return s == "noarch" || found && len(s) <= 32 && isWord(system) && isWord(machine)
+}
+
+func isWord(s string) bool {
+	return s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789") == ""
+}
+
 // subdirOf maps "GOOS/GOARCH".
 var subdirOf = map[string]string{
 	"linux/amd64": "linux-64", "linux/386": "linux-32", "linux/arm64": "linux-aarch64",

@@ -196,9 +196,9 @@ func forget(t *testing.T, s store.Store) {
 // multipart lists versions that are no MD5, as S3 does of what came in parts.
 type multipart struct{ *mem.Store }
 
-func (m multipart) List(ctx context.Context, prefix string) iter.Seq2[store.Info, error] {
+func (m multipart) List(ctx context.Context, prefix string, o store.ListOptions) iter.Seq2[store.Info, error] {
 	return func(yield func(store.Info, error) bool) {
-		for in, err := range m.Store.List(ctx, prefix) {
+		for in, err := range m.Store.List(ctx, prefix, o) {
 			if isPackage(in.Key) {
 				in.Version += "-2"
 			}

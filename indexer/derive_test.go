@@ -179,7 +179,7 @@ func TestOldShardsAreSwept(t *testing.T) {
 		s := &mem.Store{}
 		commitOK(t, s, publishOK(t, s, simple(t, "tool")))
 		count := func() (n int) {
-			for _, err := range s.List(t.Context(), "linux-64/shards/") {
+			for _, err := range s.List(t.Context(), "linux-64/shards/", store.ListOptions{}) {
 				if err != nil {
 					t.Fatal(err)
 				}

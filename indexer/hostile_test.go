@@ -233,7 +233,7 @@ func TestCheckIndex(t *testing.T) {
 		",\"summary\":\"\xff\xfe\"": "UTF-8",
 		`,"build_number":1e400`:     "info/index.json",
 		`,"depends":"python"`:       "info/index.json",
-		`,"subdir":"linux-99"`:      "linux-99",
+		`,"subdir":"linux_99"`:      "linux_99",
 		`,"name":"Tool"`:            "Tool",
 		`}{`:                        "info/index.json",
 	} {

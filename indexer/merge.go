@@ -19,7 +19,7 @@ type listing struct {
 
 func (r *run) list(ctx context.Context) (listing, error) {
 	l := listing{map[string]store.Info{}, map[string]store.Info{}}
-	for in, err := range r.s.List(ctx, r.subdir+"/") {
+	for in, err := range r.s.List(ctx, r.subdir+"/", store.ListOptions{Shallow: true}) {
 		if err != nil {
 			return l, err
 		}

@@ -18,7 +18,7 @@ import (
 func NextBuildNumber(ctx context.Context, s store.Store, name, version string, subdirs []string) (int, error) {
 	next := 0
 	for _, subdir := range subdirs {
-		for in, err := range s.List(ctx, subdir+"/"+name+"-"+version+"-") {
+		for in, err := range s.List(ctx, subdir+"/"+name+"-"+version+"-", store.ListOptions{Shallow: true}) {
 			if errors.Is(err, store.ErrNoChannel) {
 				break // a folder that publishing will make
 			}

@@ -168,7 +168,7 @@ func checkIndex(file string, index []byte) (string, error) {
 	if r.Name != name.Name || r.Version != name.Version || r.Build != name.Build {
 		return "", fmt.Errorf("its info/index.json is of %s-%s-%s: rename the file", r.Name, r.Version, r.Build)
 	}
-	if !conda.IsSubdir(r.Subdir) {
+	if !conda.CanBeSubdir(r.Subdir) {
 		return "", fmt.Errorf("its info/index.json has the subdir %q, which is no platform of conda", r.Subdir)
 	}
 	return r.Subdir, nil

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/condaworker/condaworker/conda"
@@ -101,7 +102,8 @@ func Reindex(ctx context.Context, s store.Store, o Options) (Report, error) {
 	return all, nil
 }
 
-// subdirsOf is what to index, sorted.
+// subdirsOf is what to index, sorted: every folder of the channel that conda's
+// tools know for a subdir, or that can be one and holds a package.
 func subdirsOf(ctx context.Context, s store.Store, asked []string) ([]string, error) {
 	found := map[string]bool{"noarch": true}
 	for _, subdir := range asked {
@@ -110,16 +112,35 @@ func subdirsOf(ctx context.Context, s store.Store, asked []string) ([]string, er
 	if len(asked) > 0 {
 		return slices.Sorted(maps.Keys(found)), nil
 	}
-	for _, subdir := range conda.Subdirs() {
-		for _, err := range s.List(ctx, subdir+"/") {
-			if err != nil {
+	for in, err := range s.List(ctx, "", store.ListOptions{Shallow: true}) {
+		if err != nil {
+			return nil, err
+		}
+		subdir, folder := strings.CutSuffix(in.Key, "/")
+		if !folder || !conda.CanBeSubdir(subdir) {
+			continue
+		}
+		holds := conda.IsSubdir(subdir)
+		if !holds {
+			if holds, err = HoldsPackage(ctx, s, subdir); err != nil {
 				return nil, err
 			}
+		}
+		if holds {
 			found[subdir] = true
-			break
 		}
 	}
 	return slices.Sorted(maps.Keys(found)), nil
+}
+
+// HoldsPackage tells whether a package is stored in the subdir.
+func HoldsPackage(ctx context.Context, s store.Store, subdir string) (bool, error) {
+	for in, err := range s.List(ctx, subdir+"/", store.ListOptions{Shallow: true}) {
+		if err != nil || isPackage(in.Key) {
+			return err == nil, err
+		}
+	}
+	return false, nil
 }
 
 // run is the indexing of one subdir.

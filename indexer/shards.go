@@ -249,7 +249,7 @@ func (r *run) shardsDue(ctx context.Context, known state) (*shardFolder, error) 
 func (r *run) listShards(ctx context.Context) (*shardFolder, error) {
 	f := &shardFolder{stored: map[shards.Sum]store.Info{}}
 	prefix := r.subdir + "/" + shards.Folder + "/"
-	for in, err := range r.s.List(ctx, prefix) {
+	for in, err := range r.s.List(ctx, prefix, store.ListOptions{Shallow: true}) {
 		if err != nil {
 			return nil, err
 		}

@@ -48,7 +48,7 @@ type Store interface {
 	Reader
 
 	// List yields every object whose key begins with prefix, in key order.
-	List(ctx context.Context, prefix string) iter.Seq2[Info, error]
+	List(ctx context.Context, prefix string, o ListOptions) iter.Seq2[Info, error]
 
 	// Put writes all of body at key, visible whole or not at all, if o.Cond
 	// holds at that moment. It retries what is worth retrying; when the answer
@@ -58,6 +58,15 @@ type Store interface {
 
 	// Delete removes key; a key that is not there is no error.
 	Delete(ctx context.Context, key string) error
+}
+
+// ListOptions narrow a listing.
+type ListOptions struct {
+	// Shallow yields, in place of all objects whose keys have a further slash
+	// behind the prefix, one Info with nothing but that part of the key, e.g.
+	// linux-64/ for the prefix "".
+	Shallow bool
+	After   string // only keys that come after this one
 }
 
 // PutOptions say under which condition and with which attributes to write.

@@ -95,9 +95,9 @@ func (s *Store) missing(err error) error {
 }
 
 // List yields the files below the folder in the order of their keys.
-func (s *Store) List(ctx context.Context, prefix string) iter.Seq2[store.Info, error] {
+func (s *Store) List(ctx context.Context, prefix string, o store.ListOptions) iter.Seq2[store.Info, error] {
 	return func(yield func(store.Info, error) bool) {
-		all, err := s.list(ctx, prefix)
+		all, err := s.list(ctx, prefix, o)
 		if err != nil {
 			yield(store.Info{}, err)
 			return
@@ -112,12 +112,13 @@ func (s *Store) List(ctx context.Context, prefix string) iter.Seq2[store.Info, e
 
 // list walks the deepest folder that can hold the prefix. Files that others are
 // writing are left out.
-func (s *Store) list(ctx context.Context, prefix string) ([]store.Info, error) {
+func (s *Store) list(ctx context.Context, prefix string, o store.ListOptions) ([]store.Info, error) {
 	if _, err := os.Stat(s.root); err != nil {
 		return nil, s.missing(err)
 	}
 	var all []store.Info
-	err := filepath.WalkDir(s.under(prefix), func(name string, d fs.DirEntry, err error) error {
+	top := s.under(prefix)
+	err := filepath.WalkDir(top, func(name string, d fs.DirEntry, err error) error {
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			return nil // went away during the walk, or there is no such subdir
@@ -125,19 +126,39 @@ func (s *Store) list(ctx context.Context, prefix string) ([]store.Info, error) {
 			return err
 		case d.IsDir() && d.Name() == private:
 			return fs.SkipDir
-		case d.IsDir(), strings.HasPrefix(d.Name(), tempMark):
+		case d.IsDir() && (!o.Shallow || name == top), strings.HasPrefix(d.Name(), tempMark):
 			return ctx.Err()
 		}
 		rel, err := filepath.Rel(s.root, name)
-		if key := filepath.ToSlash(rel); err == nil && strings.HasPrefix(key, prefix) {
-			if st, err := os.Stat(name); err == nil && st.Mode().IsRegular() {
-				all = append(all, info(key, st))
-			}
+		key := filepath.ToSlash(rel)
+		if d.IsDir() {
+			key += "/"
+		}
+		if err == nil && strings.HasPrefix(key, prefix) && key > o.After {
+			all = appendEntry(all, name, key, d)
+		}
+		if d.IsDir() {
+			return fs.SkipDir
 		}
 		return err
 	})
 	slices.SortFunc(all, func(a, b store.Info) int { return strings.Compare(a.Key, b.Key) })
 	return all, err
+}
+
+// appendEntry adds a file, or a folder that a shallow listing shows. An empty
+// folder is none to a store.
+func appendEntry(all []store.Info, name, key string, d fs.DirEntry) []store.Info {
+	if d.IsDir() {
+		if inside, err := os.ReadDir(name); err == nil && len(inside) > 0 {
+			return append(all, store.Info{Key: key})
+		}
+		return all
+	}
+	if st, err := os.Stat(name); err == nil && st.Mode().IsRegular() {
+		return append(all, info(key, st))
+	}
+	return all
 }
 
 // under is the deepest folder that holds every key with this prefix.

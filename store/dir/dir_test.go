@@ -24,7 +24,7 @@ func TestMissingFolder(t *testing.T) {
 	if !errors.Is(err, store.ErrNoChannel) || !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), root) {
 		t.Errorf("get: %v", err)
 	}
-	for _, err := range s.List(t.Context(), "") {
+	for _, err := range s.List(t.Context(), "", store.ListOptions{}) {
 		if !errors.Is(err, store.ErrNoChannel) {
 			t.Errorf("list: %v", err)
 		}

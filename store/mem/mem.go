@@ -99,13 +99,21 @@ func (o object) info(key string, withMeta bool) store.Info {
 }
 
 // List yields what is there when it begins.
-func (s *Store) List(ctx context.Context, prefix string) iter.Seq2[store.Info, error] {
+func (s *Store) List(ctx context.Context, prefix string, o store.ListOptions) iter.Seq2[store.Info, error] {
 	return func(yield func(store.Info, error) bool) {
 		s.request("list")
 		var all []store.Info
 		for _, key := range slices.Sorted(maps.Keys(s.objects)) {
-			if strings.HasPrefix(key, prefix) {
-				all = append(all, s.objects[key].info(key, false))
+			rest, ok := strings.CutPrefix(key, prefix)
+			if !ok || key <= o.After {
+				continue
+			}
+			in := s.objects[key].info(key, false)
+			if folder, _, found := strings.Cut(rest, "/"); found && o.Shallow {
+				in = store.Info{Key: prefix + folder + "/"}
+			}
+			if n := len(all); (n == 0 || all[n-1].Key != in.Key) && in.Key > o.After {
+				all = append(all, in)
 			}
 		}
 		s.mu.Unlock()

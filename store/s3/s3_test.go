@@ -44,7 +44,7 @@ func TestMissingBucket(t *testing.T) {
 			t.Errorf("get, n=%d: %v", n, err)
 		}
 	}
-	for _, err := range s.List(t.Context(), "") {
+	for _, err := range s.List(t.Context(), "", store.ListOptions{}) {
 		if !errors.Is(err, store.ErrNoChannel) {
 			t.Errorf("list: %v", err)
 		}

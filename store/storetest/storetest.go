@@ -25,6 +25,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		"if version":         ifVersion,
 		"metadata":           metadata,
 		"list":               list,
+		"list narrow":        listNarrow,
 		"delete":             remove,
 		"writers lose none":  counter,
 		"one creator":        oneCreator,
@@ -159,7 +160,7 @@ func list(t *testing.T, s store.Store) {
 		"linux-64":  {"linux-64-x/c", "linux-64/a", "linux-64/b"},
 	} {
 		var got []string
-		for in, err := range s.List(t.Context(), prefix) {
+		for in, err := range s.List(t.Context(), prefix, store.ListOptions{}) {
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -174,6 +175,36 @@ func list(t *testing.T, s store.Store) {
 		}
 		if !slices.Equal(want, got) {
 			t.Errorf("list %q: %q, want %q", prefix, got, want)
+		}
+	}
+}
+
+// listNarrow is what ListOptions do.
+func listNarrow(t *testing.T, s store.Store) {
+	for _, k := range []string{"a/x", "a/y/z", "a/y/zz", "a-b/c", "b", "c/d/e"} {
+		put(t, s, k, k, store.PutOptions{})
+	}
+	for _, tt := range []struct {
+		prefix string
+		o      store.ListOptions
+		want   []string
+	}{
+		{"", store.ListOptions{Shallow: true}, []string{"a-b/", "a/", "b", "c/"}},
+		{"a/", store.ListOptions{Shallow: true}, []string{"a/x", "a/y/"}},
+		{"a", store.ListOptions{Shallow: true}, []string{"a-b/", "a/"}},
+		{"", store.ListOptions{Shallow: true, After: "a/"}, []string{"b", "c/"}},
+		{"", store.ListOptions{After: "a/x"}, []string{"a/y/z", "a/y/zz", "b", "c/d/e"}},
+		{"a/", store.ListOptions{After: "a/y/z"}, []string{"a/y/zz"}},
+	} {
+		var got []string
+		for in, err := range s.List(t.Context(), tt.prefix, tt.o) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, in.Key)
+		}
+		if !slices.Equal(tt.want, got) {
+			t.Errorf("list %q %+v: %q, want %q", tt.prefix, tt.o, got, tt.want)
 		}
 	}
 }
