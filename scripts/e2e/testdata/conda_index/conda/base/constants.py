@@ -1,0 +1,1 @@
+PLATFORM_DIRECTORIES = ("linux-64", "noarch", "osx-arm64", "win-64")

@@ -1,0 +1,1 @@
+from rattler import Version as VersionOrder  # noqa: F401
