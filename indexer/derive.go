@@ -151,7 +151,7 @@ func (r *run) derive(ctx context.Context, e *edition, parts map[string]*part, re
 		if !errors.Is(err, store.ErrConflict) || attempt == attempts {
 			return err
 		}
-		if err := pause(ctx, attempt); err != nil {
+		if err := store.Backoff(ctx, attempt); err != nil {
 			return err
 		}
 		var newest map[string]*part

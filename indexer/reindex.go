@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"time"
@@ -63,9 +62,7 @@ const (
 	currentName = "current_repodata.json"
 	indexCache  = "public, max-age=60"
 
-	attempts   = 12
-	firstPause = 200 * time.Millisecond
-	longPause  = 10 * time.Second
+	attempts = 12
 
 	defaultConcurrency = 16
 	maxIndex           = 2 << 30
@@ -160,19 +157,9 @@ func (r *run) untilCommitted(ctx context.Context, once func(context.Context) (Su
 			return report, err
 		}
 		r.log("another writer was first at " + r.subdir + ": once more")
-		if err := pause(ctx, attempt); err != nil {
+		if err := store.Backoff(ctx, attempt); err != nil {
 			return report, err
 		}
-	}
-}
-
-// pause is random up to its bound, so that writers that met do not meet again.
-func pause(ctx context.Context, attempt int) error {
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-time.After(rand.N(min(firstPause<<attempt, longPause))): //nolint:gosec // a pause is no secret
-		return nil
 	}
 }
 

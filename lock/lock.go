@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	mathrand "math/rand/v2"
 	"time"
 
 	"github.com/condaworker/condaworker/store"
@@ -159,16 +158,13 @@ func (w *waiter) wait(ctx context.Context, cur current) error {
 		w.told = who
 		w.o.Waiting(held)
 	}
-	pause := w.o.TTL/pollEvery/2 + mathrand.N(w.o.TTL/pollEvery) //nolint:gosec // so that waiters spread
+	least := w.o.TTL / pollEvery / 2
+	most := least + w.o.TTL/pollEvery
 	if w.o.Timeout > 0 {
-		pause = min(pause, max(w.o.Timeout-time.Since(w.start), time.Millisecond))
+		left := max(w.o.Timeout-time.Since(w.start), time.Millisecond)
+		least, most = min(least, left), min(most, left)
 	}
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-time.After(pause):
-		return nil
-	}
+	return store.Pause(ctx, least, most)
 }
 
 // keep starts renewing.

@@ -59,6 +59,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	}
 	client := s3.NewFromConfig(cfg, func(c *s3.Options) {
 		c.UsePathStyle = custom
+		c.Retryer = aws.NopRetryer{}                       // ask and settle know which answers are worth another attempt
 		c.DisableLogOutputChecksumValidationSkipped = true // the SDK would print it
 	})
 	return &Store{client: client, bucket: o.Bucket, prefix: o.Prefix}, nil
@@ -91,6 +92,8 @@ func (s *Store) explain(ctx context.Context, action, key string, err error) erro
 		return fmt.Errorf("bucket %s does not exist: create it or correct the channel URL: %w: %w", s.bucket, store.ErrNoChannel, fs.ErrNotExist)
 	case st == http.StatusNotFound:
 		return fmt.Errorf("%s: %w", what, fs.ErrNotExist)
+	case judge(err) == expired:
+		return fmt.Errorf("%s: the credentials are no longer good, or this machine's clock is off (%s): %w", what, code(err), fs.ErrPermission)
 	case st == http.StatusForbidden || st == http.StatusUnauthorized:
 		return fmt.Errorf("%s is refused (%s): allow the action for these credentials: %w", what, code(err), fs.ErrPermission)
 	case st == http.StatusMovedPermanently:

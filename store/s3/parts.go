@@ -49,7 +49,7 @@ func (w *write) parts(ctx context.Context) (etag string, err error) {
 		MultipartUpload: &types.CompletedMultipartUpload{Parts: done},
 	}
 	in.IfNoneMatch, in.IfMatch = w.conditions()
-	out, err := w.s.client.CompleteMultipartUpload(ctx, in, once)
+	out, err := w.s.client.CompleteMultipartUpload(ctx, in)
 	if err != nil {
 		return "", err
 	}
@@ -88,13 +88,20 @@ func (w *write) sendParts(ctx context.Context, upload *string, at io.ReaderAt) (
 	return done, context.Cause(ctx)
 }
 
-// sendPart sends one part with its checksum. The SDK tries it again: a part
-// that arrives twice is no harm.
+// sendPart sends one part with its checksum, again if need be: a part that
+// arrives twice is no harm.
 func (w *write) sendPart(ctx context.Context, upload *string, number int32, body *io.SectionReader) (types.CompletedPart, error) {
-	out, err := w.s.client.UploadPart(ctx, &s3.UploadPartInput{
-		Bucket: &w.s.bucket, Key: aws.String(w.s.key(w.key)), UploadId: upload,
-		PartNumber: &number, Body: body, ContentLength: aws.Int64(body.Size()),
-		ChecksumAlgorithm: types.ChecksumAlgorithmCrc32,
+	var out *s3.UploadPartOutput
+	err := w.s.ask(ctx, func(ctx context.Context) (err error) {
+		if _, err = body.Seek(0, io.SeekStart); err != nil {
+			return err
+		}
+		out, err = w.s.client.UploadPart(ctx, &s3.UploadPartInput{
+			Bucket: &w.s.bucket, Key: aws.String(w.s.key(w.key)), UploadId: upload,
+			PartNumber: &number, Body: body, ContentLength: aws.Int64(body.Size()),
+			ChecksumAlgorithm: types.ChecksumAlgorithmCrc32,
+		})
+		return err
 	})
 	if err != nil {
 		return types.CompletedPart{}, err

@@ -46,7 +46,11 @@ func (s *Store) Get(ctx context.Context, key string, off, n int64) (io.ReadClose
 	if r := store.Range(off, n); r != "" {
 		in.Range = &r
 	}
-	out, err := s.client.GetObject(ctx, in)
+	var out *s3.GetObjectOutput
+	err := s.ask(ctx, func(ctx context.Context) (err error) {
+		out, err = s.client.GetObject(ctx, in)
+		return err
+	})
 	if code(err) == "InvalidRange" { // an empty object, or off behind its end
 		info, err := s.head(ctx, key)
 		return http.NoBody, info, err
@@ -63,12 +67,78 @@ func (s *Store) Get(ctx context.Context, key string, off, n int64) (io.ReadClose
 			info.Size = size
 		}
 	}
-	return out.Body, info, nil
+	return &resumed{ctx: ctx, s: s, info: info, body: out.Body, off: first(out, off), left: aws.ToInt64(out.ContentLength)}, info, nil
 }
+
+// first is the offset at which an answer begins.
+func first(out *s3.GetObjectOutput, off int64) int64 {
+	var at int64
+	if _, err := fmt.Sscanf(aws.ToString(out.ContentRange), "bytes %d-", &at); err == nil {
+		return at
+	}
+	return max(off, 0)
+}
+
+// resumed is an object's body that goes on where a connection was lost, as
+// long as the object is the same.
+type resumed struct {
+	ctx       context.Context // of the Get
+	s         *Store
+	info      store.Info
+	body      io.ReadCloser
+	off, left int64
+	lost      int // connections so far
+}
+
+// Read returns what is there. A body that ends early is asked for anew.
+func (r *resumed) Read(p []byte) (int, error) {
+	n, err := r.body.Read(p)
+	r.off += int64(n)
+	r.left -= int64(n)
+	if err == nil || r.left <= 0 || r.lost == attempts || r.ctx.Err() != nil {
+		return n, err
+	}
+	r.lost++
+	if again := r.reopen(); again != nil {
+		return n, fmt.Errorf("%w, and asked for the rest: %w", err, again)
+	}
+	return n, nil
+}
+
+func (r *resumed) reopen() error {
+	if err := store.Backoff(r.ctx, r.lost); err != nil {
+		return err
+	}
+	in := &s3.GetObjectInput{
+		Bucket: &r.s.bucket, Key: aws.String(r.s.key(r.info.Key)), IfMatch: &r.info.Version,
+		Range: aws.String(store.Range(r.off, r.left)),
+	}
+	if r.off == 0 {
+		in.Range = aws.String(fmt.Sprintf("bytes=0-%d", r.left-1))
+	}
+	var out *s3.GetObjectOutput
+	err := r.s.ask(r.ctx, func(ctx context.Context) (err error) {
+		out, err = r.s.client.GetObject(ctx, in)
+		return err
+	})
+	if err != nil {
+		return r.s.explain(r.ctx, "s3:GetObject", r.info.Key, err)
+	}
+	_ = r.body.Close() // it has failed
+	r.body = out.Body
+	return nil
+}
+
+// Close ends the body.
+func (r *resumed) Close() error { return r.body.Close() }
 
 // head describes an object without its bytes.
 func (s *Store) head(ctx context.Context, key string) (store.Info, error) {
-	out, err := s.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &s.bucket, Key: aws.String(s.key(key))})
+	var out *s3.HeadObjectOutput
+	err := s.ask(ctx, func(ctx context.Context) (err error) {
+		out, err = s.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &s.bucket, Key: aws.String(s.key(key))})
+		return err
+	})
 	if err != nil {
 		return store.Info{}, s.explain(ctx, "s3:GetObject", key, err)
 	}
@@ -94,7 +164,11 @@ func (s *Store) List(ctx context.Context, prefix string, o store.ListOptions) it
 	return func(yield func(store.Info, error) bool) {
 		pages := s3.NewListObjectsV2Paginator(s.client, in)
 		for pages.HasMorePages() {
-			page, err := pages.NextPage(ctx)
+			var page *s3.ListObjectsV2Output
+			err := s.ask(ctx, func(ctx context.Context) (err error) {
+				page, err = pages.NextPage(ctx)
+				return err
+			})
 			if err != nil {
 				yield(store.Info{}, s.explain(ctx, "s3:ListBucket", prefix, err))
 				return
@@ -132,7 +206,10 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 	if err := store.ValidKey(key); err != nil {
 		return err
 	}
-	_, err := s.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &s.bucket, Key: aws.String(s.key(key))})
+	err := s.ask(ctx, func(ctx context.Context) error {
+		_, err := s.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &s.bucket, Key: aws.String(s.key(key))})
+		return err
+	})
 	if err != nil {
 		return s.explain(ctx, "s3:DeleteObject", key, err)
 	}
@@ -178,7 +255,7 @@ func (w *write) whole(ctx context.Context) (string, error) {
 		Metadata: w.o.Meta, ContentType: text(w.o.ContentType), CacheControl: text(w.o.CacheControl),
 	}
 	in.IfNoneMatch, in.IfMatch = w.conditions()
-	out, err := w.s.client.PutObject(ctx, in, once)
+	out, err := w.s.client.PutObject(ctx, in)
 	if err != nil {
 		return "", err
 	}
@@ -195,10 +272,6 @@ func (w *write) conditions() (ifNoneMatch, ifMatch *string) {
 	}
 	return nil, aws.String(string(w.o.Cond))
 }
-
-// once turns the SDK's own retries off: after one of them a 412 could be the
-// echo of our own first attempt, and only settle can tell.
-func once(o *s3.Options) { o.Retryer = aws.NopRetryer{} }
 
 // text is nil for an empty text: the SDK sends no header then.
 func text(s string) *string {

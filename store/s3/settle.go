@@ -4,10 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net/http"
-	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/smithy-go"
 
@@ -21,6 +20,7 @@ const (
 	landed  outcome = iota // 200 with an ETag: it is ours
 	refused                // 412, or 404 for If-Match: the condition is false, or an earlier attempt of ours landed
 	busy                   // 409: another write is in flight, nothing was written
+	expired                // the credentials are no longer good, or this machine's clock is off: nothing was done
 	unknown                // 5xx, throttling, a lost connection, 200 with an error body: it may have landed
 	fatal                  // anything else: trying again cannot help
 )
@@ -39,6 +39,8 @@ func judge(err error) outcome {
 			return busy
 		case "InternalError", "SlowDown", "ServiceUnavailable", "RequestTimeout", "Throttling", "ThrottlingException":
 			return unknown
+		case "ExpiredToken", "ExpiredTokenException", "InvalidToken", "TokenRefreshRequired", "RequestExpired", "RequestTimeTooSkewed":
+			return expired
 		}
 	}
 	switch s := status(err); {
@@ -52,13 +54,40 @@ func judge(err error) outcome {
 	return fatal
 }
 
-// The bounds of a write's attempts. Pauses are random up to the bound (full
-// jitter), so that ten writers that met once do not meet again.
-const (
-	attempts   = 8
-	firstPause = 200 * time.Millisecond
-	longPause  = 10 * time.Second
-)
+// attempts bounds how often one request is tried.
+const attempts = 8
+
+// ask makes a request that changes nothing, or nothing more the second time,
+// until its outcome is known.
+func (s *Store) ask(ctx context.Context, request func(context.Context) error) error {
+	for attempt := 1; ; attempt++ {
+		err := request(ctx)
+		if ctx.Err() != nil && err != nil {
+			return context.Cause(ctx)
+		}
+		switch judge(err) {
+		case landed, refused, fatal:
+			return err
+		case expired:
+			s.refresh()
+		}
+		if attempt == attempts {
+			return err
+		}
+		if err := store.Backoff(ctx, attempt); err != nil {
+			return err
+		}
+	}
+}
+
+// refresh makes the next request fetch new credentials. The SDK does so when
+// theirs end, but a session's may be withdrawn before. The SDK learns how far
+// this machine's clock is off from the answer itself.
+func (s *Store) refresh() {
+	if cache, ok := s.client.Options().Credentials.(*aws.CredentialsCache); ok {
+		cache.Invalidate()
+	}
+}
 
 // settle repeats try until it is known whether the body is at the key. It is
 // the one place that reads the answers of conditional writes.
@@ -66,7 +95,7 @@ func (w *write) settle(ctx context.Context, try func(context.Context) (string, e
 	var last error
 	for attempt := range attempts {
 		if attempt > 0 {
-			if err := pause(ctx, attempt); err != nil {
+			if err := store.Backoff(ctx, attempt); err != nil {
 				return store.Info{}, fmt.Errorf("write %s: %w", w.key, err)
 			}
 		}
@@ -82,6 +111,8 @@ func (w *write) settle(ctx context.Context, try func(context.Context) (string, e
 			return store.Info{Key: w.key, Size: w.size, Version: version, Meta: w.o.Meta}, nil
 		case refused:
 			return w.whose(ctx)
+		case expired:
+			w.s.refresh()
 		case fatal:
 			return store.Info{}, w.s.explain(ctx, "s3:PutObject", w.key, err)
 		}
@@ -100,17 +131,6 @@ func (w *write) whose(ctx context.Context) (store.Info, error) {
 		return info, nil
 	}
 	return info, fmt.Errorf("write %s: %w", w.key, store.ErrConflict)
-}
-
-// pause waits before another attempt.
-func pause(ctx context.Context, attempt int) error {
-	bound := min(firstPause<<attempt, longPause)
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-time.After(rand.N(bound)): //nolint:gosec // a pause is no secret
-		return nil
-	}
 }
 
 // status is the answer's HTTP status, 0 when there was no answer.
