@@ -24,6 +24,7 @@ var rooms = map[string][]string{
 	"conda":   {},
 	"store":   {},
 	"scripts": {},
+	"sim":     {"indexer", "lock", "store", "conda"},
 }
 
 // steps do not import one another: builder calls them and hands the values on.

@@ -98,6 +98,7 @@ func (r *run) edit(ctx context.Context, change func(e *edition, report *SubdirRe
 	if err := r.askMore(ctx, e, parts); err != nil {
 		return report, false, err
 	}
+	e.again(parts)
 	if e.changed() {
 		if err := r.commit(ctx, e, &report); err != nil {
 			return report, false, err

@@ -160,6 +160,7 @@ func (r *run) derive(ctx context.Context, e *edition, parts map[string]*part, re
 		}
 		clear(parts)
 		maps.Copy(parts, newest)
+		e.exports = nil // they were made with what is there no more
 		if err := r.catchUp(ctx, e); err != nil {
 			return errors.Join(err, closeAll(parts))
 		}
@@ -184,7 +185,7 @@ func (r *run) catchUp(ctx context.Context, e *edition) error {
 		return err // whoever broke it knows more
 	}
 	e.index, e.data, e.base, e.text, e.source = index, data, data, index.text, hexSHA256(index.text)
-	e.was, e.all, e.exports, e.patch = "", true, nil, nil
+	e.was, e.all, e.patch = "", true, nil
 	return nil
 }
 

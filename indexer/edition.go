@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/condaworker/condaworker/conda"
+	"github.com/condaworker/condaworker/conda/shards"
 )
 
 // edition is a version of a subdir's index in the making: what it replaces,
@@ -180,14 +181,15 @@ func nonNil(m map[string]string) map[string]string {
 	return m
 }
 
-// relearnt tells whether the run looked into packages whose records stay.
-func (e *edition) relearnt() bool {
+// again marks what may lack run_exports that were learnt of packages whose
+// records stay: whoever added those may have died before it derived anything.
+func (e *edition) again(parts map[string]*part) {
 	for file := range e.learnt {
 		if !e.files[file] {
-			return true
+			parts[runExportsName].again, parts[shards.IndexName].again = true, true
+			return
 		}
 	}
-	return false
 }
 
 // names are the objects that are derived from this edition, in the order in

@@ -46,13 +46,17 @@ func (r *run) merge(ctx context.Context, e *edition, known state, stored map[str
 		delete(stored, file)
 	}
 	e.dropGone(stored, report)
+	exports, err := r.exportsAtFirst(ctx, known)
+	if err != nil {
+		return err
+	}
 	var fresh []string
 	for file, in := range stored {
 		record, _ := e.base.Record(file)
 		switch reason := known.bad(file, in); {
 		case !r.o.Full && reason != "":
 			r.take(e, known, file, looked{bad: badPackage{errors.New(reason)}}, report)
-		case r.o.Full || !known.knows(file, record, in):
+		case r.o.Full || !known.knows(file, record, in), known.files == nil && conda.Stamped(record) != 0 && exports[file] == nil:
 			fresh = append(fresh, file)
 		default:
 			e.restamp(file, record, known)
@@ -68,6 +72,24 @@ func (r *run) merge(ctx context.Context, e *edition, known state, stored map[str
 	}
 	slices.SortFunc(r.skipped, func(a, b Skipped) int { return strings.Compare(a.Key, b.Key) })
 	return nil
+}
+
+// exportsAtFirst is run_exports.json for a run that no state tells what earlier
+// ones came to: one may have died between the index, where its packages bear
+// its stamp, and run_exports.json.
+func (r *run) exportsAtFirst(ctx context.Context, known state) (conda.RunExports, error) {
+	if known.files != nil {
+		return nil, nil
+	}
+	o, err := r.read(ctx, runExportsName)
+	if err != nil || !o.exists {
+		return nil, err
+	}
+	exports, err := conda.ParseRunExports(o.text)
+	if err != nil {
+		return nil, nil //nolint:nilerr // it is made anew
+	}
+	return exports, nil
 }
 
 // dropGone takes out records whose objects are gone, and those that lie in the

@@ -219,9 +219,7 @@ func (r *run) once(ctx context.Context) (SubdirReport, error) {
 		return report, r.check(ctx, e, parts, &report)
 	}
 	e.shards = folder
-	for _, name := range []string{runExportsName, shards.IndexName} {
-		parts[name].again = e.relearnt()
-	}
+	e.again(parts)
 	if err := r.write(ctx, e, parts, &report); err != nil {
 		return report, err
 	}

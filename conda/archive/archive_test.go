@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/klauspost/compress/zstd"
 )
 
 // memory is an io.ReadWriteSeeker and io.ReaderAt that counts its reads.
@@ -178,7 +179,7 @@ func TestEncoderIsDeterministic(t *testing.T) {
 	for _, threads := range []int{1, 2, 7} {
 		for _, chunk := range []int{len(text), 100_003} {
 			var out bytes.Buffer
-			e, err := newEncoder(&out, threads, window)
+			e, err := newEncoder(&out, zstd.SpeedBetterCompression, threads, window)
 			must(t, err)
 			for c := range slices.Chunk(text, chunk) {
 				_, err := e.Write(c)

@@ -9,6 +9,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"github.com/klauspost/compress/zstd"
 )
 
 func TestRefused(t *testing.T) {
@@ -176,7 +178,7 @@ func TestZstd(t *testing.T) {
 
 func TestUnzstdStopsAtTheLimit(t *testing.T) {
 	var packed bytes.Buffer
-	e, err := newEncoder(&packed, 1, window)
+	e, err := newEncoder(&packed, zstd.SpeedBetterCompression, 1, window)
 	must(t, err)
 	for range 512 {
 		_, err := e.Write(make([]byte, 1<<20))

@@ -65,7 +65,7 @@ func (w *Writer) Part(p Part, atMost int64) (io.WriteCloser, error) {
 	if err := w.write(m.localHeader()); err != nil {
 		return nil, err
 	}
-	enc, err := newEncoder(pw, 2, windowFor(atMost))
+	enc, err := newEncoder(pw, zstd.SpeedBetterCompression, 2, windowFor(atMost))
 	if err != nil {
 		return nil, err
 	}

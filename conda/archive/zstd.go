@@ -26,9 +26,9 @@ var ErrTooLarge = errors.New("decompressed data exceeds the limit")
 
 // newEncoder compresses into w as one frame: some clients stop at its end. The
 // bytes depend neither on threads nor on how the input is cut into writes.
-func newEncoder(w io.Writer, threads, window int) (*zstd.Encoder, error) {
+func newEncoder(w io.Writer, level zstd.EncoderLevel, threads, window int) (*zstd.Encoder, error) {
 	return zstd.NewWriter(w,
-		zstd.WithEncoderLevel(zstd.SpeedBetterCompression),
+		zstd.WithEncoderLevel(level),
 		zstd.WithWindowSize(window),
 		zstd.WithEncoderConcurrency(threads),
 		zstd.WithZeroFrames(true))
@@ -51,10 +51,17 @@ func newDecoder(r io.Reader, threads int) (*zstd.Decoder, error) {
 		zstd.WithDecoderLowmem(true))
 }
 
+// small is a text in bytes for which speed of setting up is all that counts.
+const small = 32 << 10
+
 // Zstd returns b compressed as one frame with its size, e.g. for
 // repodata.json.zst. Equal input gives equal output on every machine.
 func Zstd(b []byte) []byte {
-	e, err := newEncoder(nil, 1, windowFor(int64(len(b))))
+	level := zstd.SpeedBetterCompression
+	if len(b) < small {
+		level = zstd.SpeedFastest // the tables of the better one are a hundred times the text
+	}
+	e, err := newEncoder(nil, level, 1, windowFor(int64(len(b))))
 	if err != nil {
 		panic(err) // the options above contradict each other
 	}
@@ -68,8 +75,8 @@ type Compressor struct{ e *zstd.Encoder }
 // NewCompressor returns a compressor for texts of some kilobytes to megabytes,
 // such as the shards of an index.
 func NewCompressor() *Compressor {
-	const small = 1 << 20
-	e, err := newEncoder(nil, runtime.GOMAXPROCS(0), small)
+	const window = 1 << 20
+	e, err := newEncoder(nil, zstd.SpeedDefault, runtime.GOMAXPROCS(0), window)
 	if err != nil {
 		panic(err) // the options above contradict each other
 	}

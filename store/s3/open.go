@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/smithy-go/logging"
 
 	"github.com/condaworker/condaworker/store"
 )
@@ -34,7 +35,7 @@ type HTTPClient interface {
 // are not used unless AWS_EC2_METADATA_DISABLED=false: on a render farm they
 // are the fleet's, not the queue's.
 func Open(ctx context.Context, o Options) (*Store, error) {
-	var load []func(*config.LoadOptions) error
+	load := []func(*config.LoadOptions) error{config.WithLogger(logging.Nop{})} // the log is not the SDK's to write
 	if o.Env["AWS_EC2_METADATA_DISABLED"] != "false" {
 		load = append(load, config.WithEC2IMDSClientEnableState(imds.ClientDisabled))
 	}

@@ -1,0 +1,118 @@
+package sim
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/condaworker/condaworker/conda/archive"
+	"github.com/condaworker/condaworker/conda/condatest"
+)
+
+// packages are as many as the largest schedule needs.
+func packages(t *testing.T) []Package {
+	t.Helper()
+	for k, v := range map[string]string{
+		"AWS_ENDPOINT_URL": "http://s3", "AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b",
+		"AWS_CA_BUNDLE": "", "AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull,
+	} {
+		t.Setenv(k, v)
+	}
+	var all []Package
+	for i := range 48 {
+		subdir := []string{"linux-64", "linux-64", "noarch"}[i%3]
+		file := fmt.Sprintf("p%d-1.0-%d.conda", i/4, i%4) // names have several files
+		path := condatest.Write(t, file, condatest.Index(fmt.Sprint("p", i/4), "1.0", i%4, subdir), nil)
+		f, err := os.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum, err := archive.Sum(t.Context(), f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Close()
+		all = append(all, Package{path, subdir + "/" + file, sum.SHA256})
+	}
+	return all
+}
+
+// number reads a setting of a long run from the environment.
+func number(t *testing.T, name string, otherwise uint64) uint64 {
+	t.Helper()
+	text := os.Getenv(name)
+	if text == "" {
+		return otherwise
+	}
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// Seeds that once found a defect stay.
+//
+//	12, 172: run_exports.json lacked a package whose adder had died, or which a
+//	conflicting writer had just added
+func TestSeedsThatFoundSomething(t *testing.T) {
+	all := packages(t)
+	for _, seed := range []uint64{12, 172} {
+		if r := Schedule(t, seed, all, true); len(r.Violations) > 0 {
+			t.Errorf("seed %d:\n%s\n%s", seed, strings.Join(r.Violations, "\n"), strings.Join(r.Trace, "\n"))
+		}
+	}
+}
+
+// TestSchedules runs CONDAWORKER_SIM_SCHEDULES schedules from the seed
+// CONDAWORKER_SIM_SEED on.
+func TestSchedules(t *testing.T) {
+	all := packages(t)
+	n, first := number(t, "CONDAWORKER_SIM_SCHEDULES", 50), number(t, "CONDAWORKER_SIM_SEED", 1)
+	var next atomic.Uint64
+	var mu sync.Mutex
+	total := Result{Met: map[string]map[string]int{}}
+	var wg sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		wg.Go(func() {
+			for {
+				i := next.Add(1) - 1
+				if i >= n || t.Failed() {
+					return
+				}
+				r := Schedule(t, first+i, all, n == 1)
+				mu.Lock()
+				total.add(r)
+				mu.Unlock()
+				if len(r.Violations) > 0 {
+					t.Errorf("seed %d:\n%s\n%s", r.Seed, strings.Join(r.Violations, "\n"), strings.Join(r.Trace, "\n"))
+				}
+			}
+		})
+	}
+	wg.Wait()
+	t.Logf("%d schedules, %d requests\n%s", n, total.Requests, total.Table())
+}
+
+func TestASeedRepeatsItself(t *testing.T) {
+	all := packages(t)
+	for seed := range uint64(5) {
+		a, b := Schedule(t, seed, all, true), Schedule(t, seed, all, true)
+		if a.Requests == 0 {
+			t.Fatal("no request was made")
+		}
+		if a.Hash != b.Hash {
+			for i := range min(len(a.Trace), len(b.Trace)) {
+				if a.Trace[i] != b.Trace[i] {
+					t.Fatalf("seed %d differs:\n%s\n%s", seed, strings.Join(a.Trace[max(0, i-8):i+1], "\n"), b.Trace[i])
+				}
+			}
+			t.Fatalf("seed %d: %d and %d requests", seed, len(a.Trace), len(b.Trace))
+		}
+	}
+}
