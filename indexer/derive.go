@@ -161,6 +161,9 @@ func (r *run) derive(ctx context.Context, e *edition, parts map[string]*part, re
 		clear(parts)
 		maps.Copy(parts, newest)
 		e.exports = nil // they were made with what is there no more
+		for _, name := range []string{runExportsName, shards.IndexName} {
+			parts[name].again = len(e.learnt) > 0 // whoever was first need not know it
+		}
 		if err := r.catchUp(ctx, e); err != nil {
 			return errors.Join(err, closeAll(parts))
 		}
