@@ -74,6 +74,9 @@ func (d *desk) reindex(ctx context.Context, o reindexOptions) error {
 			return "", err
 		}
 		index, err := d.index(ctx, target, o, p)
+		if errors.Is(err, lock.ErrServed) {
+			return fmt.Sprintf("%s was indexed by another worker's run that began while this one waited", url), nil
+		}
 		r.Index = &index
 		packages := 0
 		for _, s := range index.Subdirs {
@@ -167,7 +170,13 @@ func (d *desk) indexLocked(ctx context.Context, s store.Store, o reindexOptions,
 		Timeout: o.lockTimeout,
 		Holder:  d.holder(),
 		Waiting: func(h lock.Held) { p.Info("waiting for the channel's lock: " + h.String()) },
+		Scope:   o.subdirs,
+		Share:   !o.full,
 	})
+	if errors.Is(err, lock.ErrServed) {
+		end(nil)
+		return indexer.Report{}, err
+	}
 	end(err)
 	if err != nil {
 		return indexer.Report{}, fmt.Errorf("lock channel %s: %w", o.url, err)
@@ -177,7 +186,7 @@ func (d *desk) indexLocked(ctx context.Context, s store.Store, o reindexOptions,
 	end(err)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
 	defer cancel()
-	if freed := lease.Release(ctx); freed != nil && err == nil {
+	if freed := lease.Release(ctx, err == nil); freed != nil && err == nil {
 		p.Warn(fmt.Sprintf("release the channel's lock: %v; others take it over when it ends", freed))
 	}
 	if err != nil {

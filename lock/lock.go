@@ -28,6 +28,10 @@ var ErrLost = errors.New("the channel's lock was lost to another worker")
 // ErrTimeout reports that the lock was not got in Options.Timeout.
 var ErrTimeout = errors.New("the channel's lock was not got in time")
 
+// ErrServed reports that the work for which the lock was asked is done: another
+// holder began it after this one had begun to wait, and finished it.
+var ErrServed = errors.New("another holder of the channel's lock did this work meanwhile")
+
 // Options say what to lock and for whom. The zero value of a field is its
 // default.
 type Options struct {
@@ -35,7 +39,10 @@ type Options struct {
 	TTL     time.Duration // a holder that is silent for this long has lost the lock; default 60 s
 	Timeout time.Duration // give up waiting after this time; default never
 	Holder  Holder        // who asks
-	Waiting func(Held)    // told about each holder that is waited for
+	Waiting func(Held)    // told about each holder that is waited for, again every few minutes
+
+	Scope []string // what the work is on, e.g. subdirs; none: on everything
+	Share bool     // leave with ErrServed once another holder has done all of Scope
 }
 
 // The parts of a lease's time. The holder stops trusting the lease well before
@@ -46,6 +53,8 @@ const (
 	fenceAfter = 4   // a TTL's part before its end at which the holder stops
 	pollEvery  = 40  // a TTL's part between two looks of a waiter, on average
 	seedTTL    = 900 // seconds that a record of the older scripts holds
+
+	tellEvery = 5 * time.Minute // a waiter says whom it waits for
 )
 
 // Lease is a held lock.
@@ -81,6 +90,9 @@ func Acquire(ctx context.Context, s store.Store, o Options) (*Lease, context.Con
 			return nil, nil, err
 		}
 		w.look(cur)
+		if o.Share && cur.served.covers(w.enrolled, o.Scope) {
+			return nil, nil, ErrServed
+		}
 		if w.free(cur) {
 			l, err := w.take(ctx, cur)
 			if err == nil {
@@ -106,9 +118,16 @@ type waiter struct {
 	seen  string    // the version under watch
 	since time.Time // when it was first seen
 	told  string    // the holder that Waiting was told about
+	at    time.Time // when
+
+	looked   bool
+	enrolled int64 // the epoch when the waiting began: whoever has a higher one began later
 }
 
 func (w *waiter) look(cur current) {
+	if !w.looked {
+		w.looked, w.enrolled = true, cur.epoch
+	}
 	if cur.info.Version != w.seen {
 		w.seen, w.since = cur.info.Version, time.Now()
 	}
@@ -123,7 +142,7 @@ func (w *waiter) free(cur current) bool {
 // be taken for another's.
 func (w *waiter) take(ctx context.Context, cur current) (*Lease, error) {
 	l := &Lease{s: w.s, o: w.o, done: make(chan struct{})}
-	l.record = record{Holder: w.o.Holder, V: 2, State: stateHeld, Epoch: cur.epoch + 1, Nonce: rand.Text(), TTLMillis: w.o.TTL.Milliseconds()}
+	l.record = record{Holder: w.o.Holder, V: 2, State: stateHeld, Epoch: cur.epoch + 1, Nonce: rand.Text(), TTLMillis: w.o.TTL.Milliseconds(), Since: time.Now().UTC().Truncate(time.Second), Served: cur.served}
 	cond := store.IfAbsent
 	if cur.info.Version != "" {
 		cond = store.IfVersion(cur.info)
@@ -145,17 +164,17 @@ func (l *Lease) disown(ctx context.Context, cond store.Cond) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), disownTimeout)
 	defer cancel()
 	if l.write(ctx, cond) == nil {
-		_ = l.free(ctx)
+		_ = l.free(ctx, l.record.Served)
 	}
 }
 
 func (w *waiter) wait(ctx context.Context, cur current) error {
-	held := Held{cur.record.Holder, cur.info.Modified}
+	held := Held{cur.record.Holder, cur.record.Since, cur.info.Modified}
 	if w.o.Timeout > 0 && time.Since(w.start) >= w.o.Timeout {
 		return fmt.Errorf("%w (%s): %s", ErrTimeout, w.o.Timeout, held)
 	}
-	if who := held.Holder.String(); w.o.Waiting != nil && w.told != who {
-		w.told = who
+	if who := held.Holder.String(); w.o.Waiting != nil && (w.told != who || time.Since(w.at) >= tellEvery) {
+		w.told, w.at = who, time.Now()
 		w.o.Waiting(held)
 	}
 	least := w.o.TTL / pollEvery / 2
@@ -203,9 +222,10 @@ func (l *Lease) renew(ctx context.Context) {
 }
 
 // Release gives the lock back. The object stays, as a tombstone: not every
-// server honours a conditional delete, and the epoch must go on rising. The
-// error is ErrLost when the lease had ended before.
-func (l *Lease) Release(ctx context.Context) error {
+// server honours a conditional delete, and the epoch must go on rising. done
+// says that the work on Options.Scope is finished, for those who wait for no
+// more than that. The error is ErrLost when the lease had ended before.
+func (l *Lease) Release(ctx context.Context, done bool) error {
 	l.cancel(context.Canceled)
 	<-l.done
 	if l.lost() {
@@ -216,12 +236,16 @@ func (l *Lease) Release(ctx context.Context) error {
 			return err
 		}
 	}
-	return l.free(ctx)
+	finished := l.record.Served
+	if done {
+		finished = served{l.record.Epoch, l.o.Scope}
+	}
+	return l.free(ctx, finished)
 }
 
 // free puts the tombstone over the version that is ours.
-func (l *Lease) free(ctx context.Context) error {
-	_, err := l.s.Put(ctx, l.o.Key, bytes.NewReader(l.record.tombstone(rand.Text())), store.PutOptions{Cond: store.IfVersion(l.at)})
+func (l *Lease) free(ctx context.Context, finished served) error {
+	_, err := l.s.Put(ctx, l.o.Key, bytes.NewReader(l.record.tombstone(rand.Text(), finished)), store.PutOptions{Cond: store.IfVersion(l.at)})
 	if errors.Is(err, store.ErrConflict) {
 		return nil // nobody may take a lease that lasts, so an attempt before this one landed and the next holder has been quick
 	}

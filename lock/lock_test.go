@@ -40,7 +40,7 @@ func TestOneHolderAtATime(t *testing.T) {
 					}
 					inside.Add(-1)
 					took.Add(1)
-					if err := l.Release(t.Context()); errors.Is(err, ErrLost) {
+					if err := l.Release(t.Context(), false); errors.Is(err, ErrLost) {
 						t.Error(err)
 					}
 				})
@@ -92,10 +92,10 @@ func TestDeadHolderIsReplacedAndLearnsIt(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := l.Release(t.Context()); !errors.Is(err, ErrLost) {
+		if err := l.Release(t.Context(), false); !errors.Is(err, ErrLost) {
 			t.Errorf("Release = %v, want ErrLost", err)
 		}
-		if err := next.Release(t.Context()); err != nil {
+		if err := next.Release(t.Context(), false); err != nil {
 			t.Error(err)
 		}
 	})
@@ -129,7 +129,7 @@ func TestAnOutageShorterThanTheLeaseCostsNothing(t *testing.T) {
 			if ctx.Err() != nil {
 				t.Error(context.Cause(ctx))
 			}
-			if err := l.Release(t.Context()); err != nil {
+			if err := l.Release(t.Context(), false); err != nil {
 				t.Error(err)
 			}
 		})
@@ -157,7 +157,7 @@ func TestATakingOfUnknownEndIsUndone(t *testing.T) {
 		if err != nil || time.Since(start) > time.Second || l.record.Epoch != 2 {
 			t.Errorf("the next one got it after %v: %v", time.Since(start), err)
 		}
-		if err := l.Release(t.Context()); err != nil {
+		if err := l.Release(t.Context(), false); err != nil {
 			t.Error(err)
 		}
 	})
@@ -186,10 +186,10 @@ func TestPausedHolderCannotStealBack(t *testing.T) {
 		if nextCtx.Err() != nil {
 			t.Error("the new holder lost its lease to the paused one")
 		}
-		if err := l.Release(t.Context()); !errors.Is(err, ErrLost) {
+		if err := l.Release(t.Context(), false); !errors.Is(err, ErrLost) {
 			t.Errorf("Release = %v, want ErrLost", err)
 		}
-		if err := next.Release(t.Context()); err != nil {
+		if err := next.Release(t.Context(), false); err != nil {
 			t.Error(err)
 		}
 	})
@@ -214,7 +214,7 @@ func TestTimeoutNamesTheHolder(t *testing.T) {
 		if len(told) != 1 || !strings.Contains(told[0], "job-1") {
 			t.Errorf("told %q", told)
 		}
-		if err := l.Release(t.Context()); err != nil {
+		if err := l.Release(t.Context(), false); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -232,7 +232,7 @@ func TestOlderScriptsRecordHoldsFor900Seconds(t *testing.T) {
 		if err != nil || time.Since(start) < 900*time.Second || time.Since(start) > 920*time.Second {
 			t.Errorf("got it after %v: %v", time.Since(start), err)
 		}
-		if err := l.Release(t.Context()); err != nil {
+		if err := l.Release(t.Context(), false); err != nil {
 			t.Fatal(err)
 		}
 		again := time.Now()
@@ -240,7 +240,7 @@ func TestOlderScriptsRecordHoldsFor900Seconds(t *testing.T) {
 		if err != nil || time.Since(again) > 0 || l.record.Epoch != 2 {
 			t.Errorf("a tombstone is free at once, and the epoch rises: %v %v %d", time.Since(again), err, l.record.Epoch)
 		}
-		if err := l.Release(t.Context()); err != nil {
+		if err := l.Release(t.Context(), false); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -255,7 +255,7 @@ func TestInAFolder(t *testing.T) {
 		}
 		time.Sleep(1500 * time.Millisecond) // a renewal
 		lost := ctx.Err() != nil
-		if err := l.Release(t.Context()); err != nil || lost || l.record.Beat < 2 {
+		if err := l.Release(t.Context(), false); err != nil || lost || l.record.Beat < 2 {
 			t.Errorf("%v, lost %v, %d writes", err, lost, l.record.Beat)
 		}
 	}

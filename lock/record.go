@@ -3,6 +3,8 @@ package lock
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -42,12 +44,37 @@ func (h Holder) String() string {
 // Held is a lock that somebody else has.
 type Held struct {
 	Holder Holder
-	Since  time.Time // the last sign of life, by the store's clock
+	Since  time.Time // when it was taken, by the holder's clock; zero: it does not say
+	Seen   time.Time // the last sign of life, by the store's clock
 }
 
-// String says who holds the lock and when that was last heard of.
+// String says who holds the lock, since when, and when that was last heard of.
 func (h Held) String() string {
-	return fmt.Sprintf("held by %s, last heard of at %s", h.Holder, h.Since.UTC().Format(time.RFC3339))
+	since := ""
+	if !h.Since.IsZero() {
+		since = " since " + h.Since.UTC().Format(time.RFC3339)
+	}
+	return fmt.Sprintf("held by %s%s, last heard of at %s", h.Holder, since, h.Seen.UTC().Format(time.RFC3339))
+}
+
+// served is the newest work under the lock that was finished: whose, and on
+// what. It goes on from holder to holder.
+type served struct {
+	Epoch int64    `json:"epoch,omitempty"`
+	Scope []string `json:"scope,omitempty"` // none: everything
+}
+
+// covers tells whether the work was begun after epoch and did all of scope.
+func (s served) covers(epoch int64, scope []string) bool {
+	if s.Epoch <= epoch {
+		return false
+	}
+	for _, part := range scope {
+		if len(s.Scope) > 0 && !slices.Contains(s.Scope, part) {
+			return false
+		}
+	}
+	return len(s.Scope) == 0 || len(scope) > 0
 }
 
 const stateHeld = "held"
@@ -62,6 +89,9 @@ type record struct {
 	Op        string `json:"op"`    // of this write
 	Beat      int    `json:"beat"`  // writes of this lease so far
 	TTLMillis int64  `json:"ttlMs"`
+
+	Since  time.Time `json:"since,omitzero"`  // when the lease was taken, by its holder's clock: for people
+	Served served    `json:"served,omitzero"` // before this lease
 }
 
 func (r record) encode() []byte {
@@ -76,8 +106,8 @@ const tombstoneMark = "#condaworker-lock v2 free epoch="
 
 // tombstone is the lock object while the lock is free. It is no JSON: the
 // older scripts take such an object for an unlocked mutex.
-func (r record) tombstone(op string) []byte {
-	return fmt.Appendf(nil, "%s%d op=%s\n", tombstoneMark, r.Epoch, op)
+func (r record) tombstone(op string, s served) []byte {
+	return fmt.Appendf(nil, "%s%d op=%s served=%d scope=%s\n", tombstoneMark, r.Epoch, op, s.Epoch, strings.Join(s.Scope, ","))
 }
 
 type lockState int
@@ -93,6 +123,7 @@ type current struct {
 	state  lockState
 	record record
 	epoch  int64
+	served served
 	ttl    time.Duration // of the one who wrote it
 }
 
@@ -101,13 +132,14 @@ type current struct {
 func decode(text []byte, info store.Info) current {
 	c := current{info: info, state: free}
 	if n, _ := fmt.Sscanf(string(text), tombstoneMark+"%d", &c.epoch); n == 1 {
+		c.served = tombstoneServed(string(text))
 		return c
 	}
 	if json.Unmarshal(text, &c.record) != nil || strings.TrimSpace(string(text)) == "null" {
 		c.record = record{}
 		return c
 	}
-	c.state, c.epoch, c.ttl = held, c.record.Epoch, time.Duration(c.record.TTLMillis)*time.Millisecond
+	c.state, c.epoch, c.served, c.ttl = held, c.record.Epoch, c.record.Served, time.Duration(c.record.TTLMillis)*time.Millisecond
 	if c.record.V == 0 {
 		c.ttl = seedTTL * time.Second
 	}
@@ -115,4 +147,18 @@ func decode(text []byte, info store.Info) current {
 		c.ttl = defaultTTL
 	}
 	return c
+}
+
+// tombstoneServed reads what a tombstone says of finished work.
+func tombstoneServed(text string) served {
+	var s served
+	for field := range strings.FieldsSeq(text) {
+		if epoch, ok := strings.CutPrefix(field, "served="); ok {
+			s.Epoch, _ = strconv.ParseInt(epoch, 10, 64) // junk is no work
+		}
+		if scope, ok := strings.CutPrefix(field, "scope="); ok && scope != "" {
+			s.Scope = strings.Split(scope, ",")
+		}
+	}
+	return s
 }

@@ -58,11 +58,11 @@ func number(t *testing.T, name string, otherwise uint64) uint64 {
 
 // Seeds that once found a defect stay.
 //
-//	12, 172: run_exports.json lacked a package whose adder had died, or which a
+//	12, 172, 1618: run_exports.json lacked a package whose adder had died, or which a
 //	conflicting writer had just added
 func TestSeedsThatFoundSomething(t *testing.T) {
 	all := packages(t)
-	for _, seed := range []uint64{12, 172} {
+	for _, seed := range []uint64{12, 172, 1618} {
 		if r := Schedule(t, seed, all, true); len(r.Violations) > 0 {
 			t.Errorf("seed %d:\n%s\n%s", seed, strings.Join(r.Violations, "\n"), strings.Join(r.Trace, "\n"))
 		}

@@ -220,12 +220,15 @@ func (w *worker) chance(n int64) int64 {
 }
 
 func (w *worker) reindexLocked(ctx context.Context, s store.Store, o indexer.Options) error {
-	lease, locked, err := lock.Acquire(ctx, s, lock.Options{Holder: lock.Holder{WorkerID: fmt.Sprint(w.id)}})
+	lease, locked, err := lock.Acquire(ctx, s, lock.Options{Holder: lock.Holder{WorkerID: fmt.Sprint(w.id)}, Share: true})
+	if errors.Is(err, lock.ErrServed) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
 	_, err = indexer.Reindex(locked, s, o)
-	_ = lease.Release(context.WithoutCancel(ctx)) // others take it over
+	_ = lease.Release(context.WithoutCancel(ctx), err == nil) // others take it over
 	return err
 }
 
