@@ -188,7 +188,7 @@ func (r *run) catchUp(ctx context.Context, e *edition) error {
 		return err // whoever broke it knows more
 	}
 	e.index, e.data, e.base, e.text, e.source = index, data, data, index.text, hexSHA256(index.text)
-	e.was, e.all, e.patch = "", true, nil
+	e.was, e.all, e.patch, e.meta = "", true, nil, nonNil(maps.Clone(index.info.Meta))
 	return nil
 }
 
@@ -225,9 +225,10 @@ func (r *run) deriveOnce(ctx context.Context, e *edition, parts map[string]*part
 }
 
 // leaves tells whether an object is left to a run that lists the subdir: the
-// shards of a channel that has none yet are as many as its packages.
+// shards of a channel that another indexer keeps without any are as many as
+// its packages.
 func (e *edition) leaves(p *part) bool {
-	return e.part && p.name == shards.IndexName && !p.exists
+	return e.part && p.name == shards.IndexName && !p.exists && e.meta[metaShards] == ""
 }
 
 // older are the bytes of the object that is about to be replaced, nil when

@@ -37,6 +37,7 @@ type edition struct {
 // metadata of repodata.json
 const (
 	metaAlso    = "also"    // further objects that are derived, separated by blanks
+	metaShards  = "shards"  // there are shards, or a run died that was about to write them
 	metaPatched = "patched" // the records are not those of repodata_from_packages.json
 )
 
@@ -49,6 +50,7 @@ const (
 // from the packages, and that is said.
 func (r *run) edition(ctx context.Context, index *object, l listing) (*edition, error) {
 	e := r.successor(index)
+	e.meta[metaShards] = "yes"
 	data := e.parse(r)
 	e.data, e.base = data, data
 	patch, readable, err := r.instructions(ctx, l)

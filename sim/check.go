@@ -152,6 +152,7 @@ func (w *world) inShards(subdir, file string) error {
 func (w *world) atRest(left []Package) {
 	w.mu.Lock()
 	w.checkVisible("S1 at rest", w.acked)
+	w.rate = 0
 	w.mu.Unlock()
 	k := &worker{world: w, id: -1, made: map[string]int{}}
 	k.life, k.kill = w.t.Context(), func() {}
