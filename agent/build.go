@@ -173,7 +173,11 @@ func (d *desk) build(ctx context.Context, o buildOptions) error {
 func built(r report) string {
 	result := "nothing to build"
 	for _, p := range r.Packages {
-		result = fmt.Sprintf("built %s, %d bytes", filepath.Base(cmp.Or(p.Path, p.Key)), p.Size)
+		done := "built"
+		if p.Path == "" && p.Existed {
+			done = "found"
+		}
+		result = fmt.Sprintf("%s %s, %d bytes", done, filepath.Base(cmp.Or(p.Path, p.Key)), p.Size)
 		if url, err := parseURL(p.Channel); err == nil {
 			result += seen(url, r.Index != nil)
 		}
@@ -193,9 +197,9 @@ func (d *desk) buildAndPublish(ctx context.Context, o buildOptions, work string,
 		r.Packages = unpublished(built)
 		return err
 	}
-	var packages []indexer.Package
+	var packages []candidate
 	for _, b := range built {
-		packages = append(packages, indexer.Package{Path: b.Path, SHA256: b.Summary.SHA256, MD5: b.Summary.MD5, IndexJSON: b.Index})
+		packages = append(packages, candidate{indexer.Package{Path: b.Path, SHA256: b.Summary.SHA256, MD5: b.Summary.MD5, IndexJSON: b.Index}, b.Stored})
 	}
 	if len(packages) > 0 {
 		err = d.release(ctx, target, packages, p, r)
@@ -254,8 +258,12 @@ func (d *desk) buildRequest(ctx context.Context, o buildOptions, work string) (b
 		r.Channels = slices.Insert(r.Channels, 0, env.Channel{URL: url.String(), Reader: target})
 	}
 	if o.buildNumber == "auto" {
-		r.NextBuildNumber = func(ctx context.Context, name, version string, subdirs []string) (int, error) {
-			return indexer.NextBuildNumber(ctx, target, name, version, subdirs)
+		r.NextBuildNumber = func(ctx context.Context, name, version string, subdirs []string) (int, bool, error) {
+			return indexer.ClaimBuildNumber(ctx, target, indexer.Claim{Name: name, Version: version, Subdirs: subdirs, Task: d.task(o), By: d.ids()})
+		}
+		r.Stored = func(ctx context.Context, key string) (bool, error) {
+			_, found, err := indexer.Stored(ctx, target, key)
+			return found, err
 		}
 	}
 	return r, destination{target, url, o.noIndex}, nil
@@ -309,4 +317,25 @@ func virtualPackages(platform string) []conda.Record {
 		records = append(records, conda.Record{Name: name, Version: "0", Build: "0"})
 	}
 	return records
+}
+
+// task is what stays the same when the farm tries a task again, "" outside of
+// one: whoever builds by hand wants a new package each time. Chunked tasks have
+// no id of their own.
+func (d *desk) task(o buildOptions) string {
+	if d.env["DEADLINE_JOB_ID"] == "" {
+		return ""
+	}
+	return strings.Join([]string{d.env["DEADLINE_FARM_ID"], d.env["DEADLINE_QUEUE_ID"], d.env["DEADLINE_JOB_ID"], d.env["DEADLINE_STEP_ID"], d.env["DEADLINE_TASK_ID"], o.platform}, " ")
+}
+
+// ids are the farm's ids, for people.
+func (d *desk) ids() map[string]string {
+	all := map[string]string{}
+	for name, value := range d.env {
+		if id, ok := strings.CutPrefix(name, "DEADLINE_"); ok && strings.HasSuffix(id, "_ID") && value != "" {
+			all[id] = value
+		}
+	}
+	return all
 }

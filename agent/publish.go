@@ -52,7 +52,7 @@ func (d *desk) publish(ctx context.Context, o publishOptions) error {
 		if err != nil {
 			return "", err
 		}
-		packages := make([]indexer.Package, len(o.packages))
+		packages := make([]candidate, len(o.packages))
 		for i, path := range o.packages {
 			packages[i].Path = path
 		}
@@ -68,12 +68,18 @@ type destination struct {
 	noIndex bool // leave the index to a reindex
 }
 
+// candidate is a package to publish, or one that is there already.
+type candidate struct {
+	indexer.Package
+	stored string // its key in the channel; "" for one on disk
+}
+
 // release publishes packages and adds them to the channel's index.
-func (d *desk) release(ctx context.Context, to destination, packages []indexer.Package, p *progress, r *report) error {
+func (d *desk) release(ctx context.Context, to destination, packages []candidate, p *progress, r *report) error {
 	var done []indexer.Published
 	end := p.Phase("publish")
 	for _, one := range packages {
-		got, err := indexer.Publish(ctx, to, one)
+		got, err := publishOne(ctx, to, one)
 		if err != nil {
 			err = fmt.Errorf("publish to %s: %w", to.url, err)
 			end(err)
@@ -100,6 +106,18 @@ func (d *desk) release(ctx context.Context, to destination, packages []indexer.P
 	}
 	end(err)
 	return err
+}
+
+// publishOne puts a package into the channel, unless it is there already.
+func publishOne(ctx context.Context, to store.Store, one candidate) (indexer.Published, error) {
+	if one.stored == "" {
+		return indexer.Publish(ctx, to, one.Package)
+	}
+	got, found, err := indexer.Stored(ctx, to, one.stored)
+	if err == nil && !found {
+		err = fmt.Errorf("%s was there and is gone", one.stored)
+	}
+	return got, err
 }
 
 // seen says whether clients see what was published.

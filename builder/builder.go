@@ -42,8 +42,10 @@ type Request struct {
 	CallerEnv map[string]string
 
 	// NextBuildNumber, when set, chooses the build number by what the channel
-	// already has in subdirs.
-	NextBuildNumber func(ctx context.Context, name, version string, subdirs []string) (int, error)
+	// already has in subdirs. again says that this very task had it before: it
+	// is tried again, and Stored is asked whether it had published its package.
+	NextBuildNumber func(ctx context.Context, name, version string, subdirs []string) (n int, again bool, err error)
+	Stored          func(ctx context.Context, key string) (bool, error)
 }
 
 // Observer hears how a build goes on.
@@ -64,6 +66,10 @@ type Package struct {
 	Record  conda.Record
 	Index   []byte // info/index.json
 	Summary pack.Summary
+
+	// Stored is the key of a package that an earlier run of this task has
+	// published; nothing was built, and the other fields are empty.
+	Stored string
 }
 
 // Build makes every package of the recipe that is not skipped, in build order.
@@ -119,6 +125,9 @@ func buildOutput(ctx context.Context, r Request, recipes rendered, i int, o Obse
 		if err := phase(o, s.name, func() error { return s.do(ctx) }); err != nil {
 			return Package{}, err
 		}
+		if b.made.Stored != "" {
+			break
+		}
 	}
 	return b.made, nil
 }
@@ -149,7 +158,7 @@ type build struct {
 func (b *build) number(i int) func(context.Context) error {
 	return func(ctx context.Context) error {
 		subdirs := []string{b.out.Subdir, "noarch"}
-		n, err := b.NextBuildNumber(ctx, b.out.Name, b.out.Version, subdirs)
+		n, came, err := b.NextBuildNumber(ctx, b.out.Name, b.out.Version, subdirs)
 		if err != nil {
 			return fmt.Errorf("choose the build number of %s %s: %w", b.out.Name, b.out.Version, err)
 		}
@@ -162,8 +171,24 @@ func (b *build) number(i int) func(context.Context) error {
 		}
 		b.out = again[i]
 		b.Info(fmt.Sprintf("build number %d, build string %s", n, b.out.BuildString))
-		return nil
+		if !came {
+			return nil
+		}
+		return b.findStored(ctx)
 	}
+}
+
+// findStored looks whether the task, which had this build number before, came
+// as far as publishing.
+func (b *build) findStored(ctx context.Context) error {
+	key := b.out.Subdir + "/" + b.dist() + ".conda"
+	stored, err := b.Stored(ctx, key)
+	if err != nil || !stored {
+		return err
+	}
+	b.made.Stored = key
+	b.Info("an earlier run of this task has published " + key + ": it is not built again")
+	return nil
 }
 
 // dist is the package's name without suffix, e.g. blender-4.2.5-hb0f4dca_0.

@@ -197,11 +197,11 @@ func TestImpossibleRequestsAreRefused(t *testing.T) {
 
 func TestTheBuildNumberIsChosenByTheChannel(t *testing.T) {
 	p, _ := mustBuild(t, map[string]string{"recipe.yaml": head + "build: {script: 'echo $PKG_BUILDNUM $PKG_BUILD_STRING > $PREFIX/n'}\n"}, func(r *builder.Request) {
-		r.NextBuildNumber = func(_ context.Context, name, version string, subdirs []string) (int, error) {
+		r.NextBuildNumber = func(_ context.Context, name, version string, subdirs []string) (int, bool, error) {
 			if name != "a" || version != "1" || !slices.Contains(subdirs, "noarch") || len(subdirs) != 2 {
 				t.Errorf("asked for %s %s in %q", name, version, subdirs)
 			}
-			return 7, nil
+			return 7, false, nil
 		}
 	})
 	if want := "7 " + p.Record.Build + "\n"; p.Record.BuildNumber != 7 || contents(t, p)["n"] != want {
