@@ -42,6 +42,7 @@ type buildOptions struct {
 	noTest       bool
 	keep         bool
 	noIndex      bool
+	lock         lockFlag
 }
 
 // buildCommand declares the verb and its flags.
@@ -75,6 +76,7 @@ func (d *desk) buildCommand() *cobra.Command {
 	f.StringVar(&o.outputDir, "output-dir", "", "folder that keeps the package, as SUBDIR/NAME.conda")
 	f.StringVar(&o.workDir, "work-dir", "", "folder to build in (default: the system's temporary folder)")
 	o.flags(c)
+	o.lock.add(c)
 	f.DurationVar(&o.timeout, "timeout", 0, "end a script after this time, e.g. 90m (0: never)")
 	f.DurationVar(&o.idleTimeout, "idle-timeout", 0, "end a script that prints nothing for this time (0: never)")
 	f.BoolVar(&o.noTest, "no-test", false, "do not run the package's own tests")
@@ -243,7 +245,7 @@ func (d *desk) buildRequest(ctx context.Context, o buildOptions, work string) (b
 	if o.to == "" {
 		return r, destination{}, nil
 	}
-	target, url, err := d.openStore(ctx, o.to)
+	target, url, err := d.openTarget(ctx, o.to, o.lock)
 	if err != nil {
 		return r, destination{}, err
 	}

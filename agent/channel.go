@@ -2,9 +2,13 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/spf13/cobra"
 
 	"github.com/condaworker/condaworker/env"
 	"github.com/condaworker/condaworker/store"
@@ -27,6 +31,39 @@ func (d *desk) openStore(ctx context.Context, url string) (store.Store, store.UR
 		return s, u, err
 	}
 	return nil, u, usageError{fmt.Errorf("channel %s is read only: packages are published to a folder or an s3:// URL", u)}
+}
+
+// lockFlag is how a channel is kept from losing packages.
+type lockFlag string
+
+const bestEffort lockFlag = "best-effort"
+
+func (l *lockFlag) add(c *cobra.Command) {
+	c.Flags().StringVar((*string)(l), "lock", "strict", "strict, or best-effort: write to a store that does not honour conditional writes too; then two workers at once may lose packages")
+}
+
+// prober is a door that can tell whether its server honours the conditions
+// that keep packages from getting lost.
+type prober interface {
+	Probe(ctx context.Context, cache string) error
+}
+
+// openTarget opens a channel to write to.
+func (d *desk) openTarget(ctx context.Context, url string, l lockFlag) (store.Store, store.URL, error) {
+	if l != "strict" && l != bestEffort {
+		return nil, store.URL{}, usageError{fmt.Errorf("--lock %s: it is strict or best-effort", l)}
+	}
+	s, u, err := d.openStore(ctx, url)
+	if p, ok := s.(prober); ok && err == nil && l != bestEffort {
+		cache, _ := os.UserCacheDir() // without a home the server is asked each time
+		if cache != "" {
+			cache = filepath.Join(cache, "condaworker")
+		}
+		if err = p.Probe(ctx, cache); errors.Is(err, s3.ErrUnconditional) {
+			err = fmt.Errorf("%w; with --lock best-effort one worker at a time may write there", err)
+		}
+	}
+	return s, u, err
 }
 
 // openReader opens a channel for reading.

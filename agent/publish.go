@@ -18,6 +18,7 @@ type publishOptions struct {
 	packages []string
 	to       string
 	noIndex  bool
+	lock     lockFlag
 }
 
 const noIndexHelp = "do not add the package to the channel's index: a reindex will"
@@ -38,6 +39,7 @@ func (d *desk) publishCommand() *cobra.Command {
 	c.Flags().StringVar(&o.to, "to", "", "channel to publish to: a folder, file:// or s3://bucket/prefix")
 	c.Flags().BoolVar(&o.noIndex, "no-index", false, noIndexHelp)
 	o.flags(c)
+	o.lock.add(c)
 	return c
 }
 
@@ -48,7 +50,7 @@ func (d *desk) publish(ctx context.Context, o publishOptions) error {
 		if o.to == "" {
 			return "", usageError{errors.New("say where the packages go: --to URL")}
 		}
-		target, url, err := d.openStore(ctx, o.to)
+		target, url, err := d.openTarget(ctx, o.to, o.lock)
 		if err != nil {
 			return "", err
 		}

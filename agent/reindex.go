@@ -27,6 +27,7 @@ type reindexOptions struct {
 	lockTimeout time.Duration
 	full        bool
 	check       bool
+	lock        lockFlag
 }
 
 // reindexCommand declares the verb and its flags.
@@ -47,6 +48,7 @@ func (d *desk) reindexCommand() *cobra.Command {
 	f.StringArrayVar(&o.subdirs, "subdir", nil, "index this subdir only (noarch is always indexed); repeatable")
 	f.DurationVar(&o.lockTimeout, "lock-timeout", 30*time.Minute, "give up when the channel's lock is not got in this time")
 	o.flags(c)
+	o.lock.add(c)
 	f.BoolVar(&o.full, "full", false, "look into every package again")
 	f.BoolVar(&o.check, "check", false, "write nothing: say where the index and what is stored do not agree, and fail if they do not")
 	return c
@@ -63,7 +65,10 @@ func (d *desk) reindex(ctx context.Context, o reindexOptions) error {
 		if err := o.validate(); err != nil {
 			return "", err
 		}
-		target, url, err := d.openStore(ctx, o.url)
+		if o.check {
+			o.lock = bestEffort // it writes nothing
+		}
+		target, url, err := d.openTarget(ctx, o.url, o.lock)
 		if err != nil {
 			return "", err
 		}

@@ -4,8 +4,10 @@ import (
 	"crypto/md5"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -14,8 +16,9 @@ import (
 // fake is a server of one bucket that answers as spoil says: for what no real
 // server does on demand.
 type fake struct {
-	env   map[string]string
-	spoil func(n int, w http.ResponseWriter, land func()) (answered bool)
+	env    map[string]string
+	before func(*http.Request) // changes what the server sees; may be nil
+	spoil  func(n int, w http.ResponseWriter, land func()) (answered bool)
 
 	mu      sync.Mutex
 	objects map[string]string
@@ -49,7 +52,16 @@ func (f *fake) set(key, body string) {
 	f.objects[key] = body
 }
 
+func (f *fake) keys() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Sorted(maps.Keys(f.objects))
+}
+
 func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if f.before != nil {
+		f.before(r)
+	}
 	key := strings.TrimPrefix(r.URL.Path, "/b/")
 	if r.Method == http.MethodPut {
 		f.put(w, r, key)
@@ -57,6 +69,10 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	f.mu.Lock()
 	body, ok := f.objects[key]
+	if r.Method == http.MethodDelete {
+		delete(f.objects, key)
+		ok = true
+	}
 	f.mu.Unlock()
 	if !ok {
 		w.WriteHeader(http.StatusNotFound)
@@ -86,7 +102,13 @@ func (f *fake) put(w http.ResponseWriter, r *http.Request, key string) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if _, exists := f.objects[key]; exists && r.Header.Get("If-None-Match") == "*" {
+	if r.Header.Get("X-Break") == "403" || r.Header.Get("X-Break") != "" && f.puts > 1 {
+		w.WriteHeader(map[bool]int{true: http.StatusForbidden, false: http.StatusBadRequest}[r.Header.Get("X-Break") == "403"])
+		_, _ = io.WriteString(w, `<Error><Code>Broken</Code></Error>`)
+		return
+	}
+	old, exists := f.objects[key]
+	if match := r.Header.Get("If-Match"); exists && r.Header.Get("If-None-Match") == "*" || match != "" && match != etag(old) {
 		w.WriteHeader(http.StatusPreconditionFailed)
 		_, _ = io.WriteString(w, `<Error><Code>PreconditionFailed</Code></Error>`)
 		return

@@ -1,6 +1,7 @@
 package s3
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -49,7 +50,8 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if _, err := cfg.Credentials.Retrieve(ctx); err != nil {
 		return nil, fmt.Errorf("find AWS credentials for s3://%s: %w; set AWS_PROFILE, or give the queue a role", o.Bucket, err)
 	}
-	custom := o.Env["AWS_ENDPOINT_URL_S3"] != "" || o.Env["AWS_ENDPOINT_URL"] != ""
+	endpoint := cmp.Or(o.Env["AWS_ENDPOINT_URL_S3"], o.Env["AWS_ENDPOINT_URL"])
+	custom := endpoint != ""
 	if cfg.Region == "" && custom {
 		cfg.Region = "us-east-1" // servers of other makes do not ask
 	}
@@ -63,7 +65,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		c.Retryer = aws.NopRetryer{}                       // ask and settle know which answers are worth another attempt
 		c.DisableLogOutputChecksumValidationSkipped = true // the SDK would print it
 	})
-	return &Store{client: client, bucket: o.Bucket, prefix: o.Prefix}, nil
+	return &Store{client: client, bucket: o.Bucket, prefix: o.Prefix, endpoint: endpoint}, nil
 }
 
 // regionHeader is in every answer about a bucket, refusals included.

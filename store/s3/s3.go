@@ -25,6 +25,7 @@ import (
 type Store struct {
 	client         *s3.Client
 	bucket, prefix string
+	endpoint       string // of another make than Amazon's; else ""
 }
 
 var _ store.Store = (*Store)(nil)
