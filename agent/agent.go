@@ -3,7 +3,7 @@
 // Only here is it known that there is a farm, an environment and a stdout;
 // stdout and stderr themselves are written by agent/openjd alone.
 //
-// Each verb is a file: build.go, publish.go, reindex.go, version.go. Start
+// Each verb is a file: build.go, publish.go, reindex.go, lock.go, version.go. Start
 // with Main.
 package agent
 
@@ -72,18 +72,27 @@ func (d *desk) command() *cobra.Command {
 	})
 	root.PersistentFlags().BoolVarP(&d.verbose, "verbose", "v", false, "log more")
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(d.buildCommand(), d.publishCommand(), d.reindexCommand(), d.versionCommand())
+	root.AddCommand(d.buildCommand(), d.publishCommand(), d.reindexCommand(), d.lockCommand(), d.versionCommand())
 	for _, c := range root.Commands() {
-		if args := c.Args; args != nil {
-			c.Args = func(c *cobra.Command, given []string) error {
-				if err := args(c, given); err != nil {
-					return usageError{fmt.Errorf("%w (usage: %s)", err, c.UseLine())}
-				}
-				return nil
-			}
+		for _, verb := range append(c.Commands(), c) {
+			checkArgs(verb)
 		}
 	}
 	return root
+}
+
+// checkArgs makes wrong arguments a usage error that shows the right ones.
+func checkArgs(c *cobra.Command) {
+	args := c.Args
+	if args == nil {
+		return
+	}
+	c.Args = func(c *cobra.Command, given []string) error {
+		if err := args(c, given); err != nil {
+			return usageError{fmt.Errorf("%w (usage: %s)", err, c.UseLine())}
+		}
+		return nil
+	}
 }
 
 // open starts the output. machine says that stdout is for a program to read.
@@ -114,7 +123,7 @@ func (d *desk) finish(ctx context.Context, err error) int {
 func understood(args []string, err error) error {
 	switch {
 	case len(args) == 0:
-		return usageError{errors.New("name a verb: build, publish, reindex or version; condaworker --help tells more")}
+		return usageError{errors.New("name a verb: build, publish, reindex, lock or version; condaworker --help tells more")}
 	case err != nil && strings.HasPrefix(err.Error(), "unknown command "):
 		line := strings.Join(strings.Fields(err.Error()), " ")
 		return usageError{fmt.Errorf("%s; condaworker --help lists the verbs", line)}

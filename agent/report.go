@@ -3,6 +3,7 @@ package agent
 import (
 	"github.com/condaworker/condaworker/agent/meter"
 	"github.com/condaworker/condaworker/indexer"
+	"github.com/condaworker/condaworker/lock"
 )
 
 // report is what --report writes: what a run used and what came of it.
@@ -14,6 +15,7 @@ type report struct {
 	ExitCode int             `json:"exit_code"`
 	Packages []published     `json:"packages,omitempty"` // of build and publish
 	Index    *indexer.Report `json:"index,omitempty"`    // what was done to the channel's index
+	Lock     *lock.Held      `json:"lock,omitempty"`     // who holds the channel's lock, of lock status
 }
 
 // outcome notes how the run ended. A run may fail outside of its phases.

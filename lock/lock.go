@@ -65,6 +65,7 @@ type Lease struct {
 	at     store.Info // the last version of the lock object that is known to be ours
 	open   bool       // whether the record's write is of unknown end
 	begun  time.Time  // when the record's first write began
+	within bool       // the session had entered before, and goes on holding
 	cancel context.CancelCauseFunc
 	lost   func() bool   // whether the lease's context ended with ErrLost
 	done   chan struct{} // closed when renewing has ended
@@ -134,7 +135,7 @@ func (w *waiter) look(cur current) {
 }
 
 func (w *waiter) free(cur current) bool {
-	return cur.state == free || time.Since(w.since) >= cur.ttl
+	return cur.state == free || time.Since(w.since) >= cur.ttl || cur.record.Entered && cur.record.session(w.o.Holder)
 }
 
 // take writes our record in place of what was read. The epoch rises with each
@@ -142,6 +143,7 @@ func (w *waiter) free(cur current) bool {
 // be taken for another's.
 func (w *waiter) take(ctx context.Context, cur current) (*Lease, error) {
 	l := &Lease{s: w.s, o: w.o, done: make(chan struct{})}
+	l.within = cur.state == held && cur.record.Entered && cur.record.session(w.o.Holder)
 	l.record = record{Holder: w.o.Holder, V: 2, State: stateHeld, Epoch: cur.epoch + 1, Nonce: rand.Text(), TTLMillis: w.o.TTL.Milliseconds(), Since: time.Now().UTC().Truncate(time.Second), Served: cur.served}
 	cond := store.IfAbsent
 	if cur.info.Version != "" {
@@ -169,7 +171,7 @@ func (l *Lease) disown(ctx context.Context, cond store.Cond) {
 }
 
 func (w *waiter) wait(ctx context.Context, cur current) error {
-	held := Held{cur.record.Holder, cur.record.Since, cur.info.Modified}
+	held := cur.held()
 	if w.o.Timeout > 0 && time.Since(w.start) >= w.o.Timeout {
 		return fmt.Errorf("%w (%s): %s", ErrTimeout, w.o.Timeout, held)
 	}
@@ -239,6 +241,10 @@ func (l *Lease) Release(ctx context.Context, done bool) error {
 	finished := l.record.Served
 	if done {
 		finished = served{l.record.Epoch, l.o.Scope}
+	}
+	if l.within {
+		l.record.Entered, l.record.TTLMillis, l.record.Served = true, enteredTTL.Milliseconds(), finished
+		return l.write(ctx, store.IfVersion(l.at))
 	}
 	return l.free(ctx, finished)
 }

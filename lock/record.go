@@ -43,9 +43,9 @@ func (h Holder) String() string {
 
 // Held is a lock that somebody else has.
 type Held struct {
-	Holder Holder
-	Since  time.Time // when it was taken, by the holder's clock; zero: it does not say
-	Seen   time.Time // the last sign of life, by the store's clock
+	Holder Holder    `json:"holder"`
+	Since  time.Time `json:"since,omitzero"` // when it was taken, by the holder's clock; zero: it does not say
+	Seen   time.Time `json:"last_heard_of"`  // by the store's clock
 }
 
 // String says who holds the lock, since when, and when that was last heard of.
@@ -56,6 +56,9 @@ func (h Held) String() string {
 	}
 	return fmt.Sprintf("held by %s%s, last heard of at %s", h.Holder, since, h.Seen.UTC().Format(time.RFC3339))
 }
+
+// held is the current record for people.
+func (c current) held() Held { return Held{c.record.Holder, c.record.Since, c.info.Modified} }
 
 // served is the newest work under the lock that was finished: whose, and on
 // what. It goes on from holder to holder.
@@ -92,6 +95,15 @@ type record struct {
 
 	Since  time.Time `json:"since,omitzero"`  // when the lease was taken, by its holder's clock: for people
 	Served served    `json:"served,omitzero"` // before this lease
+
+	// Entered is a lock that a session holds from one process to another:
+	// nobody renews it.
+	Entered bool `json:"entered,omitempty"`
+}
+
+// session tells whether two holders are one session on one worker.
+func (h Holder) session(other Holder) bool {
+	return h.SessionID != "" && h.SessionID == other.SessionID && h.WorkerID == other.WorkerID
 }
 
 func (r record) encode() []byte {
