@@ -27,6 +27,7 @@ type reindexOptions struct {
 	lockTimeout time.Duration
 	full        bool
 	check       bool
+	current     bool
 	lock        lockFlag
 }
 
@@ -50,6 +51,7 @@ func (d *desk) reindexCommand() *cobra.Command {
 	o.flags(c)
 	o.lock.add(c)
 	f.BoolVar(&o.full, "full", false, "look into every package again")
+	f.BoolVar(&o.current, "current-repodata", false, "write current_repodata.json too, for conda's older solver; where there is one it is always kept up to date")
 	f.BoolVar(&o.check, "check", false, "write nothing: say where the index and what is stored do not agree, and fail if they do not")
 	return c
 }
@@ -187,7 +189,7 @@ func (d *desk) indexLocked(ctx context.Context, s store.Store, o reindexOptions,
 		return indexer.Report{}, fmt.Errorf("lock channel %s: %w", o.url, err)
 	}
 	end = p.Phase("reindex")
-	report, err := indexer.Reindex(locked, s, indexer.Options{Subdirs: o.subdirs, Full: o.full, Log: p.Info, Warn: p.Warn})
+	report, err := indexer.Reindex(locked, s, indexer.Options{Subdirs: o.subdirs, Full: o.full, Current: o.current, Log: p.Info, Warn: p.Warn})
 	end(err)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
 	defer cancel()

@@ -44,10 +44,15 @@ var makers = map[string]*maker{
 	runExportsName:   {make: makeRunExports, reads: true, contentType: "application/json"},
 	shards.IndexName: {make: makeShards, reads: true, contentType: "application/octet-stream"},
 	unpatchedKey:     {make: unpatchedText, contentType: "application/json"},
+	currentName:      {make: currentText, contentType: "application/json"},
 }
 
 func zstd(_ context.Context, _ *run, e *edition, _ map[string]*part) ([]byte, error) {
 	return archive.Zstd(e.text), nil
+}
+
+func currentText(_ context.Context, _ *run, e *edition, _ map[string]*part) ([]byte, error) {
+	return e.data.Current().Encode(), nil
 }
 
 func unpatchedText(_ context.Context, _ *run, e *edition, _ map[string]*part) ([]byte, error) {

@@ -319,6 +319,35 @@ func TestPatchInstructions(t *testing.T) {
 	derivedRight(t, s)
 }
 
+// Old clients read current_repodata.json first: where there is one it is kept
+// right, by commits too.
+func TestCurrentRepodata(t *testing.T) {
+	s := &mem.Store{}
+	commitOK(t, s, publishOK(t, s, simple(t, "tool")))
+	putRaw(t, s, "linux-64/"+currentName, []byte("{}"))
+	right := func(when string) {
+		t.Helper()
+		data, err := conda.ParseRepoData(stored(t, s, "linux-64/repodata.json"))
+		if err != nil || !bytes.Equal(stored(t, s, "linux-64/"+currentName), data.Current().Encode()) {
+			t.Errorf("%s: %s, %v", when, stored(t, s, "linux-64/"+currentName), err)
+		}
+	}
+	reindexOK(t, s, Options{})
+	right("after a reindex")
+	commitOK(t, s, publishOK(t, s, simple(t, "lib")))
+	right("after a commit")
+	other := &mem.Store{}
+	commitOK(t, other, publishOK(t, other, simple(t, "tool")))
+	if _, exists, err := head(t.Context(), other, "linux-64/"+currentName); exists || err != nil {
+		t.Errorf("made unasked: %v", err)
+	}
+	reindexOK(t, other, Options{Current: true})
+	if s = other; len(stored(t, s, "linux-64/"+currentName)) == 0 {
+		t.Error("not made")
+	}
+	right("when it was asked for")
+}
+
 // A channel of another indexer with a hundred names costs a commit no hundred
 // shards.
 func TestACommitLeavesForeignShardsAlone(t *testing.T) {
