@@ -1,0 +1,40 @@
+package main
+
+// mutants are defects of the kind that such code has had. One that only makes
+// work, such as taking a 409 for a 412, is none: what is there is read back
+// either way.
+var mutants = []mutant{
+	{"the index is written without If-Match", "indexer/objects.go", "return store.IfVersion(o.info)", "return store.Always"},
+	{"the first index is written without If-None-Match", "indexer/objects.go", "return store.IfAbsent", "return store.Always"},
+	{"412 is taken for success without reading back", "store/s3/settle.go", "			return w.whose(ctx)\n", "			return store.Info{Key: w.key, Size: w.size, Version: \"x\"}, nil\n"},
+	{"the listing is read before the index", "indexer/reindex.go", `	index, err := r.read(ctx, indexName)
+	if err != nil {
+		return report, err
+	}
+	stored, err := r.list(ctx)
+	if err != nil {
+		return report, err
+	}
+`, `	stored, err := r.list(ctx)
+	if err != nil {
+		return report, err
+	}
+	index, err := r.read(ctx, indexName)
+	if err != nil {
+		return report, err
+	}
+`},
+	{"derived objects are written without a condition", "indexer/derive.go", "Cond: p.over(), Meta: meta,", "Cond: store.Always, Meta: meta,"},
+	{"after a conflict the old text is derived again", "indexer/derive.go", "if err != nil || now.Version == e.index.info.Version {", "if true || err != nil || now.Version == e.index.info.Version {"},
+	{"after a conflict run_exports of before are used", "indexer/derive.go", "		e.exports = nil // they were made with what is there no more\n", ""},
+	{"whoever was first is trusted to know all run_exports", "indexer/derive.go", "parts[name].again = len(e.learnt) > 0", "parts[name].again = false"},
+	{"a commit leaves shards out that another is about to write", "indexer/edition.go", `	e.meta[metaShards] = "yes"
+`, ""},
+	{"new packages are taken for known", "indexer/state.go", "	if !ok || r.Size != in.Size {\n		return false", "	if !ok || r.Size != in.Size {\n		return true"},
+	{"a shard is taken for stored", "indexer/shards.go", "	if stored(sum) {", "	if stored(sum) || true {"},
+	{"what a package exports is not kept", "indexer/merge.go", "	if l.runExports != nil {", "	if l.runExports != nil && false {"},
+	{"a body that is cut is taken for whole", "store/s3/s3.go", "	if err == nil || r.left <= 0 || r.lost == attempts || r.ctx.Err() != nil {\n		return n, err\n	}", "	if err != nil {\n		return n, io.EOF\n	}\n	if err == nil {\n		return n, err\n	}"},
+	{"the lock's epoch does not rise", "lock/lock.go", "Epoch: cur.epoch + 1,", "Epoch: cur.epoch,"},
+	{"the lock is taken without a condition", "lock/lock.go", "	cond := store.IfAbsent\n	if cur.info.Version != \"\" {\n		cond = store.IfVersion(cur.info)\n	}", "	cond := store.Always"},
+	{"a waiter leaves with work that had begun before it came", "lock/record.go", "if s.Epoch <= epoch {", "if s.Epoch < epoch {"},
+}
