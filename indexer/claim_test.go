@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -62,11 +63,11 @@ func TestClaims(t *testing.T) {
 // Twenty builders at once have twenty numbers, also when answers are lost.
 func TestClaimsAreOnesOwn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		puts := 0
+		var puts atomic.Int32
 		s := &mem.Store{Delay: 10 * time.Millisecond}
 		s.Fault = func(string) (bool, error) {
-			if puts++; puts%3 == 0 || puts%4 == 0 {
-				return puts%3 != 0, os.ErrDeadlineExceeded
+			if n := puts.Add(1); n%3 == 0 || n%4 == 0 {
+				return n%3 != 0, os.ErrDeadlineExceeded
 			}
 			return true, nil
 		}
