@@ -23,7 +23,7 @@ var rooms = map[string][]string{
 	"lock":    {"store"},
 	"conda":   {},
 	"store":   {},
-	"scripts": {},
+	"scripts": {"conda"},
 	"sim":     {"indexer", "lock", "store", "conda"},
 }
 

@@ -31,29 +31,30 @@ func Index(name, version string, number int, subdir string) map[string]any {
 // info/, further metadata.
 func Write(t testing.TB, file string, index map[string]any, files map[string]string) string {
 	t.Helper()
-	text, err := json.Marshal(index)
-	if err != nil {
-		t.Fatal(err)
-	}
 	path := filepath.Join(t.TempDir(), file)
-	f, err := os.Create(path) //nolint:gosec // the test's own
-	if err != nil {
-		t.Fatal(err)
-	}
-	w, err := archive.NewWriter(f, strings.TrimSuffix(file, ".conda"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	info, files := split(files)
-	info["info/index.json"], info["info/paths.json"] = string(text), paths(files)
-	err = errors.Join(
-		writePart(w, archive.PkgPart, files),
-		writePart(w, archive.InfoPart, info),
-		w.Close(), f.Close())
-	if err != nil {
+	if err := WriteFile(path, index, files); err != nil {
 		t.Fatal(err)
 	}
 	return path
+}
+
+// WriteFile writes such a .conda to path.
+func WriteFile(path string, index map[string]any, files map[string]string) error {
+	text, err := json.Marshal(index)
+	if err != nil {
+		return err
+	}
+	f, err := os.Create(path) //nolint:gosec // the caller's own
+	if err != nil {
+		return err
+	}
+	w, err := archive.NewWriter(f, strings.TrimSuffix(filepath.Base(path), ".conda"))
+	if err != nil {
+		return errors.Join(err, f.Close())
+	}
+	info, files := split(files)
+	info["info/index.json"], info["info/paths.json"] = string(text), paths(files)
+	return errors.Join(writePart(w, archive.PkgPart, files), writePart(w, archive.InfoPart, info), w.Close(), f.Close())
 }
 
 // split parts metadata from what is installed.
