@@ -106,6 +106,9 @@ func (d *desk) release(ctx context.Context, to destination, packages []candidate
 	} else {
 		r.Index = &index
 	}
+	for _, s := range index.Skipped {
+		p.Warn(fmt.Sprintf("left out of the index: %s: %s", s.Key, s.Reason))
+	}
 	end(err)
 	return err
 }

@@ -169,37 +169,56 @@ func disagreement(index indexer.Report, url store.URL) error {
 	return fmt.Errorf("the index of %s does not agree with what is stored:\n%s\ncondaworker reindex %s mends it", url, strings.Join(found, "\n"), url)
 }
 
-// indexLocked holds the channel's lock while it indexes. Losing the lock ends
-// the run; what was committed by then is right all the same.
-func (d *desk) indexLocked(ctx context.Context, s store.Store, o reindexOptions, p *progress) (indexer.Report, error) {
+// indexLocked indexes the channel under its lock, or leaves that to a run of
+// another worker's that began while this one waited.
+func (d *desk) indexLocked(ctx context.Context, s store.Store, o reindexOptions, p *progress) (report indexer.Report, err error) {
+	err = d.locked(ctx, s, lockWish{o.url, o.lockTimeout, true, o.subdirs, !o.full}, p, func(ctx context.Context) (err error) {
+		end := p.Phase("reindex")
+		report, err = indexer.Reindex(ctx, s, indexer.Options{Subdirs: o.subdirs, Full: o.full, Current: o.current, Log: p.Info, Warn: p.Warn})
+		end(err)
+		if err != nil {
+			err = fmt.Errorf("index channel %s: %w", o.url, err)
+		}
+		return err
+	})
+	return report, err
+}
+
+// lockWish says whose lock is wanted, and for what.
+type lockWish struct {
+	url     string
+	timeout time.Duration
+	indexes bool     // the work makes the index agree with what is stored
+	scope   []string // for these subdirs; empty: all
+	share   bool     // a run of another worker's does as well: lock.ErrServed
+}
+
+// locked holds the channel's lock while it works. Losing the lock ends the
+// work; what was committed by then is right all the same.
+func (d *desk) locked(ctx context.Context, s store.Store, o lockWish, p *progress, work func(context.Context) error) error {
 	end := p.Phase("lock")
-	lease, locked, err := lock.Acquire(ctx, s, lock.Options{
-		Timeout: o.lockTimeout,
+	lease, held, err := lock.Acquire(ctx, s, lock.Options{
+		Timeout: o.timeout,
 		Holder:  d.holder(),
 		Waiting: func(h lock.Held) { p.Info("waiting for the channel's lock: " + h.String()) },
-		Scope:   o.subdirs,
-		Share:   !o.full,
+		Scope:   o.scope,
+		Share:   o.share,
 	})
 	if errors.Is(err, lock.ErrServed) {
 		end(nil)
-		return indexer.Report{}, err
+		return err
 	}
 	end(err)
 	if err != nil {
-		return indexer.Report{}, fmt.Errorf("lock channel %s: %w", o.url, err)
+		return fmt.Errorf("lock channel %s: %w", o.url, err)
 	}
-	end = p.Phase("reindex")
-	report, err := indexer.Reindex(locked, s, indexer.Options{Subdirs: o.subdirs, Full: o.full, Current: o.current, Log: p.Info, Warn: p.Warn})
-	end(err)
+	err = work(held)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
 	defer cancel()
-	if freed := lease.Release(ctx, err == nil); freed != nil && err == nil {
+	if freed := lease.Release(ctx, o.indexes && err == nil); freed != nil && err == nil {
 		p.Warn(fmt.Sprintf("release the channel's lock: %v; others take it over when it ends", freed))
 	}
-	if err != nil {
-		return report, fmt.Errorf("index channel %s: %w", o.url, err)
-	}
-	return report, nil
+	return err
 }
 
 // mustExist refuses to index a place that is not there: a misspelt URL would

@@ -15,6 +15,7 @@ type report struct {
 	ExitCode int             `json:"exit_code"`
 	Packages []published     `json:"packages,omitempty"` // of build and publish
 	Index    *indexer.Report `json:"index,omitempty"`    // what was done to the channel's index
+	Prune    *indexer.Pruned `json:"prune,omitempty"`    // what channel prune did
 	Lock     *lock.Held      `json:"lock,omitempty"`     // who holds the channel's lock, of lock status
 }
 

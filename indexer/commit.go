@@ -57,14 +57,16 @@ func Commit(ctx context.Context, s store.Store, packages []Published, o Options)
 // add is one attempt to add packages to a subdir's index; anew tells that it
 // had none that could be used.
 func (r *run) add(ctx context.Context, packages map[string]looked) (report SubdirReport, anew bool, err error) {
-	return r.edit(ctx, func(e *edition, report *SubdirReport) {
+	r.skipped = nil
+	return r.edit(ctx, func(e *edition, report *SubdirReport) error {
 		for _, file := range slices.Sorted(maps.Keys(packages)) {
 			if slices.Contains(e.base.Removed, file) {
-				r.log(fmt.Sprintf("%s/%s was removed from the index on purpose, and stays out of it", r.subdir, file))
+				r.skipped = append(r.skipped, Skipped{Key: r.subdir + "/" + file, Reason: "it was removed from the index on purpose; condaworker channel restore shows it again"})
 				continue
 			}
 			r.take(e, state{}, file, packages[file], report)
 		}
+		return nil
 	})
 }
 
@@ -72,7 +74,7 @@ func (r *run) add(ctx context.Context, packages map[string]looked) (report Subdi
 // The versions of what is derived are asked for before the index is read, so
 // that they may be replaced also when there is nothing to commit: an earlier
 // run may have died before it derived them.
-func (r *run) edit(ctx context.Context, change func(e *edition, report *SubdirReport)) (report SubdirReport, anew bool, err error) {
+func (r *run) edit(ctx context.Context, change func(*edition, *SubdirReport) error) (report SubdirReport, anew bool, err error) {
 	report = SubdirReport{Subdir: r.subdir}
 	parts, err := r.ask(ctx, derivedNames)
 	if err != nil {
@@ -90,7 +92,9 @@ func (r *run) edit(ctx context.Context, change func(e *edition, report *SubdirRe
 	}
 	e := r.successor(index)
 	e.base, e.part = data, true
-	change(e, &report)
+	if err := change(e, &report); err != nil {
+		return report, false, err
+	}
 	if err := e.finish(r); err != nil {
 		return report, false, err
 	}

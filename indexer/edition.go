@@ -139,9 +139,14 @@ func (r *run) unpatched(ctx context.Context, data *conda.RepoData, patch *conda.
 		base = conda.NewRepoData(r.subdir)
 	}
 	base.Other = data.Other
+	byHand, _, err := r.readRemovals(ctx)
+	if err != nil {
+		return nil, err
+	}
 	for _, file := range data.Removed {
 		_, kept := base.Record(file)
-		if byPatch := patch.Removes(file) || patch == nil && kept; !byPatch && !slices.Contains(base.Removed, file) {
+		_, meant := byHand[file]
+		if byPatch := !meant && (patch.Removes(file) || patch == nil && kept); !byPatch && !slices.Contains(base.Removed, file) {
 			base.Removed = append(base.Removed, file)
 		}
 	}

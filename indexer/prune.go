@@ -1,0 +1,268 @@
+package indexer
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/condaworker/condaworker/conda"
+	"github.com/condaworker/condaworker/store"
+)
+
+// PruneOptions say what a channel does not need any more.
+type PruneOptions struct {
+	KeepBuilds int           // how many build numbers of a version stay in the index; 0: all
+	Grace      time.Duration // how long the object of a removed package stays
+	DryRun     bool          // only report
+}
+
+// Pruned is what Prune did, or would do. All are keys, e.g.
+// linux-64/x-1.0-0.conda.
+type Pruned struct {
+	Removed []string `json:"removed,omitempty"` // from the index
+	Deleted []string `json:"deleted,omitempty"` // objects
+	Waiting []string `json:"waiting,omitempty"` // objects of removed packages whose grace is not over
+	Needed  []string `json:"needed,omitempty"`  // older builds that stay since a package that stays asks for them
+}
+
+// Prune removes from the index the builds of a version that have newer ones,
+// and deletes the objects of packages that were removed a grace ago. Of each
+// package, version and variant (the build string without hash and number) the
+// KeepBuilds highest build numbers stay, and what a package that stays can get
+// in no newer build. A package that another tool removed has its grace from the
+// first Prune on that sees it.
+func Prune(ctx context.Context, s store.Store, p PruneOptions, o Options) (Pruned, error) {
+	subdirs, err := subdirsOf(ctx, s, o.Subdirs)
+	if err != nil {
+		return Pruned{}, err
+	}
+	var done Pruned
+	if p.KeepBuilds > 0 {
+		all, err := indexedPackages(ctx, s, subdirs)
+		if err != nil {
+			return done, err
+		}
+		done.Removed, done.Needed = superseded(all, p.KeepBuilds)
+		if !p.DryRun {
+			if _, err := Remove(ctx, s, done.Removed, o); err != nil {
+				return done, fmt.Errorf("remove from the index: %w", err)
+			}
+		}
+	}
+	for _, subdir := range subdirs {
+		r := run{s: s, o: o, subdir: subdir}
+		if err := r.deleteRemoved(ctx, p, &done); err != nil {
+			return done, fmt.Errorf("delete removed packages of %s: %w", subdir, err)
+		}
+	}
+	return done, nil
+}
+
+// build is a package in the index.
+type build struct {
+	key    string
+	record conda.Record
+}
+
+func indexedPackages(ctx context.Context, s store.Store, subdirs []string) ([]build, error) {
+	var all []build
+	for _, subdir := range subdirs {
+		data, err := readIndex(ctx, s, subdir)
+		if err != nil {
+			return nil, err
+		}
+		for file, raw := range data.All() {
+			b := build{key: subdir + "/" + file}
+			if err := json.Unmarshal(raw, &b.record); err != nil {
+				return nil, fmt.Errorf("read the record of %s: %w", b.key, err)
+			}
+			b.record.Subdir = subdir
+			all = append(all, b)
+		}
+	}
+	slices.SortFunc(all, func(a, b build) int { return strings.Compare(a.key, b.key) })
+	return all, nil
+}
+
+// afterVariant is the end of a build string that says nothing of the variant: a
+// hash and a build number.
+var afterVariant = regexp.MustCompile(`(^|_)?(h[0-9a-f]{7,})?(_?[0-9]+)?$`)
+
+// superseded are the keys of builds that have keep newer ones, without those
+// that are needed.
+func superseded(all []build, keep int) (old, needed []string) {
+	type line struct{ subdir, name, version, variant string }
+	lines := map[line]map[int]bool{}
+	of := func(b build) line {
+		return line{b.record.Subdir, b.record.Name, b.record.Version, afterVariant.ReplaceAllString(b.record.Build, "")}
+	}
+	for _, b := range all {
+		if lines[of(b)] == nil {
+			lines[of(b)] = map[int]bool{}
+		}
+		lines[of(b)][b.record.BuildNumber] = true
+	}
+	gone := map[string]bool{}
+	for _, b := range all {
+		newer := 0
+		for number := range lines[of(b)] {
+			if number > b.record.BuildNumber {
+				newer++
+			}
+		}
+		gone[b.key] = newer >= keep
+	}
+	needed = keepNeeded(all, gone)
+	for _, b := range all {
+		if gone[b.key] {
+			old = append(old, b.key)
+		}
+	}
+	return old, needed
+}
+
+// keepNeeded takes back what a package that stays depends on and finds in no
+// build that stays: of those that satisfy it the highest build number.
+func keepNeeded(all []build, gone map[string]bool) (needed []string) {
+	byName := map[string][]build{}
+	for _, b := range all {
+		byName[b.record.Name] = append(byName[b.record.Name], b)
+	}
+	hasOld := map[string]bool{}
+	for _, b := range all {
+		hasOld[b.record.Name] = hasOld[b.record.Name] || gone[b.key]
+	}
+	stay := slices.DeleteFunc(slices.Clone(all), func(b build) bool { return gone[b.key] })
+	for len(stay) > 0 {
+		b := stay[0]
+		stay = stay[1:]
+		for _, text := range b.record.Depends {
+			spec, err := conda.ParseMatchSpec(text)
+			if err != nil || !hasOld[spec.Name] {
+				continue
+			}
+			if back, found := lacking(byName[spec.Name], spec, gone); found {
+				gone[back.key] = false
+				needed, stay = append(needed, back.key), append(stay, back)
+			}
+		}
+	}
+	slices.Sort(needed)
+	return needed
+}
+
+// lacking is the build that spec needs back, if none that stays satisfies it.
+func lacking(builds []build, spec conda.MatchSpec, gone map[string]bool) (back build, found bool) {
+	var fit []build
+	for _, b := range builds {
+		if spec.Match(&b.record) {
+			fit = append(fit, b)
+		}
+	}
+	if len(fit) == 0 || slices.ContainsFunc(fit, func(b build) bool { return !gone[b.key] }) {
+		return build{}, false
+	}
+	return slices.MaxFunc(fit, func(a, b build) int { return cmp.Compare(a.record.BuildNumber, b.record.BuildNumber) }), true
+}
+
+// deleteRemoved deletes the objects of packages that were removed a grace ago.
+// Each is marked before: a Restore either comes first, and the mark is not
+// made, or sees the mark and gives up. The index is read after that, and a
+// package that it names is not deleted.
+func (r *run) deleteRemoved(ctx context.Context, p PruneOptions, done *Pruned) error {
+	data, err := readIndex(ctx, r.s, r.subdir)
+	if err != nil {
+		return err
+	}
+	l, err := r.list(ctx)
+	if err != nil {
+		return err
+	}
+	var due, waiting []string
+	sort := func(all removals) error {
+		due, waiting = all.due(data, l, r.now(), p.Grace)
+		return nil
+	}
+	if p.DryRun {
+		all, _, err := r.readRemovals(ctx)
+		if err != nil {
+			return err
+		}
+		_ = sort(all)
+	} else if err := r.noteRemovals(ctx, sort); err != nil {
+		return err
+	}
+	for _, file := range waiting {
+		done.Waiting = append(done.Waiting, r.subdir+"/"+file)
+	}
+	if !p.DryRun {
+		if due, err = r.deleteMarked(ctx, due); err != nil {
+			return err
+		}
+	}
+	for _, file := range due {
+		done.Deleted = append(done.Deleted, r.subdir+"/"+file)
+	}
+	return nil
+}
+
+// due marks and returns the removed files of an index whose grace is over. The
+// others wait; one that another tool removed does so from now on.
+func (all removals) due(data *conda.RepoData, l listing, now time.Time, grace time.Duration) (due, waiting []string) {
+	for file := range all {
+		_, indexed := data.Record(file)
+		if _, stored := l.packages[file]; indexed || !stored {
+			delete(all, file)
+		}
+	}
+	for _, file := range slices.Sorted(maps.Keys(l.packages)) {
+		if _, indexed := data.Record(file); indexed || !slices.Contains(data.Removed, file) {
+			continue
+		}
+		was, noted := all[file]
+		switch {
+		case was.Deleting, noted && now.Sub(time.Unix(was.At, 0)) >= grace:
+			all[file] = removal{was.At, true}
+			due = append(due, file)
+		default:
+			if !noted {
+				all[file] = removal{At: now.Unix()}
+			}
+			waiting = append(waiting, file)
+		}
+	}
+	return due, waiting
+}
+
+// deleteMarked deletes the objects that the index still lists as removed, and
+// returns them.
+func (r *run) deleteMarked(ctx context.Context, marked []string) (deleted []string, err error) {
+	if len(marked) == 0 {
+		return nil, nil
+	}
+	data, err := readIndex(ctx, r.s, r.subdir)
+	if err != nil {
+		return nil, err
+	}
+	for _, file := range marked {
+		if _, indexed := data.Record(file); indexed || !slices.Contains(data.Removed, file) {
+			continue
+		}
+		if err := r.s.Delete(ctx, r.subdir+"/"+file); err != nil {
+			return deleted, err
+		}
+		deleted = append(deleted, file)
+	}
+	return deleted, r.noteRemovals(ctx, func(all removals) error {
+		for _, file := range deleted {
+			delete(all, file)
+		}
+		return nil
+	})
+}

@@ -1,0 +1,209 @@
+package indexer
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/condaworker/condaworker/conda"
+	"github.com/condaworker/condaworker/store"
+)
+
+// Remove takes packages out of the index, so that no client chooses them any
+// more, and lists them under "removed" there: no later run takes them in again.
+// Their objects stay, for clients that hold an older index or an environment
+// that was solved with them, until Prune deletes them; Restore brings them
+// back. keys are such as linux-64/x-1.0-0.conda. One that is not in the index
+// is an error that matches fs.ErrNotExist, and then its subdir stays as it was.
+func Remove(ctx context.Context, s store.Store, keys []string, o Options) (Report, error) {
+	return eachSubdir(ctx, s, keys, o, func(ctx context.Context, r *run, files []string) (SubdirReport, error) {
+		now := r.now().Unix()
+		if err := r.noteRemovals(ctx, func(all removals) error {
+			for _, file := range files {
+				all[file] = removal{now, all[file].Deleting}
+			}
+			return nil
+		}); err != nil {
+			return SubdirReport{}, err
+		}
+		return r.edited(ctx, func(e *edition, report *SubdirReport) error { return e.remove(files, report) })
+	})
+}
+
+// remove moves files from the records to the removed.
+func (e *edition) remove(files []string, report *SubdirReport) error {
+	for _, file := range files {
+		_, found := e.base.Record(file)
+		switch {
+		case slices.Contains(e.base.Removed, file) && !found:
+			continue
+		case !found:
+			return fmt.Errorf("%s/%s is not in the index: %w", e.subdir, file, fs.ErrNotExist)
+		}
+		e.drop(file)
+		e.base.Removed = append(e.base.Removed, file)
+		report.Removed = append(report.Removed, file)
+	}
+	return nil
+}
+
+// Restore shows packages to clients again that Remove took out of the index.
+// One whose object is deleted, or is about to be, cannot come back: that is an
+// error that matches fs.ErrNotExist.
+func Restore(ctx context.Context, s store.Store, keys []string, o Options) (Report, error) {
+	return eachSubdir(ctx, s, keys, o, func(ctx context.Context, r *run, files []string) (SubdirReport, error) {
+		stored, err := r.lookAll(ctx, files)
+		if err != nil {
+			return SubdirReport{}, err
+		}
+		for i, file := range files {
+			if bad := stored[i].bad; bad != nil {
+				return SubdirReport{}, fmt.Errorf("restore %s/%s: %w", r.subdir, file, bad)
+			}
+		}
+		if err := r.noteRemovals(ctx, func(all removals) error { return all.forget(files, r.subdir) }); err != nil {
+			return SubdirReport{}, err
+		}
+		return r.edited(ctx, func(e *edition, report *SubdirReport) error {
+			for i, file := range files {
+				e.base.Removed = slices.DeleteFunc(e.base.Removed, func(f string) bool { return f == file })
+				r.take(e, state{}, file, stored[i], report)
+			}
+			return nil
+		})
+	})
+}
+
+// eachSubdir does the work for the files of each subdir that keys name.
+func eachSubdir(ctx context.Context, s store.Store, keys []string, o Options, work func(context.Context, *run, []string) (SubdirReport, error)) (Report, error) {
+	files := map[string][]string{}
+	for _, key := range keys {
+		subdir := path.Dir(key)
+		if !slices.Contains(files[subdir], path.Base(key)) {
+			files[subdir] = append(files[subdir], path.Base(key))
+		}
+	}
+	var all Report
+	for _, subdir := range slices.Sorted(maps.Keys(files)) {
+		r := run{s: s, o: o, subdir: subdir}
+		report, err := work(ctx, &r, files[subdir])
+		all.Skipped = append(all.Skipped, r.skipped...)
+		if err != nil {
+			return all, err
+		}
+		all.Subdirs = append(all.Subdirs, report)
+	}
+	return all, nil
+}
+
+// edited changes the subdir's index, which is made first if there is none.
+func (r *run) edited(ctx context.Context, change func(*edition, *SubdirReport) error) (SubdirReport, error) {
+	for {
+		anew := false
+		report, err := r.untilCommitted(ctx, func(ctx context.Context) (report SubdirReport, err error) {
+			report, anew, err = r.edit(ctx, change)
+			return report, err
+		})
+		if err != nil || !anew {
+			return report, err
+		}
+	}
+}
+
+// Find resolves what a user calls packages to their keys in the channel. A name
+// is a package's key (linux-64/x-1.0-0.conda), its file name, or, of those that
+// are in the index, a match spec with a version (x=1.0, x==1.0=h1234567_0,
+// x>=1,<2). With removed those are found that the index lists as removed; a
+// match spec finds none of them. A name that finds nothing is an error that
+// matches fs.ErrNotExist.
+func Find(ctx context.Context, s store.Store, names []string, removed bool) ([]string, error) {
+	subdirs, err := subdirsOf(ctx, s, nil)
+	if err != nil {
+		return nil, err
+	}
+	wanted := make([]func(file string, record json.RawMessage) bool, len(names))
+	for i, name := range names {
+		if wanted[i], err = finder(path.Base(name), removed); err != nil {
+			return nil, err
+		}
+	}
+	found := make([][]string, len(names))
+	for _, subdir := range subdirs {
+		data, err := readIndex(ctx, s, subdir)
+		if err != nil {
+			return nil, err
+		}
+		for file, record := range candidates(data, removed) {
+			for i, name := range names {
+				if wanted[i](file, record) && (path.Dir(name) == "." || path.Dir(name) == subdir) {
+					found[i] = append(found[i], subdir+"/"+file)
+				}
+			}
+		}
+	}
+	for i, name := range names {
+		if found[i] == nil && removed {
+			return nil, fmt.Errorf("no package that was removed from the index is called %s: %w", name, fs.ErrNotExist)
+		}
+		if found[i] == nil {
+			return nil, fmt.Errorf("no package in the index is called %s or matches it: %w", name, fs.ErrNotExist)
+		}
+	}
+	keys := slices.Concat(found...)
+	slices.Sort(keys)
+	return slices.Compact(keys), nil
+}
+
+// candidates are the files of an index: those in it, or those removed from it.
+func candidates(data *conda.RepoData, removed bool) func(func(string, json.RawMessage) bool) {
+	if !removed {
+		return data.All()
+	}
+	return func(yield func(string, json.RawMessage) bool) {
+		for _, file := range data.Removed {
+			if !yield(file, nil) {
+				return
+			}
+		}
+	}
+}
+
+// finder tells which files are meant by a file name or a match spec.
+func finder(name string, removed bool) (func(string, json.RawMessage) bool, error) {
+	if isPackage(name) {
+		return func(file string, _ json.RawMessage) bool { return file == name }, nil
+	}
+	if removed {
+		return nil, fmt.Errorf("%s is not the file name of a package, e.g. x-1.0-h1234567_0.conda", name)
+	}
+	spec, err := conda.ParseMatchSpec(name)
+	if err != nil {
+		return nil, err
+	}
+	if !spec.ExactName() || spec.Version() == "" {
+		return nil, fmt.Errorf("%s means more than one version; name a file, e.g. x-1.0-h1234567_0.conda, or give a version, e.g. x=1.0", name)
+	}
+	return func(file string, raw json.RawMessage) bool {
+		var record conda.Record
+		return strings.HasPrefix(strings.ToLower(file), strings.ToLower(spec.Name)+"-") && json.Unmarshal(raw, &record) == nil && spec.Match(&record)
+	}, nil
+}
+
+// readIndex is a subdir's index; a subdir without one has no packages.
+func readIndex(ctx context.Context, s store.Store, subdir string) (*conda.RepoData, error) {
+	r := run{s: s, subdir: subdir}
+	o, err := r.read(ctx, indexName)
+	if err != nil || !o.exists {
+		return conda.NewRepoData(subdir), err
+	}
+	data, err := conda.ParseRepoData(o.text)
+	if err != nil {
+		err = fmt.Errorf("%s: %w; a reindex makes it anew", subdir, err)
+	}
+	return data, err
+}

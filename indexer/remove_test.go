@@ -1,0 +1,282 @@
+package indexer
+
+import (
+	"errors"
+	"io/fs"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/condaworker/condaworker/conda"
+	"github.com/condaworker/condaworker/store"
+	"github.com/condaworker/condaworker/store/mem"
+)
+
+// builds publishes name-1.0 for each number, indexed.
+func builds(t *testing.T, s store.Store, name string, depends []string, numbers ...int) {
+	t.Helper()
+	for _, n := range numbers {
+		in := index(name, "1.0", n, "linux-64")
+		build, _ := in["build"].(string)
+		if depends != nil {
+			in["depends"] = depends
+		}
+		commitOK(t, s, publishOK(t, s, makePackage(t, name+"-1.0-"+build+".conda", in, name)))
+	}
+}
+
+func removeOK(t *testing.T, s store.Store, o Options, keys ...string) {
+	t.Helper()
+	if _, err := Remove(t.Context(), s, keys, o); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func removedList(t *testing.T, s store.Reader) []string {
+	t.Helper()
+	data, err := conda.ParseRepoData(stored(t, s, "linux-64/repodata.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data.Removed
+}
+
+func TestRemoveAndRestore(t *testing.T) {
+	s := &mem.Store{}
+	builds(t, s, "tool", nil, 0, 1)
+	removeOK(t, s, Options{}, "linux-64/tool-1.0-0.conda")
+	removeOK(t, s, Options{}, "linux-64/tool-1.0-0.conda") // again is no change
+	derivedRight(t, s)
+	reindexOK(t, s, Options{Full: true})
+	derivedRight(t, s)
+	if got := files(t, s, "linux-64"); !slices.Equal(got, []string{"tool-1.0-1.conda"}) {
+		t.Errorf("in the index: %q", got)
+	}
+	if got := removedList(t, s); !slices.Equal(got, []string{"tool-1.0-0.conda"}) {
+		t.Errorf("removed: %q", got)
+	}
+	again, found, err := Stored(t.Context(), s, "linux-64/tool-1.0-0.conda")
+	if err != nil || !found {
+		t.Fatalf("the object is gone: %v", err)
+	}
+	if r := commitOK(t, s, again); len(r.Skipped) != 1 || !strings.Contains(r.Skipped[0].Reason, "channel restore") {
+		t.Errorf("adding it again: %+v", r.Skipped)
+	}
+	if _, err := Restore(t.Context(), s, []string{"linux-64/tool-1.0-0.conda"}, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	derivedRight(t, s)
+	if got := files(t, s, "linux-64"); len(got) != 2 || removedList(t, s) != nil && len(removedList(t, s)) != 0 {
+		t.Errorf("restored: %q, removed %q", got, removedList(t, s))
+	}
+	reindexOK(t, s, Options{})
+	if got := files(t, s, "linux-64"); len(got) != 2 {
+		t.Errorf("after a reindex: %q", got)
+	}
+}
+
+func TestRemoveWhatIsNotThere(t *testing.T) {
+	s := &mem.Store{}
+	builds(t, s, "tool", nil, 0)
+	before := stored(t, s, "linux-64/repodata.json")
+	for _, keys := range [][]string{{"linux-64/other-1.0-0.conda"}, {"linux-64/tool-1.0-0.conda", "linux-64/other-1.0-0.conda"}} {
+		if _, err := Remove(t.Context(), s, keys, Options{}); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "other-1.0-0") {
+			t.Errorf("%q: %v", keys, err)
+		}
+	}
+	if diff := cmp.Diff(string(before), string(stored(t, s, "linux-64/repodata.json"))); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// What was removed by hand stays so when patch instructions that remove it too
+// come and go.
+func TestRemovedByHandAndByInstructions(t *testing.T) {
+	s := &mem.Store{}
+	builds(t, s, "tool", nil, 0, 1)
+	putRaw(t, s, "linux-64/patch_instructions.json", []byte(`{"patch_instructions_version":1,"remove":["tool-1.0-0.conda"]}`))
+	reindexOK(t, s, Options{})
+	removeOK(t, s, Options{}, "linux-64/tool-1.0-1.conda")
+	if err := s.Delete(t.Context(), "linux-64/patch_instructions.json"); err != nil {
+		t.Fatal(err)
+	}
+	reindexOK(t, s, Options{})
+	if got := files(t, s, "linux-64"); !slices.Equal(got, []string{"tool-1.0-0.conda"}) {
+		t.Errorf("in the index: %q", got)
+	}
+}
+
+func TestFind(t *testing.T) {
+	s := &mem.Store{}
+	builds(t, s, "tool", nil, 0, 1)
+	builds(t, s, "tools", nil, 0)
+	builds(t, s, "gone", nil, 0)
+	removeOK(t, s, Options{}, "linux-64/gone-1.0-0.conda")
+	for name, want := range map[string][]string{
+		"tool-1.0-0.conda":          {"linux-64/tool-1.0-0.conda"},
+		"linux-64/tool-1.0-0.conda": {"linux-64/tool-1.0-0.conda"},
+		"noarch/tool-1.0-0.conda":   nil,
+		"tool=1.0":                  {"linux-64/tool-1.0-0.conda", "linux-64/tool-1.0-1.conda"},
+		"tool==1.0=1":               {"linux-64/tool-1.0-1.conda"},
+		"tool>=2":                   nil,
+		"tool":                      nil,
+		"*":                         nil,
+		"tool 1.0 [":                nil,
+		"gone=1.0":                  nil,
+		"gone-1.0-0.conda":          nil,
+	} {
+		got, err := Find(t.Context(), s, []string{name}, false)
+		if !slices.Equal(got, want) || (err == nil) != (want != nil) {
+			t.Errorf("%s: %q, %v; want %q", name, got, err, want)
+		}
+	}
+	if got, err := Find(t.Context(), s, []string{"gone-1.0-0.conda"}, true); !slices.Equal(got, []string{"linux-64/gone-1.0-0.conda"}) {
+		t.Errorf("removed: %q, %v", got, err)
+	}
+	if got, err := Find(t.Context(), s, []string{"tool-1.0-0.conda"}, true); err == nil {
+		t.Errorf("restoring what is in the index: %q", got)
+	}
+}
+
+// clock is a time that tests move.
+type clock struct{ at time.Time }
+
+func (c *clock) now() time.Time { return c.at }
+
+func pruneOK(t *testing.T, s store.Store, p PruneOptions, c *clock) Pruned {
+	t.Helper()
+	done, err := Prune(t.Context(), s, p, Options{Now: c.now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return done
+}
+
+func TestPrune(t *testing.T) {
+	s := &mem.Store{}
+	c := &clock{time.Unix(1_800_000_000, 0)}
+	builds(t, s, "tool", nil, 0, 1, 2, 10)
+	p := PruneOptions{KeepBuilds: 2, Grace: time.Hour}
+	want := Pruned{Removed: []string{"linux-64/tool-1.0-0.conda", "linux-64/tool-1.0-1.conda"}}
+
+	dry := p
+	dry.DryRun = true
+	before := s.Counts()["put"]
+	if diff := cmp.Diff(want, pruneOK(t, s, dry, c)); diff != "" || s.Counts()["put"] != before {
+		t.Errorf("dry run: %d writes, %s", s.Counts()["put"]-before, diff)
+	}
+	want.Waiting = want.Removed
+	if diff := cmp.Diff(want, pruneOK(t, s, p, c)); diff != "" {
+		t.Error(diff)
+	}
+	c.at = c.at.Add(time.Hour)
+	dry.KeepBuilds = 0
+	want = Pruned{Deleted: want.Waiting}
+	if diff := cmp.Diff(want, pruneOK(t, s, dry, c)); diff != "" {
+		t.Errorf("dry run after the grace: %s", diff)
+	}
+	if diff := cmp.Diff(want, pruneOK(t, s, p, c)); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(Pruned{}, pruneOK(t, s, p, c)); diff != "" {
+		t.Errorf("once more: %s", diff)
+	}
+	if _, found, err := Stored(t.Context(), s, "linux-64/tool-1.0-0.conda"); err != nil || found {
+		t.Errorf("the object is there: %v, %v", found, err)
+	}
+	if r := reindexOK(t, s, Options{}); len(r.Skipped) > 0 || len(files(t, s, "linux-64")) != 2 {
+		t.Errorf("left: %q, %+v", files(t, s, "linux-64"), r.Skipped)
+	}
+	derivedRight(t, s)
+}
+
+func TestPruneKeepsWhatIsNeeded(t *testing.T) {
+	s := &mem.Store{}
+	c := &clock{time.Unix(1_800_000_000, 0)}
+	builds(t, s, "base", nil, 0, 1, 2)
+	builds(t, s, "lib", []string{"base ==1.0 0"}, 0, 1)
+	builds(t, s, "app", []string{"lib >=1.0,<2 0", "base >=1"}, 0)
+	want := Pruned{
+		Removed: []string{"linux-64/base-1.0-1.conda"},
+		Needed:  []string{"linux-64/base-1.0-0.conda", "linux-64/lib-1.0-0.conda"},
+		Waiting: []string{"linux-64/base-1.0-1.conda"},
+	}
+	if diff := cmp.Diff(want, pruneOK(t, s, PruneOptions{KeepBuilds: 1, Grace: time.Hour}, c)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestVariantsArePrunedApart(t *testing.T) {
+	var all []build
+	for _, text := range []string{"py310h1234567_0", "py311h1234567_0", "py311h7654321_1", "h1234567_0", "h7654321_1", "0", "1", "cuda12_0"} {
+		number := 0
+		if strings.HasSuffix(text, "1") {
+			number = 1
+		}
+		all = append(all, build{"linux-64/x-1.0-" + text + ".conda", conda.Record{Name: "x", Version: "1.0", Build: text, BuildNumber: number, Subdir: "linux-64"}})
+	}
+	old, _ := superseded(all, 1)
+	want := []string{"linux-64/x-1.0-py311h1234567_0.conda", "linux-64/x-1.0-h1234567_0.conda", "linux-64/x-1.0-0.conda"}
+	if diff := cmp.Diff(want, old); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// A package that another tool removed has a whole grace as well.
+func TestPruneWaitsForForeignRemovals(t *testing.T) {
+	s := &mem.Store{}
+	c := &clock{time.Unix(1_800_000_000, 0)}
+	builds(t, s, "tool", nil, 0, 1)
+	removeOK(t, s, Options{Now: c.now}, "linux-64/tool-1.0-0.conda")
+	if err := s.Delete(t.Context(), "linux-64/"+removedName); err != nil {
+		t.Fatal(err)
+	}
+	c.at = c.at.Add(1000 * time.Hour)
+	for _, want := range []Pruned{{Waiting: []string{"linux-64/tool-1.0-0.conda"}}, {Deleted: []string{"linux-64/tool-1.0-0.conda"}}} {
+		if diff := cmp.Diff(want, pruneOK(t, s, PruneOptions{Grace: 24 * time.Hour}, c)); diff != "" {
+			t.Error(diff)
+		}
+		c.at = c.at.Add(24 * time.Hour)
+	}
+}
+
+// A restore between prune's mark and its deletion is refused; one that came
+// before it keeps the object.
+func TestRestoreAgainstPrune(t *testing.T) {
+	const key = "linux-64/tool-1.0-0.conda"
+	for _, late := range []bool{false, true} {
+		s := &mem.Store{}
+		c := &clock{time.Unix(1_800_000_000, 0)}
+		builds(t, s, "tool", nil, 0, 1)
+		removeOK(t, s, Options{Now: c.now}, key)
+		c.at = c.at.Add(time.Hour)
+		var restored error
+		restore := func() { _, restored = Restore(t.Context(), s, []string{key}, Options{}) }
+		if late {
+			r := run{s: s, o: Options{Now: c.now}, subdir: "linux-64"}
+			if err := r.noteRemovals(t.Context(), func(all removals) error {
+				all["tool-1.0-0.conda"] = removal{At: 1, Deleting: true}
+				return nil
+			}); err != nil {
+				t.Fatal(err)
+			}
+			restore()
+			if !errors.Is(restored, fs.ErrNotExist) {
+				t.Errorf("restored what is being deleted: %v", restored)
+			}
+		} else {
+			s.Fault = once("linux-64/"+removedName, restore) // prune marks, and loses
+		}
+		pruneOK(t, s, PruneOptions{Grace: time.Hour}, c)
+		_, found, err := Stored(t.Context(), s, key)
+		if err != nil || found == late {
+			t.Errorf("late %v: the object is there: %v, %v", late, found, err)
+		}
+		if inIndex := slices.Contains(files(t, s, "linux-64"), "tool-1.0-0.conda"); inIndex == late {
+			t.Errorf("late %v: in the index: %v (restore: %v)", late, inIndex, restored)
+		}
+	}
+}
