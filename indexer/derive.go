@@ -11,6 +11,7 @@ import (
 	"github.com/condaworker/condaworker/conda"
 	"github.com/condaworker/condaworker/conda/archive"
 	"github.com/condaworker/condaworker/conda/shards"
+	"github.com/condaworker/condaworker/indexer/site"
 	"github.com/condaworker/condaworker/store"
 )
 
@@ -35,7 +36,7 @@ type maker struct {
 }
 
 // derivedNames are the objects that every subdir has beside repodata.json.
-var derivedNames = []string{zstName, runExportsName, shards.IndexName}
+var derivedNames = []string{zstName, runExportsName, shards.IndexName, site.DataName}
 
 // makers has one for each object that can be derived. Shards come after
 // run_exports.json, which they repeat.
@@ -45,6 +46,7 @@ var makers = map[string]*maker{
 	shards.IndexName: {make: makeShards, reads: true, contentType: "application/octet-stream"},
 	unpatchedKey:     {make: unpatchedText, contentType: "application/json"},
 	currentName:      {make: currentText, contentType: "application/json"},
+	site.DataName:    {make: pageData, reads: true, contentType: "text/javascript; charset=utf-8"},
 }
 
 func zstd(_ context.Context, _ *run, e *edition, _ map[string]*part) ([]byte, error) {
@@ -53,6 +55,25 @@ func zstd(_ context.Context, _ *run, e *edition, _ map[string]*part) ([]byte, er
 
 func currentText(_ context.Context, _ *run, e *edition, _ map[string]*part) ([]byte, error) {
 	return e.data.Current().Encode(), nil
+}
+
+// pageData changes what it has of the packages that e changes.
+func pageData(ctx context.Context, r *run, e *edition, parts map[string]*part) ([]byte, error) {
+	p := parts[site.DataName]
+	if e.was == "" || p.source != e.was || e.all {
+		return site.Data(e.subdir, e.data, nil, nil), nil
+	}
+	old, err := r.older(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	changed := map[string]bool{}
+	for file := range e.files {
+		if f, err := conda.ParseFileName(file); err == nil {
+			changed[f.Name] = true
+		}
+	}
+	return site.Data(e.subdir, e.data, old, changed), nil
 }
 
 func unpatchedText(_ context.Context, _ *run, e *edition, _ map[string]*part) ([]byte, error) {

@@ -13,10 +13,13 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/condaworker/condaworker/conda"
 	"github.com/condaworker/condaworker/conda/archive"
 	"github.com/condaworker/condaworker/conda/condatest"
 	"github.com/condaworker/condaworker/conda/shards"
+	"github.com/condaworker/condaworker/indexer/site"
 	"github.com/condaworker/condaworker/store"
 	"github.com/condaworker/condaworker/store/dir"
 	"github.com/condaworker/condaworker/store/mem"
@@ -56,6 +59,17 @@ func derivedRight(t *testing.T, s store.Reader) {
 		if _, found := data.Record(file); !found {
 			t.Errorf("run_exports.json has %s, which is not in the index", file)
 		}
+	}
+	shown, err := site.Builds(stored(t, s, "linux-64/"+site.DataName))
+	if err != nil {
+		t.Error(err)
+	}
+	builds := map[string]int{}
+	for file := range data.All() {
+		builds[packageOf(file)]++
+	}
+	if diff := cmp.Diff(builds, shown); diff != "" {
+		t.Errorf("%s: %s", site.DataName, diff)
 	}
 	e := edition{data: data}
 	x := shardIndex(t, s)

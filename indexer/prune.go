@@ -38,7 +38,7 @@ type Pruned struct {
 // in no newer build. A package that another tool removed has its grace from the
 // first Prune on that sees it.
 func Prune(ctx context.Context, s store.Store, p PruneOptions, o Options) (Pruned, error) {
-	subdirs, err := subdirsOf(ctx, s, o.Subdirs)
+	subdirs, err := subdirsOf(ctx, s)
 	if err != nil {
 		return Pruned{}, err
 	}

@@ -40,6 +40,10 @@ const (
 	maxMeta = 2048 - 4*len("x-amz-meta-")
 )
 
+// smallPackage is the size in bytes up to which a package is sent without
+// asking first whether it is there.
+const smallPackage = 256 << 10
+
 const packageCache = "public, max-age=31536000, immutable"
 
 // Package is a finished package on disk.
@@ -89,19 +93,22 @@ func publish(ctx context.Context, s store.Store, p Package, f *os.File) (Publish
 		return Published{}, fmt.Errorf("package %s: %w", p.Path, err)
 	}
 	got := Published{Key: subdir + "/" + file, SHA256: p.SHA256, Size: st.Size(), Record: record, RunExports: runExportsOf(p.RunExports)}
-	there, existed, err := head(ctx, s, got.Key)
-	if err != nil {
-		return got, err
+	if got.Size > smallPackage { // gigabytes need not travel to be found there
+		there, _, err := head(ctx, s, got.Key)
+		if err != nil {
+			return got, err
+		}
+		if there.Meta[metaSHA256] == p.SHA256 && there.Size == got.Size {
+			got.Existed = true
+			return got, nil
+		}
 	}
-	before := there.Meta[metaSHA256]
-	got.Existed = existed
-	if before == p.SHA256 && there.Size == got.Size {
-		return got, nil // gigabytes need not travel to be found there
-	}
-	_, err = s.Put(ctx, got.Key, f, store.PutOptions{
+	in, err := s.Put(ctx, got.Key, f, store.PutOptions{
 		Cond: store.IfAbsent, Meta: metadata(p, record, got.RunExports), ContentType: "application/octet-stream", CacheControl: packageCache,
 	})
+	got.Existed = in.Found
 	if errors.Is(err, store.ErrConflict) {
+		before := in.Meta[metaSHA256]
 		return got, fmt.Errorf("%s is there already with other bytes (sha256 %s, ours %s); a package is never replaced: use another build number, or --build-number auto: %w",
 			got.Key, cmp.Or(before, "unknown"), p.SHA256, err)
 	}

@@ -3,17 +3,18 @@ package indexer
 import (
 	"bytes"
 	"context"
+	"crypto/md5" //nolint:gosec // S3's ETag
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/condaworker/condaworker/conda"
 	"github.com/condaworker/condaworker/conda/shards"
+	"github.com/condaworker/condaworker/indexer/site"
 	"github.com/condaworker/condaworker/store"
 )
 
@@ -82,12 +83,20 @@ const (
 // only packages that were stored whole before (S2). A package that cannot be
 // read is reported and left out; it never stops the run.
 func Reindex(ctx context.Context, s store.Store, o Options) (Report, error) {
-	subdirs, err := subdirsOf(ctx, s, o.Subdirs)
+	top, err := listTop(ctx, s)
 	if err != nil {
 		return Report{}, err
 	}
+	subdirs, err := top.subdirs(ctx, s)
+	if err != nil {
+		return Report{}, err
+	}
+	indexed := subdirs
+	if len(o.Subdirs) > 0 {
+		indexed = withNoarch(o.Subdirs)
+	}
 	var all Report
-	for _, subdir := range subdirs {
+	for _, subdir := range indexed {
 		r := run{s: s, o: o, subdir: subdir}
 		report, err := r.untilCommitted(ctx, r.once)
 		all.Skipped = append(all.Skipped, r.skipped...)
@@ -96,38 +105,72 @@ func Reindex(ctx context.Context, s store.Store, o Options) (Report, error) {
 		}
 		all.Subdirs = append(all.Subdirs, report)
 	}
-	return all, nil
+	if o.Check {
+		return all, nil
+	}
+	r := run{s: s, o: o}
+	text, err := site.ChannelPage(withNoarch(append(subdirs, indexed...)))
+	if err != nil {
+		return all, err
+	}
+	return all, r.page(ctx, site.PageName, text, &object{info: top.page, exists: top.paged})
 }
 
-// subdirsOf is what to index, sorted: every folder of the channel that conda's
-// tools know for a subdir, or that can be one and holds a package.
-func subdirsOf(ctx context.Context, s store.Store, asked []string) ([]string, error) {
-	found := map[string]bool{"noarch": true}
-	for _, subdir := range asked {
-		found[subdir] = true
-	}
-	if len(asked) > 0 {
-		return slices.Sorted(maps.Keys(found)), nil
-	}
+// withNoarch are the subdirs, sorted, and noarch: a channel must have it.
+func withNoarch(subdirs []string) []string {
+	return slices.Compact(slices.Sorted(slices.Values(append([]string{"noarch"}, subdirs...))))
+}
+
+// top is what a channel has beside its subdirs' objects.
+type top struct {
+	folders []string
+	page    store.Info // index.html
+	paged   bool       // it is there
+}
+
+func listTop(ctx context.Context, s store.Store) (t top, err error) {
 	for in, err := range s.List(ctx, "", store.ListOptions{Shallow: true}) {
 		if err != nil {
-			return nil, err
+			return t, err
 		}
-		subdir, folder := strings.CutSuffix(in.Key, "/")
-		if !folder || !conda.CanBeSubdir(subdir) {
+		if folder, ok := strings.CutSuffix(in.Key, "/"); ok {
+			t.folders = append(t.folders, folder)
+		} else if in.Key == site.PageName {
+			t.page, t.paged = in, true
+		}
+	}
+	return t, nil
+}
+
+// subdirsOf are the subdirs of a channel, sorted.
+func subdirsOf(ctx context.Context, s store.Store) ([]string, error) {
+	t, err := listTop(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	return t.subdirs(ctx, s)
+}
+
+// subdirs are, sorted, the folders of the channel that conda's tools know for a
+// subdir, or that can be one and hold a package; and noarch.
+func (t top) subdirs(ctx context.Context, s store.Store) ([]string, error) {
+	var found []string
+	for _, folder := range t.folders {
+		if !conda.CanBeSubdir(folder) {
 			continue
 		}
-		holds := conda.IsSubdir(subdir)
+		holds := conda.IsSubdir(folder)
 		if !holds {
-			if holds, err = HoldsPackage(ctx, s, subdir); err != nil {
+			var err error
+			if holds, err = HoldsPackage(ctx, s, folder); err != nil {
 				return nil, err
 			}
 		}
 		if holds {
-			found[subdir] = true
+			found = append(found, folder)
 		}
 	}
-	return slices.Sorted(maps.Keys(found)), nil
+	return withNoarch(found), nil
 }
 
 // HoldsPackage tells whether a package is stored in the subdir.
@@ -230,7 +273,12 @@ func (r *run) once(ctx context.Context) (SubdirReport, error) {
 		known.Swept = r.now().Unix()
 	}
 	r.writeState(ctx, known, e, stored, parts)
-	return report, nil
+	page, err := site.SubdirPage(r.subdir)
+	if err != nil {
+		return report, err
+	}
+	in, paged := stored.others[site.PageName]
+	return report, r.page(ctx, r.subdir+"/"+site.PageName, page, &object{info: in, exists: paged})
 }
 
 // check notes which index objects write would replace. Packages that came or
@@ -287,6 +335,36 @@ func (r *run) commit(ctx context.Context, e *edition, report *SubdirReport) erro
 	e.index = &object{info: in, text: e.text, exists: true}
 	report.Written += int64(len(e.text))
 	return nil
+}
+
+// page puts a page in the place of the one that a listing saw, unless that is
+// the same. It changes only with the program or with the channel's subdirs. Of
+// two runs the later one need not win: the next one mends it.
+func (r *run) page(ctx context.Context, key string, text []byte, there *object) error {
+	if there.exists && there.info.Size == int64(len(text)) {
+		if strings.Trim(there.info.Version, `"`) == hexMD5(text) { // an ETag of S3's
+			return nil
+		}
+		body, info, err := r.s.Get(ctx, key, 0, -1)
+		if err != nil {
+			return err
+		}
+		stored := object{body: body, info: info}
+		if was, err := stored.bytes(); err != nil || bytes.Equal(was, text) {
+			return err
+		}
+	}
+	_, err := r.s.Put(ctx, key, bytes.NewReader(text), store.PutOptions{Cond: there.over(), ContentType: "text/html; charset=utf-8", CacheControl: indexCache})
+	if errors.Is(err, store.ErrConflict) {
+		r.log(key + " was written by another meanwhile")
+		return nil
+	}
+	return err
+}
+
+func hexMD5(text []byte) string {
+	sum := md5.Sum(text) //nolint:gosec // S3's own
+	return hex.EncodeToString(sum[:])
 }
 
 func hexSHA256(text []byte) string {

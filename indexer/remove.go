@@ -122,7 +122,7 @@ func (r *run) edited(ctx context.Context, change func(*edition, *SubdirReport) e
 // match spec finds none of them. A name that finds nothing is an error that
 // matches fs.ErrNotExist.
 func Find(ctx context.Context, s store.Store, names []string, removed bool) ([]string, error) {
-	subdirs, err := subdirsOf(ctx, s, nil)
+	subdirs, err := subdirsOf(ctx, s)
 	if err != nil {
 		return nil, err
 	}

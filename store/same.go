@@ -23,6 +23,7 @@ func Same(ctx context.Context, r Reader, key string, body io.ReadSeeker, o PutOp
 		return info, false, err
 	}
 	same, err := sameBytes(there, info, body, o)
+	info.Found = same
 	return info, same, errors.Join(err, there.Close())
 }
 

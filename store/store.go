@@ -29,6 +29,7 @@ type Info struct {
 	Version  string            // an ETag: opaque; other bytes mean another version
 	Modified time.Time         // when it was written, by the store's clock
 	Meta     map[string]string // as Put was given; nil from List
+	Found    bool              // by a conditional Put: the same bytes were there already, or its first answer was lost
 }
 
 // Reader is enough to install from a channel. HTTP channels offer no more.

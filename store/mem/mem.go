@@ -167,7 +167,9 @@ func (s *Store) try(key string, data []byte, o store.PutOptions) (store.Info, er
 	old, exists := s.objects[key]
 	if o.Cond == store.IfAbsent && exists || o.Cond != store.Always && o.Cond != store.IfAbsent && o.Cond != store.Cond(old.version) {
 		if exists && bytes.Equal(old.data, data) {
-			return old.info(key, true), fault
+			in := old.info(key, true)
+			in.Found = true
+			return in, fault
 		}
 		return old.info(key, true), fmt.Errorf("put %s: %w", key, store.ErrConflict)
 	}

@@ -1,0 +1,229 @@
+// Package site makes the pages on which people look at a channel: bytes from
+// records, nothing else. A page is static text that loads packages.js of each
+// subdir from beside itself, so that it works from a folder, from a bucket and
+// below any prefix, and stays as it is when a package is added. Start with Page
+// and Data.
+package site
+
+import (
+	"bytes"
+	"cmp"
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"html/template"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/condaworker/condaworker/conda"
+)
+
+// The names of a page and of what it loads.
+const (
+	PageName = "index.html"
+	DataName = "packages.js"
+)
+
+//go:embed page.html
+var pageText string
+
+// ChannelPage is index.html of a channel with these subdirs.
+func ChannelPage(subdirs []string) ([]byte, error) { return page(subdirs, "", false) }
+
+// SubdirPage is index.html in a subdir.
+func SubdirPage(subdir string) ([]byte, error) { return page([]string{subdir}, "../", true) }
+
+// page fills in where the subdirs lie as seen from it: behind up.
+func page(subdirs []string, up string, inside bool) ([]byte, error) {
+	t, err := template.New(PageName).Parse(pageText)
+	if err != nil {
+		return nil, fmt.Errorf("make %s: %w", PageName, err)
+	}
+	var out bytes.Buffer
+	err = t.Execute(&out, struct {
+		Subdirs []string
+		Up      string
+		Inside  bool
+	}{slices.Sorted(slices.Values(subdirs)), up, inside})
+	return out.Bytes(), err
+}
+
+// Data is packages.js, the packages of a subdir as one call with one JSON
+// argument. Packages are in the order of their names; builds of one have the
+// newest version first, in conda's order, and of a version the highest build
+// number. A record that cannot be read is left out.
+//
+// old is an earlier text that is right but for the packages called changed;
+// nil if there is none. It saves the reading of all other records.
+func Data(subdir string, r *conda.RepoData, old []byte, changed map[string]bool) []byte {
+	packages, err := parse(old)
+	if err != nil || changed == nil {
+		packages, changed = map[string]json.RawMessage{}, nil
+	}
+	for name := range changed {
+		delete(packages, name)
+	}
+	for name, builds := range byName(r, changed) {
+		packages[name] = encode(newestFirst(builds).row(name))
+	}
+	all := contents{Subdir: subdir, Packages: make([]json.RawMessage, 0, len(packages))}
+	for _, name := range slices.Sorted(maps.Keys(packages)) {
+		all.Packages = append(all.Packages, packages[name])
+	}
+	return slices.Concat([]byte(call), encode(all), []byte(end))
+}
+
+// encode never fails: strings and numbers always have a form. It escapes < and
+// U+2028, which end a script or a line of one.
+func encode(v any) []byte {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return []byte("[]")
+	}
+	return text
+}
+
+// byName reads the records of these packages, nil for all, grouped by the name
+// that their files have.
+func byName(r *conda.RepoData, names map[string]bool) map[string]builds {
+	all := map[string]builds{}
+	for file, raw := range r.All() {
+		f, err := conda.ParseFileName(file)
+		if err != nil || names != nil && !names[f.Name] {
+			continue
+		}
+		var b build
+		if json.Unmarshal(raw, &b) == nil {
+			b.file = f
+			all[f.Name] = append(all[f.Name], b)
+		}
+	}
+	return all
+}
+
+// The call that wraps the data.
+const (
+	call = "channelPackages("
+	end  = ");\n"
+)
+
+// Builds reads packages.js back: how many builds of each package it has.
+func Builds(text []byte) (map[string]int, error) {
+	packages, err := parse(text)
+	if err != nil {
+		return nil, err
+	}
+	count := map[string]int{}
+	for name, raw := range packages {
+		var row []json.RawMessage
+		var rows []any
+		if err := json.Unmarshal(raw, &row); err != nil || len(row) != 3 {
+			return nil, fmt.Errorf("read %s: %s has no builds", DataName, name)
+		}
+		if err := json.Unmarshal(row[2], &rows); err != nil {
+			return nil, fmt.Errorf("read %s: %s: %w", DataName, name, err)
+		}
+		count[name] = len(rows)
+	}
+	return count, nil
+}
+
+// parse takes packages.js apart: each package by its name.
+func parse(text []byte) (map[string]json.RawMessage, error) {
+	text, begins := bytes.CutPrefix(text, []byte(call))
+	text, ends := bytes.CutSuffix(text, []byte(end))
+	var all contents
+	if !begins || !ends {
+		return nil, fmt.Errorf("read %s: it is not one call with the packages", DataName)
+	}
+	if err := json.Unmarshal(text, &all); err != nil {
+		return nil, fmt.Errorf("read %s: %w", DataName, err)
+	}
+	packages := map[string]json.RawMessage{}
+	for _, raw := range all.Packages {
+		d := json.NewDecoder(bytes.NewReader(raw))
+		_, _ = d.Token() // the bracket; what is no array has no name either
+		token, _ := d.Token()
+		name, ok := token.(string)
+		if !ok {
+			return nil, fmt.Errorf("read %s: a package has no name", DataName)
+		}
+		packages[name] = raw
+	}
+	return packages, nil
+}
+
+// contents is the argument: for each package its name, its licence and its
+// builds.
+type contents struct {
+	Subdir   string            `json:"subdir"`
+	Packages []json.RawMessage `json:"packages"`
+}
+
+// build is what of a record is shown.
+type build struct {
+	Version     string  `json:"version"`
+	Build       string  `json:"build"`
+	BuildNumber int     `json:"build_number"`
+	Size        int64   `json:"size"`
+	License     string  `json:"license"`
+	Timestamp   float64 `json:"timestamp"`         // of the build, in ms since 1970, or in seconds when old
+	Indexed     int64   `json:"indexed_timestamp"` // when it came into the channel, in ms
+	file        conda.FileName
+}
+
+// builds are those of one package.
+type builds []build
+
+// lastSecond is the largest timestamp that means seconds; it is conda's.
+const lastSecond = 253402300799
+
+// seconds is when it came into the channel, or else was built.
+func (b build) seconds() int64 {
+	switch {
+	case b.Indexed != 0:
+		return b.Indexed / 1000
+	case b.Timestamp > lastSecond:
+		return int64(b.Timestamp / 1000)
+	}
+	return int64(b.Timestamp)
+}
+
+// row is a package: its name, licence and builds. A build is its version, build
+// string, build number, bytes, seconds since 1970, the end of its file name,
+// and the whole file name if that is not made of these.
+func (all builds) row(name string) []any {
+	rows := make([][]any, len(all))
+	for i, b := range all {
+		rows[i] = []any{b.Version, b.Build, b.BuildNumber, b.Size, b.seconds(), b.file.Ext}
+		if b.file.Version != b.Version || b.file.Build != b.Build {
+			rows[i] = append(rows[i], b.file.String())
+		}
+	}
+	return []any{name, all[0].License, rows}
+}
+
+// newestFirst sorts the builds of one package. Versions that are none come last.
+func newestFirst(all builds) builds {
+	versions := map[string]conda.Version{}
+	for _, b := range all {
+		if v, err := conda.ParseVersion(b.Version); err == nil {
+			versions[b.Version] = v
+		}
+	}
+	slices.SortFunc(all, func(a, b build) int {
+		x, isA := versions[a.Version]
+		y, isB := versions[b.Version]
+		switch {
+		case isA && isB && x.Compare(y) != 0:
+			return y.Compare(x)
+		case isA != isB && isA:
+			return -1
+		case isA != isB:
+			return 1
+		}
+		return cmp.Or(cmp.Compare(b.BuildNumber, a.BuildNumber), cmp.Compare(b.seconds(), a.seconds()), strings.Compare(a.file.String(), b.file.String()))
+	})
+	return all
+}
