@@ -23,7 +23,7 @@ var rooms = map[string][]string{
 	"lock":    {"store"},
 	"conda":   {},
 	"store":   {},
-	"scripts": {"conda"},
+	"scripts": {"indexer", "conda"},
 	"sim":     {"indexer", "lock", "store", "conda"},
 }
 
@@ -44,6 +44,7 @@ var foreign = map[string]string{
 	"github.com/gofrs/flock":          "store/dir",
 	"github.com/rogpeppe/go-internal": "tests",
 	"github.com/google/go-cmp":        "tests",
+	"github.com/chromedp/":            "tests",
 }
 
 type goPackage struct {
