@@ -201,7 +201,7 @@ func (d *desk) buildAndPublish(ctx context.Context, o buildOptions, work string,
 	}
 	var packages []candidate
 	for _, b := range built {
-		packages = append(packages, candidate{indexer.Package{Path: b.Path, SHA256: b.Summary.SHA256, MD5: b.Summary.MD5, IndexJSON: b.Index}, b.Stored})
+		packages = append(packages, candidate{Package: indexer.Package{Path: b.Path, SHA256: b.Summary.SHA256, MD5: b.Summary.MD5, IndexJSON: b.Index}, stored: b.Stored})
 	}
 	if len(packages) > 0 {
 		err = d.release(ctx, target, packages, p, r)
@@ -268,7 +268,7 @@ func (d *desk) buildRequest(ctx context.Context, o buildOptions, work string) (b
 			return found, err
 		}
 	}
-	return r, destination{target, url, o.noIndex}, nil
+	return r, destination{Store: target, url: url, noIndex: o.noIndex}, nil
 }
 
 // writable is what a door offers that can tell in advance that it cannot be

@@ -18,6 +18,7 @@ type publishOptions struct {
 	packages []string
 	to       string
 	noIndex  bool
+	workDir  string
 	lock     lockFlag
 }
 
@@ -27,10 +28,11 @@ const noIndexHelp = "do not add the package to the channel's index: a reindex wi
 func (d *desk) publishCommand() *cobra.Command {
 	var o publishOptions
 	c := &cobra.Command{
-		Use:     "publish PACKAGE... --to URL",
-		Short:   "Put finished packages into a channel; never replaces one",
-		Example: `  condaworker publish out/linux-64/*.conda --to s3://studio-packages/Conda/Default`,
-		Args:    cobra.MinimumNArgs(1),
+		Use:   "publish PACKAGE... --to URL",
+		Short: "Put finished packages, from disk or from another channel, into a channel; never replaces one",
+		Example: `  condaworker publish out/linux-64/*.conda --to s3://studio-packages/Conda/Default
+  condaworker publish s3://test-packages/Conda/linux-64/blender-4.2.5-hb0f4dca_0.conda --to s3://studio-packages/Conda/Default`,
+		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			o.packages = args
 			return d.publish(c.Context(), o)
@@ -38,6 +40,7 @@ func (d *desk) publishCommand() *cobra.Command {
 	}
 	c.Flags().StringVar(&o.to, "to", "", "channel to publish to: a folder, file:// or s3://bucket/prefix")
 	c.Flags().BoolVar(&o.noIndex, "no-index", false, noIndexHelp)
+	c.Flags().StringVar(&o.workDir, "work-dir", "", "folder for packages that come from a URL (default: the system's temporary folder)")
 	o.flags(c)
 	o.lock.add(c)
 	return c
@@ -56,9 +59,13 @@ func (d *desk) publish(ctx context.Context, o publishOptions) error {
 		}
 		packages := make([]candidate, len(o.packages))
 		for i, path := range o.packages {
-			packages[i].Path = path
+			if isURL(path) {
+				packages[i].from = path
+			} else {
+				packages[i].Path = path
+			}
 		}
-		err = d.release(ctx, destination{target, url, o.noIndex}, packages, p, r)
+		err = d.release(ctx, destination{target, url, o.noIndex, o.workDir}, packages, p, r)
 		return fmt.Sprintf("published %d packages%s", len(r.Packages), seen(url, r.Index != nil)), err
 	})
 }
@@ -67,13 +74,15 @@ func (d *desk) publish(ctx context.Context, o publishOptions) error {
 type destination struct {
 	store.Store
 	url     store.URL
-	noIndex bool // leave the index to a reindex
+	noIndex bool   // leave the index to a reindex
+	workDir string // for what comes from another channel
 }
 
 // candidate is a package to publish, or one that is there already.
 type candidate struct {
 	indexer.Package
-	stored string // its key in the channel; "" for one on disk
+	from   string // its URL in another channel; "" for one on disk
+	stored string // its key in the channel; "" for one that is not known to be there
 }
 
 // release publishes packages and adds them to the channel's index.
@@ -81,7 +90,7 @@ func (d *desk) release(ctx context.Context, to destination, packages []candidate
 	var done []indexer.Published
 	end := p.Phase("publish")
 	for _, one := range packages {
-		got, err := publishOne(ctx, to, one)
+		got, err := d.publishOne(ctx, to, one, p)
 		if err != nil {
 			err = fmt.Errorf("publish to %s: %w", to.url, err)
 			end(err)
@@ -92,7 +101,7 @@ func (d *desk) release(ctx context.Context, to destination, packages []candidate
 			text = "already published, same bytes:"
 		}
 		p.Info(fmt.Sprintf("%s %s/%s, %d bytes, sha256 %s", text, to.url, got.Key, got.Size, got.SHA256))
-		r.Packages = append(r.Packages, published{Path: one.Path, Key: got.Key, Channel: to.url.String(), SHA256: got.SHA256, Size: got.Size, Existed: got.Existed})
+		r.Packages = append(r.Packages, published{Path: one.Path, From: one.from, Key: got.Key, Channel: to.url.String(), SHA256: got.SHA256, Size: got.Size, Existed: got.Existed})
 		done = append(done, got)
 	}
 	end(nil)
@@ -114,8 +123,11 @@ func (d *desk) release(ctx context.Context, to destination, packages []candidate
 }
 
 // publishOne puts a package into the channel, unless it is there already.
-func publishOne(ctx context.Context, to store.Store, one candidate) (indexer.Published, error) {
-	if one.stored == "" {
+func (d *desk) publishOne(ctx context.Context, to destination, one candidate, p *progress) (indexer.Published, error) {
+	switch {
+	case one.from != "":
+		return d.copyPackage(ctx, to, one.from, to.workDir, p)
+	case one.stored == "":
 		return indexer.Publish(ctx, to, one.Package)
 	}
 	got, found, err := indexer.Stored(ctx, to, one.stored)
@@ -136,6 +148,7 @@ func seen(channel store.URL, indexed bool) string {
 // published is one package and where it went.
 type published struct {
 	Path    string `json:"path,omitempty"` // of the file that is kept, e.g. out/linux-64/x-1.0-0.conda
+	From    string `json:"from,omitempty"` // the URL that it was copied from
 	Key     string `json:"key,omitempty"`  // in the channel, e.g. linux-64/x-1.0-0.conda
 	Channel string `json:"channel,omitempty"`
 	SHA256  string `json:"sha256"`
