@@ -27,7 +27,7 @@ func (d *desk) openStore(ctx context.Context, url string) (store.Store, store.UR
 	case store.Folder:
 		return dir.Open(u.Path), u, nil
 	case store.S3:
-		s, err := s3.Open(ctx, s3.Options{Bucket: u.Bucket, Prefix: u.Prefix, Env: d.env})
+		s, err := s3.Open(ctx, s3.Options{Bucket: u.Bucket, Prefix: u.Prefix, Owner: d.env["CONDAWORKER_EXPECTED_BUCKET_OWNER"], Env: d.env})
 		return s, u, err
 	}
 	return nil, u, usageError{fmt.Errorf("channel %s is read only: packages are published to a folder or an s3:// URL", u)}

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
+	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
@@ -14,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go/logging"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/condaworker/condaworker/store"
 )
@@ -23,6 +26,7 @@ type Options struct {
 	Bucket string            // e.g. studio-packages
 	Prefix string            // e.g. Conda/Default; "" is the whole bucket
 	Env    map[string]string // the process's environment, which the SDK reads as well
+	Owner  string            // the account, 12 digits, that the bucket must belong to; "": any
 	HTTP   HTTPClient        // sends the requests; nil: the SDK's own client
 }
 
@@ -37,6 +41,9 @@ type HTTPClient interface {
 // are the fleet's, not the queue's.
 func Open(ctx context.Context, o Options) (*Store, error) {
 	load := []func(*config.LoadOptions) error{config.WithLogger(logging.Nop{})} // the log is not the SDK's to write
+	if o.Owner != "" && !isAccount(o.Owner) {
+		return nil, fmt.Errorf("the expected owner of bucket %s is %q: an AWS account has 12 digits", o.Bucket, o.Owner)
+	}
 	if o.Env["AWS_EC2_METADATA_DISABLED"] != "false" {
 		load = append(load, config.WithEC2IMDSClientEnableState(imds.ClientDisabled))
 	}
@@ -61,11 +68,40 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		}
 	}
 	client := s3.NewFromConfig(cfg, func(c *s3.Options) {
+		if o.Owner != "" {
+			c.APIOptions = append(c.APIOptions, smithyhttp.SetHeaderValue("X-Amz-Expected-Bucket-Owner", o.Owner))
+		}
 		c.UsePathStyle = custom
 		c.Retryer = aws.NopRetryer{}                       // ask and settle know which answers are worth another attempt
 		c.DisableLogOutputChecksumValidationSkipped = true // the SDK would print it
 	})
-	return &Store{client: client, bucket: o.Bucket, prefix: o.Prefix, endpoint: endpoint}, nil
+	s := &Store{bucket: o.Bucket, prefix: o.Prefix, endpoint: endpoint, owner: o.Owner}
+	s.current.Store(client)
+	return s, nil
+}
+
+// client is the one for the bucket's region, as far as that is known.
+func (s *Store) client() *s3.Client { return s.current.Load() }
+
+// follow goes to the region that an answer says the bucket is in. It tells
+// whether that is another one than was asked.
+func (s *Store) follow(err error) bool {
+	o := s.client().Options()
+	region := regionOf(err)
+	if region == "" || region == o.Region {
+		return false
+	}
+	o.Region = region
+	s.current.Store(s3.New(o))
+	return true
+}
+
+// regionOf is the bucket's region as an answer has it, "" if it has none.
+func regionOf(err error) string {
+	if answer, ok := errors.AsType[*awshttp.ResponseError](err); ok {
+		return answer.Response.Header.Get(regionHeader)
+	}
+	return ""
 }
 
 // regionHeader is in every answer about a bucket, refusals included.
@@ -78,12 +114,15 @@ func bucketRegion(ctx context.Context, cfg aws.Config, bucket string) (string, e
 	if err == nil {
 		return aws.ToString(out.BucketRegion), nil
 	}
-	if answer, ok := errors.AsType[*awshttp.ResponseError](err); ok {
-		if region := answer.Response.Header.Get(regionHeader); region != "" {
-			return region, nil
-		}
+	if region := regionOf(err); region != "" {
+		return region, nil
 	}
 	return "", fmt.Errorf("find the region of bucket %s: %w; set AWS_REGION", bucket, err)
+}
+
+// isAccount tells whether text can be the id of an AWS account.
+func isAccount(text string) bool {
+	return len(text) == 12 && strings.Trim(text, "0123456789") == ""
 }
 
 // explain turns an answer into what the user can change, and into the errors
@@ -95,19 +134,62 @@ func (s *Store) explain(ctx context.Context, action, key string, err error) erro
 		return fmt.Errorf("bucket %s does not exist: create it or correct the channel URL: %w: %w", s.bucket, store.ErrNoChannel, fs.ErrNotExist)
 	case st == http.StatusNotFound:
 		return fmt.Errorf("%s: %w", what, fs.ErrNotExist)
+	case code(err) == "RequestTimeTooSkewed":
+		return fmt.Errorf("%s: this machine's clock %s; set it right: %w", what, clockOff(err), fs.ErrPermission)
 	case judge(err) == expired:
-		return fmt.Errorf("%s: the credentials are no longer good, or this machine's clock is off (%s): %w", what, code(err), fs.ErrPermission)
+		return fmt.Errorf("%s: the credentials are no longer good (%s): %w", what, code(err), fs.ErrPermission)
 	case st == http.StatusForbidden || st == http.StatusUnauthorized:
-		return fmt.Errorf("%s is refused (%s): allow the action for these credentials: %w", what, code(err), fs.ErrPermission)
-	case st == http.StatusMovedPermanently:
-		return fmt.Errorf("%s: the bucket is in another region: set AWS_REGION: %w", what, err)
+		return fmt.Errorf("%s is refused (%s): %s: %w", what, code(err), s.allow(action, key), fs.ErrPermission)
+	case judge(err) == moved:
+		return fmt.Errorf("%s: the bucket is in another region, and the answer does not say which: set AWS_REGION: %w", what, err)
 	}
 	return fmt.Errorf("%s: %w", what, err)
+}
+
+// allow is what the policy of the credentials lacks, as far as an answer tells:
+// S3 says 403 for an object that is not there, too, to those who may not list
+// the bucket.
+func (s *Store) allow(action, key string) string {
+	bucket := "arn:aws:s3:::" + s.bucket
+	text := fmt.Sprintf("allow %s on %s/%s for these credentials", action, bucket, s.key(key))
+	switch action {
+	case "s3:ListBucket":
+		text = fmt.Sprintf("allow %s on %s for these credentials", action, bucket)
+	case "s3:GetObject":
+		text += ", and s3:ListBucket on " + bucket + ", without which S3 refuses what is not there"
+	}
+	if s.owner != "" {
+		text += "; or the bucket does not belong to account " + s.owner + ", which is expected of it"
+	}
+	return text
+}
+
+// clockOff says how far this machine's clock is from the server's.
+func clockOff(err error) string {
+	off := ahead(err).Round(time.Second)
+	switch {
+	case off < 0:
+		return fmt.Sprintf("is %s behind S3's", -off)
+	case off > 0:
+		return fmt.Sprintf("is %s ahead of S3's", off)
+	}
+	return "is off"
+}
+
+// ahead is by how much this machine's clock is ahead of the one that answered,
+// 0 when it does not say.
+func ahead(err error) time.Duration {
+	if answer, ok := errors.AsType[*awshttp.ResponseError](err); ok {
+		if at, err := http.ParseTime(answer.Response.Header.Get("Date")); err == nil {
+			return time.Since(at)
+		}
+	}
+	return 0
 }
 
 // bucketMissing asks, since the answer to a HEAD does not say which of the two
 // is not there.
 func (s *Store) bucketMissing(ctx context.Context) bool {
-	_, err := s.client.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: &s.bucket})
+	_, err := s.client().HeadBucket(ctx, &s3.HeadBucketInput{Bucket: &s.bucket})
 	return status(err) == http.StatusNotFound
 }

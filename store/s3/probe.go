@@ -76,7 +76,7 @@ func (s *Store) probe(ctx context.Context) error {
 
 func (s *Store) probeWrite(ctx context.Context, key, body, none, match string) (etag string, err error) {
 	err = s.ask(ctx, func(ctx context.Context) error {
-		out, err := s.client.PutObject(ctx, &s3.PutObjectInput{
+		out, err := s.client().PutObject(ctx, &s3.PutObjectInput{
 			Bucket: &s.bucket, Key: aws.String(s.key(key)), Body: bytes.NewReader([]byte(body)), ContentLength: aws.Int64(int64(len(body))),
 			IfNoneMatch: text(none), IfMatch: text(match),
 		})

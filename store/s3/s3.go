@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -23,9 +24,10 @@ import (
 
 // Store is a channel in a bucket.
 type Store struct {
-	client         *s3.Client
+	current        atomic.Pointer[s3.Client]
 	bucket, prefix string
 	endpoint       string // of another make than Amazon's; else ""
+	owner          string // the account that the bucket must belong to; "": any
 }
 
 var _ store.Store = (*Store)(nil)
@@ -49,7 +51,7 @@ func (s *Store) Get(ctx context.Context, key string, off, n int64) (io.ReadClose
 	}
 	var out *s3.GetObjectOutput
 	err := s.ask(ctx, func(ctx context.Context) (err error) {
-		out, err = s.client.GetObject(ctx, in)
+		out, err = s.client().GetObject(ctx, in)
 		return err
 	})
 	if code(err) == "InvalidRange" { // an empty object, or off behind its end
@@ -119,7 +121,7 @@ func (r *resumed) reopen() error {
 	}
 	var out *s3.GetObjectOutput
 	err := r.s.ask(r.ctx, func(ctx context.Context) (err error) {
-		out, err = r.s.client.GetObject(ctx, in)
+		out, err = r.s.client().GetObject(ctx, in)
 		return err
 	})
 	if err != nil {
@@ -137,7 +139,7 @@ func (r *resumed) Close() error { return r.body.Close() }
 func (s *Store) head(ctx context.Context, key string) (store.Info, error) {
 	var out *s3.HeadObjectOutput
 	err := s.ask(ctx, func(ctx context.Context) (err error) {
-		out, err = s.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &s.bucket, Key: aws.String(s.key(key))})
+		out, err = s.client().HeadObject(ctx, &s3.HeadObjectInput{Bucket: &s.bucket, Key: aws.String(s.key(key))})
 		return err
 	})
 	if err != nil {
@@ -163,7 +165,7 @@ func (s *Store) List(ctx context.Context, prefix string, o store.ListOptions) it
 		in.StartAfter = aws.String(base + o.After)
 	}
 	return func(yield func(store.Info, error) bool) {
-		pages := s3.NewListObjectsV2Paginator(s.client, in)
+		pages := s3.NewListObjectsV2Paginator(lister{s}, in)
 		for pages.HasMorePages() {
 			var page *s3.ListObjectsV2Output
 			err := s.ask(ctx, func(ctx context.Context) (err error) {
@@ -181,6 +183,14 @@ func (s *Store) List(ctx context.Context, prefix string, o store.ListOptions) it
 			}
 		}
 	}
+}
+
+// lister lists with the client of the moment.
+type lister struct{ *Store }
+
+// ListObjectsV2 asks for one page.
+func (l lister) ListObjectsV2(ctx context.Context, in *s3.ListObjectsV2Input, o ...func(*s3.Options)) (*s3.ListObjectsV2Output, error) {
+	return l.client().ListObjectsV2(ctx, in, o...)
 }
 
 // entries are a page's objects and folders in the order of their keys, which
@@ -208,7 +218,7 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 		return err
 	}
 	err := s.ask(ctx, func(ctx context.Context) error {
-		_, err := s.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &s.bucket, Key: aws.String(s.key(key))})
+		_, err := s.client().DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &s.bucket, Key: aws.String(s.key(key))})
 		return err
 	})
 	if err != nil {
@@ -256,7 +266,7 @@ func (w *write) whole(ctx context.Context) (string, error) {
 		Metadata: w.o.Meta, ContentType: text(w.o.ContentType), CacheControl: text(w.o.CacheControl),
 	}
 	in.IfNoneMatch, in.IfMatch = w.conditions()
-	out, err := w.s.client.PutObject(ctx, in)
+	out, err := w.s.client().PutObject(ctx, in)
 	if err != nil {
 		return "", err
 	}

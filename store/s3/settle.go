@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
@@ -19,9 +20,10 @@ type outcome int
 const (
 	landed  outcome = iota // 200 with an ETag: it is ours
 	refused                // 412, or 404 for If-Match: the condition is false, or an earlier attempt of ours landed
-	busy                   // 409: another write is in flight, nothing was written
+	busy                   // 409: another write is in flight, nothing was written; or an upload was aborted
 	expired                // the credentials are no longer good, or this machine's clock is off: nothing was done
-	unknown                // 5xx, throttling, a lost connection, 200 with an error body: it may have landed
+	unknown                // 5xx, throttling, a lost connection, damage on the way, 200 with an error body: it may have landed
+	moved                  // the bucket is in another region: nothing was done
 	fatal                  // anything else: trying again cannot help
 )
 
@@ -35,9 +37,11 @@ func judge(err error) outcome {
 		switch api.ErrorCode() {
 		case "PreconditionFailed", "NoSuchKey":
 			return refused
-		case "ConditionalRequestConflict", "OperationAborted":
+		case "ConditionalRequestConflict", "OperationAborted", "NoSuchUpload":
 			return busy
-		case "InternalError", "SlowDown", "ServiceUnavailable", "RequestTimeout", "Throttling", "ThrottlingException":
+		case "PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException":
+			return moved
+		case "BadDigest", "IncompleteBody", "XAmzContentChecksumMismatch", "InternalError", "SlowDown", "ServiceUnavailable", "RequestTimeout", "Throttling", "ThrottlingException":
 			return unknown
 		case "ExpiredToken", "ExpiredTokenException", "InvalidToken", "TokenRefreshRequired", "RequestExpired", "RequestTimeTooSkewed":
 			return expired
@@ -46,13 +50,20 @@ func judge(err error) outcome {
 	switch s := status(err); {
 	case s == http.StatusPreconditionFailed:
 		return refused
+	case s == http.StatusForbidden && code(err) == "Forbidden" && ahead(err).Abs() > maxSkew: // a HEAD has no room for the reason
+		return expired
 	case s == http.StatusConflict:
 		return busy
+	case s == http.StatusMovedPermanently, s == http.StatusBadRequest && regionOf(err) != "":
+		return moved
 	case s == 0 || s >= 500 || s == http.StatusTooManyRequests || s == http.StatusRequestTimeout || s == http.StatusOK:
 		return unknown
 	}
 	return fatal
 }
+
+// maxSkew is less than S3 allows a clock to be off: fifteen minutes.
+const maxSkew = 5 * time.Minute
 
 // attempts bounds how often one request is tried.
 const attempts = 8
@@ -68,6 +79,11 @@ func (s *Store) ask(ctx context.Context, request func(context.Context) error) er
 		switch judge(err) {
 		case landed, refused, fatal:
 			return err
+		case moved:
+			if !s.follow(err) {
+				return err
+			}
+			continue
 		case expired:
 			s.refresh()
 		}
@@ -84,7 +100,7 @@ func (s *Store) ask(ctx context.Context, request func(context.Context) error) er
 // theirs end, but a session's may be withdrawn before. The SDK learns how far
 // this machine's clock is off from the answer itself.
 func (s *Store) refresh() {
-	if cache, ok := s.client.Options().Credentials.(*aws.CredentialsCache); ok {
+	if cache, ok := s.client().Options().Credentials.(*aws.CredentialsCache); ok {
 		cache.Invalidate()
 	}
 }
@@ -113,6 +129,10 @@ func (w *write) settle(ctx context.Context, try func(context.Context) (string, e
 			return w.whose(ctx)
 		case expired:
 			w.s.refresh()
+		case moved:
+			if !w.s.follow(err) {
+				return store.Info{}, w.s.explain(ctx, "s3:PutObject", w.key, err)
+			}
 		case fatal:
 			return store.Info{}, w.s.explain(ctx, "s3:PutObject", w.key, err)
 		}

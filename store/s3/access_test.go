@@ -1,0 +1,188 @@
+package s3_test
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/condaworker/condaworker/store"
+	"github.com/condaworker/condaworker/store/s3"
+)
+
+// answering is a channel on a server of one handler.
+func answering(t *testing.T, o s3.Options, h http.HandlerFunc) *s3.Store {
+	t.Helper()
+	server := httptest.NewServer(h)
+	t.Cleanup(server.Close)
+	o.Bucket, o.Prefix = "studio", "Conda"
+	o.Env = map[string]string{
+		"AWS_ENDPOINT_URL": server.URL, "AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b",
+	}
+	for k, v := range o.Env {
+		t.Setenv(k, v)
+	}
+	s, err := s3.Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func refuse(w http.ResponseWriter, status int, code string) {
+	w.Header().Set("Content-Type", "application/xml")
+	w.WriteHeader(status)
+	_, _ = io.WriteString(w, `<?xml version="1.0"?><Error><Code>`+code+`</Code><Message>m</Message></Error>`)
+}
+
+// each is every kind of request to a store, and the action that it needs.
+var each = map[string]func(*testing.T, *s3.Store) error{
+	"s3:GetObject on arn:aws:s3:::studio/Conda/k": func(t *testing.T, s *s3.Store) error {
+		_, _, err := s.Get(t.Context(), "k", 0, -1)
+		return err
+	},
+	"s3:ListBucket on arn:aws:s3:::studio, without": func(t *testing.T, s *s3.Store) error {
+		_, _, err := s.Get(t.Context(), "k", 0, 0)
+		return err
+	},
+	"s3:ListBucket on arn:aws:s3:::studio for": func(t *testing.T, s *s3.Store) error {
+		for _, err := range s.List(t.Context(), "", store.ListOptions{}) {
+			return err
+		}
+		return nil
+	},
+	"s3:PutObject on arn:aws:s3:::studio/Conda/k": func(t *testing.T, s *s3.Store) error {
+		_, err := s.Put(t.Context(), "k", strings.NewReader("x"), store.PutOptions{})
+		return err
+	},
+	"s3:DeleteObject on arn:aws:s3:::studio/Conda/k": func(t *testing.T, s *s3.Store) error {
+		return s.Delete(t.Context(), "k")
+	},
+}
+
+func TestARefusalNamesWhatIsMissing(t *testing.T) {
+	for want, do := range each {
+		s := answering(t, s3.Options{}, func(w http.ResponseWriter, _ *http.Request) { refuse(w, http.StatusForbidden, "AccessDenied") })
+		if err := do(t, s); !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), want) {
+			t.Errorf("want %q: %v", want, err)
+		}
+	}
+}
+
+func TestABucketThatIsMissingIsNoMissingObject(t *testing.T) {
+	for name, do := range each {
+		s := answering(t, s3.Options{}, func(w http.ResponseWriter, _ *http.Request) { refuse(w, http.StatusNotFound, "NoSuchBucket") })
+		if err := do(t, s); !errors.Is(err, store.ErrNoChannel) || !strings.Contains(err.Error(), "bucket studio does not exist") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// A bucket in another region is found by what the answers say.
+func TestAnotherRegion(t *testing.T) {
+	for name, do := range each {
+		for _, status := range []int{http.StatusMovedPermanently, http.StatusBadRequest} {
+			var there, elsewhere atomic.Int32
+			s := answering(t, s3.Options{}, func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("X-Amz-Bucket-Region", "eu-north-1")
+				if !strings.Contains(r.Header.Get("Authorization"), "/eu-north-1/s3/") {
+					elsewhere.Add(1)
+					refuse(w, status, map[int]string{http.StatusMovedPermanently: "PermanentRedirect", http.StatusBadRequest: "AuthorizationHeaderMalformed"}[status])
+					return
+				}
+				there.Add(1)
+				_, _ = io.Copy(io.Discard, r.Body)
+				w.Header().Set("ETag", `"e"`)
+				if r.Method == http.MethodGet && r.URL.Query().Has("list-type") {
+					_, _ = io.WriteString(w, `<ListBucketResult></ListBucketResult>`)
+				}
+			})
+			for range 2 {
+				if err := do(t, s); err != nil {
+					t.Errorf("%s, %d: %v", name, status, err)
+				}
+			}
+			if there.Load() != 2 || elsewhere.Load() != 1 {
+				t.Errorf("%s, %d: %d requests to the right region and %d to the wrong one", name, status, there.Load(), elsewhere.Load())
+			}
+		}
+	}
+}
+
+func TestARegionThatNobodyNames(t *testing.T) {
+	s := answering(t, s3.Options{}, func(w http.ResponseWriter, _ *http.Request) {
+		refuse(w, http.StatusMovedPermanently, "PermanentRedirect")
+	})
+	for name, do := range each {
+		if err := do(t, s); err == nil || !strings.Contains(err.Error(), "set AWS_REGION") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestTheExpectedOwner(t *testing.T) {
+	for _, do := range each {
+		s := answering(t, s3.Options{Owner: "123456789012"}, func(w http.ResponseWriter, r *http.Request) {
+			if r.Header.Get("X-Amz-Expected-Bucket-Owner") != "123456789012" || !strings.Contains(r.Header.Get("Authorization"), "x-amz-expected-bucket-owner") {
+				t.Errorf("%s %s does not say, signed, which owner is expected", r.Method, r.URL)
+			}
+			refuse(w, http.StatusForbidden, "AccessDenied")
+		})
+		if err := do(t, s); err == nil || !strings.Contains(err.Error(), "does not belong to account 123456789012") {
+			t.Error(err)
+		}
+	}
+	if _, err := s3.Open(t.Context(), s3.Options{Bucket: "b", Owner: "studio"}); err == nil || !strings.Contains(err.Error(), "12 digits") {
+		t.Errorf("%v", err)
+	}
+}
+
+// A clock that is ten minutes off is allowed for: the requests are signed with
+// the server's time.
+func TestAClockThatIsOff(t *testing.T) {
+	for _, off := range []time.Duration{-10 * time.Minute, 10 * time.Minute} {
+		for name, do := range each {
+			s := answering(t, s3.Options{}, func(w http.ResponseWriter, r *http.Request) {
+				now := time.Now().Add(off)
+				w.Header().Set("Date", now.UTC().Format(http.TimeFormat))
+				signed, err := time.Parse("20060102T150405Z", r.Header.Get("X-Amz-Date"))
+				if err != nil || signed.Sub(now).Abs() > 5*time.Minute {
+					refuse(w, http.StatusForbidden, "RequestTimeTooSkewed")
+					return
+				}
+				_, _ = io.Copy(io.Discard, r.Body)
+				w.Header().Set("ETag", `"e"`)
+				if r.URL.Query().Has("list-type") {
+					_, _ = io.WriteString(w, `<ListBucketResult></ListBucketResult>`)
+				}
+			})
+			if err := do(t, s); err != nil {
+				t.Errorf("%s off, %s: %v", off, name, err)
+			}
+		}
+	}
+}
+
+// What was damaged on the way is sent again: every body has a checksum.
+func TestADamagedBodyIsSentAgain(t *testing.T) {
+	var n atomic.Int32
+	s := answering(t, s3.Options{}, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		if r.Header.Get("X-Amz-Checksum-Crc32") == "" && !strings.Contains(string(body), "x-amz-checksum-crc32:") {
+			t.Error("a body without a checksum")
+		}
+		if n.Add(1) == 1 {
+			refuse(w, http.StatusBadRequest, "BadDigest")
+			return
+		}
+		w.Header().Set("ETag", `"e"`)
+	})
+	if _, err := s.Put(t.Context(), "k", strings.NewReader("x"), store.PutOptions{}); err != nil || n.Load() != 2 {
+		t.Errorf("%v after %d attempts", err, n.Load())
+	}
+}

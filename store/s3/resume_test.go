@@ -1,0 +1,111 @@
+package s3_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/condaworker/condaworker/store"
+	"github.com/condaworker/condaworker/store/s3"
+	"github.com/condaworker/condaworker/store/s3/s3test"
+)
+
+// dying passes requests on until the process is dead: from the nth part on
+// nothing of it arrives.
+type dying struct {
+	parts atomic.Int32 // that were sent
+	dies  int32        // with this part; 0 never
+}
+
+func (d *dying) Do(r *http.Request) (*http.Response, error) {
+	if r.Method == http.MethodPut && r.URL.Query().Has("partNumber") {
+		d.parts.Add(1)
+	}
+	if d.dies > 0 && d.parts.Load() >= d.dies {
+		return nil, errors.New("the process is dead")
+	}
+	return http.DefaultClient.Do(r)
+}
+
+// large is a body of seven parts.
+func large(seed byte) []byte {
+	body := make([]byte, 100<<20)
+	r := rand.NewChaCha8([32]byte{seed})
+	_, _ = r.Read(body)
+	return body
+}
+
+// put writes the body as a process would that dies with the nth part.
+func put(t *testing.T, server s3test.Server, body []byte, dies int32) (int32, error) {
+	t.Helper()
+	t.Setenv("AWS_CA_BUNDLE", "") // it is for the SDK's own client
+	client := &dying{dies: dies}
+	s, err := s3.Open(t.Context(), s3.Options{Bucket: "resume", Env: server.Env(), HTTP: client})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = s.Put(t.Context(), "big.conda", bytes.NewReader(body), store.PutOptions{Cond: store.IfAbsent, Meta: map[string]string{"m": "1"}})
+	return client.parts.Load(), err
+}
+
+// A large package whose upload was killed goes on where it was.
+func TestAKilledUploadGoesOn(t *testing.T) {
+	server := s3test.Start(t)
+	server.Bucket(t, "resume")
+	for k, v := range server.Env() {
+		t.Setenv(k, v)
+	}
+	body := large(1)
+	if _, err := put(t, server, body, 5); err == nil {
+		t.Fatal("the dead process wrote it")
+	}
+	other := large(2)
+	if n, err := put(t, server, other, 7); err == nil || n < 7 {
+		t.Fatalf("another body went on with this one's upload: %d parts, %v", n, err)
+	}
+	n, err := put(t, server, body, 0)
+	if err != nil || n > 6 || n == 0 {
+		t.Errorf("%d parts of seven were sent again, %v", n, err)
+	}
+	s := open(t, server.Env(), "resume", "")
+	there, in, err := s.Get(t.Context(), "big.conda", 0, -1)
+	if err != nil || in.Meta["m"] != "1" {
+		t.Fatal(in, err)
+	}
+	if got, err := io.ReadAll(there); err != nil || !bytes.Equal(got, body) {
+		t.Errorf("read back %d bytes: %v", len(got), err)
+	}
+	if _, err := put(t, server, other, 0); !errors.Is(err, store.ErrConflict) {
+		t.Errorf("other bytes: %v", err)
+	}
+}
+
+// Whoever may not look for uploads sends a new one.
+func TestWithoutTheRightToLookForUploads(t *testing.T) {
+	var asked, parts atomic.Int32
+	s := answering(t, s3.Options{}, func(w http.ResponseWriter, r *http.Request) {
+		q := r.URL.Query()
+		_, _ = io.Copy(io.Discard, r.Body)
+		switch {
+		case r.Method == http.MethodGet && q.Has("uploads"):
+			asked.Add(1)
+			refuse(w, http.StatusForbidden, "AccessDenied")
+		case r.Method == http.MethodPost && q.Has("uploads"):
+			_, _ = io.WriteString(w, `<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>`)
+		case q.Has("partNumber"):
+			parts.Add(1)
+			w.Header().Set("ETag", `"part"`)
+		default:
+			_, _ = io.WriteString(w, `<CompleteMultipartUploadResult><ETag>"e-7"</ETag></CompleteMultipartUploadResult>`)
+		}
+	})
+	in, err := s.Put(t.Context(), "big.conda", bytes.NewReader(large(1)), store.PutOptions{Cond: store.IfAbsent})
+	if err != nil || asked.Load() != 1 || parts.Load() != 7 || !strings.Contains(in.Version, "e-7") {
+		t.Errorf("%+v, %v after %d looks and %d parts", in, err, asked.Load(), parts.Load())
+	}
+}
