@@ -349,7 +349,7 @@ func world(faults uint8, kinds ...kind) state {
 }
 
 func worlds() []state {
-	n := uint8(1)
+	n := uint8(2)
 	if os.Getenv(full) != "" {
 		n = 3
 	}
