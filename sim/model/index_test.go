@@ -327,7 +327,7 @@ func (w *walk) crash(s state, i int) {
 	}
 }
 
-// full asks for the model's full size, which takes minutes.
+// full, an environment variable, asks for walks with more faults.
 const full = "CONDAWORKER_TEST_MODEL"
 
 // old is the package that is removed and restored.
@@ -349,9 +349,9 @@ func world(faults uint8, kinds ...kind) state {
 }
 
 func worlds() []state {
-	n := uint8(2)
+	n := uint8(3)
 	if os.Getenv(full) != "" {
-		n = 3
+		n = 6
 	}
 	return []state{world(n, commit, commit, reindex), world(n, commit, reindex, reindex), world(n, commit, reindex, remove), world(n, commit, commit, commit)}
 }
