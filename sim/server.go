@@ -147,7 +147,7 @@ func (b *bucket) put(q request) answer {
 	meta := http.Header{}
 	for name, values := range q.header {
 		if strings.HasPrefix(name, "X-Amz-Meta-") {
-			meta[name] = values
+			meta[name] = slices.Clone(values)
 		}
 	}
 	o := newObject(q.body, meta)
@@ -165,7 +165,7 @@ func (b *bucket) get(q request) answer {
 		return refusal(http.StatusPreconditionFailed, "PreconditionFailed")
 	}
 	header := http.Header{"Etag": {o.etag}, "Last-Modified": {o.modified.UTC().Format(http.TimeFormat)}}
-	maps.Copy(header, o.header)
+	maps.Copy(header, o.header.Clone()) // the SDK trims values where they are
 	status, body := http.StatusOK, o.body
 	if r := q.header.Get("Range"); r != "" {
 		from, to := span(r, len(body))
