@@ -192,16 +192,21 @@ func (w *waiter) wait(ctx context.Context, cur current) error {
 func (l *Lease) keep(ctx context.Context) context.Context {
 	ctx, l.cancel = context.WithCancelCause(ctx)
 	l.lost = func() bool { return errors.Is(context.Cause(ctx), ErrLost) }
+	if time.Since(l.begun) >= l.trust() { // the write took too long: nothing may begin
+		l.cancel(ErrLost)
+	}
 	go l.renew(ctx)
 	return ctx
 }
+
+// trust is how long after its last write began the lease is believed in.
+func (l *Lease) trust() time.Duration { return l.o.TTL - l.o.TTL/fenceAfter }
 
 // renew counts the lease from before each write began. A watchdog ends the
 // context in time even when a write hangs.
 func (l *Lease) renew(ctx context.Context) {
 	defer close(l.done)
-	trust := l.o.TTL - l.o.TTL/fenceAfter
-	watchdog := time.AfterFunc(trust-time.Since(l.begun), func() { l.cancel(ErrLost) })
+	watchdog := time.AfterFunc(l.trust()-time.Since(l.begun), func() { l.cancel(ErrLost) })
 	defer watchdog.Stop()
 	pause := l.o.TTL / renewEvery
 	for {
@@ -212,7 +217,7 @@ func (l *Lease) renew(ctx context.Context) {
 		}
 		switch err := l.write(ctx, store.IfVersion(l.at)); {
 		case err == nil:
-			watchdog.Reset(trust - time.Since(l.begun))
+			watchdog.Reset(l.trust() - time.Since(l.begun))
 			pause = l.o.TTL/renewEvery - time.Since(l.begun)
 		case errors.Is(err, store.ErrConflict):
 			l.cancel(ErrLost)
