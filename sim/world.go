@@ -163,11 +163,12 @@ type worker struct {
 // farm does.
 func (w *worker) work() {
 	for try := 0; ; try++ {
+		spared := !w.world.faulty() // a process that began before may have been killed then
 		err := w.once()
 		if err == nil {
 			return
 		}
-		if !w.world.faulty() && try > 20 || time.Since(w.world.start) > 24*time.Hour {
+		if spared && try > 20 || time.Since(w.world.start) > 24*time.Hour {
 			w.world.mu.Lock()
 			w.world.wrong("worker %d never gets its job done: %v", w.id, err)
 			w.world.mu.Unlock()
