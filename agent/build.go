@@ -181,7 +181,7 @@ func built(r report) string {
 		}
 		result = fmt.Sprintf("%s %s, %d bytes", done, filepath.Base(cmp.Or(p.Path, p.Key)), p.Size)
 		if url, err := parseURL(p.Channel); err == nil {
-			result += seen(url, r.Index != nil)
+			result += seen(url, r.Index)
 		}
 	}
 	return result

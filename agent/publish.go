@@ -66,7 +66,7 @@ func (d *desk) publish(ctx context.Context, o publishOptions) error {
 			}
 		}
 		err = d.release(ctx, destination{target, url, o.noIndex, o.workDir}, packages, p, r)
-		return fmt.Sprintf("published %d packages%s", len(r.Packages), seen(url, r.Index != nil)), err
+		return fmt.Sprintf("published %d packages%s", len(r.Packages), seen(url, r.Index)), err
 	})
 }
 
@@ -138,11 +138,14 @@ func (d *desk) publishOne(ctx context.Context, to destination, one candidate, p 
 }
 
 // seen says whether clients see what was published.
-func seen(channel store.URL, indexed bool) string {
-	if indexed {
-		return fmt.Sprintf("; clients of %s see it", channel)
+func seen(channel store.URL, index *indexer.Report) string {
+	switch {
+	case index == nil:
+		return fmt.Sprintf("; to show it to clients: condaworker reindex %s", channel)
+	case len(index.Skipped) > 0:
+		return fmt.Sprintf("; %d of what is stored in %s is left out of its index: see the warnings", len(index.Skipped), channel)
 	}
-	return fmt.Sprintf("; to show it to clients: condaworker reindex %s", channel)
+	return fmt.Sprintf("; clients of %s see it", channel)
 }
 
 // published is one package and where it went.

@@ -83,7 +83,7 @@ func (o *offers) inChannel(i int, name string) []conda.Record {
 func load(ctx context.Context, c Channel, subdir string) ([]index, error) {
 	var all []index
 	for _, s := range slices.Compact([]string{subdir, "noarch"}) {
-		data, err := repoData(ctx, c.Reader, s)
+		data, err := RepoData(ctx, c.Reader, s)
 		if errors.Is(err, fs.ErrNotExist) && !errors.Is(err, store.ErrNoChannel) {
 			continue
 		}
@@ -98,9 +98,10 @@ func load(ctx context.Context, c Channel, subdir string) ([]index, error) {
 	return all, nil
 }
 
-// repoData prefers the compressed index, a tenth of the bytes; channels of
-// older tools have only the other.
-func repoData(ctx context.Context, r store.Reader, subdir string) (*conda.RepoData, error) {
+// RepoData reads the index of a channel's subdir: the compressed one, a tenth of
+// the bytes, or where older tools left only that repodata.json. An index that is
+// not there is an error that matches fs.ErrNotExist.
+func RepoData(ctx context.Context, r store.Reader, subdir string) (*conda.RepoData, error) {
 	text, err := readAll(ctx, r, subdir+"/repodata.json.zst")
 	if err == nil {
 		text, err = archive.Unzstd(text, maxRepoData)
@@ -150,14 +151,15 @@ func (o *offers) archive(ctx context.Context, r conda.Record) (install.Package, 
 		}
 		to := filepath.Join(o.request.Cache, "archives", r.FileName)
 		key := path.Join(r.Subdir, r.FileName)
-		return install.Package{Path: to, Record: r, URL: c.URL + "/" + key}, download(ctx, c.Reader, key, to, r.SHA256)
+		return install.Package{Path: to, Record: r, URL: c.URL + "/" + key}, Download(ctx, c.Reader, key, to, r.SHA256)
 	}
 	return install.Package{}, errors.New("no channel of this request has it")
 }
 
-// download writes key to the file to and checks its hash while it is written.
-// Bytes that do not match the record never stay under the file's name.
-func download(ctx context.Context, from store.Reader, key, to, sum string) (err error) {
+// Download writes the object key to the file to and checks its sha256, lower-case
+// hex, while it is written; "" is not checked. Bytes that do not match never stay
+// under the file's name.
+func Download(ctx context.Context, from store.Reader, key, to, sum string) (err error) {
 	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
 		return err
 	}
