@@ -81,6 +81,21 @@ func (d *desk) command() *cobra.Command {
 	return root
 }
 
+// verbs is a command that does nothing itself: it has verbs below it.
+func verbs(name, short string, below ...*cobra.Command) *cobra.Command {
+	c := &cobra.Command{Use: name, Short: short, Args: cobra.NoArgs}
+	var names []string
+	for _, verb := range below {
+		names = append(names, name+" "+verb.Name())
+	}
+	last := len(names) - 1
+	c.RunE = func(*cobra.Command, []string) error {
+		return usageError{fmt.Errorf("name a verb: %s or %s", strings.Join(names[:last], ", "), names[last])}
+	}
+	c.AddCommand(below...)
+	return c
+}
+
 // checkArgs makes wrong arguments a usage error that shows the right ones.
 func checkArgs(c *cobra.Command) {
 	args := c.Args

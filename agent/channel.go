@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -40,6 +41,20 @@ const bestEffort lockFlag = "best-effort"
 
 func (l *lockFlag) add(c *cobra.Command) {
 	c.Flags().StringVar((*string)(l), "lock", "strict", "strict, or best-effort: write to a store that does not honour conditional writes too; then two workers at once may lose packages")
+}
+
+// lockTimeout is how long a verb waits for the channel's lock.
+type lockTimeout time.Duration
+
+func (l *lockTimeout) add(c *cobra.Command) {
+	c.Flags().DurationVar((*time.Duration)(l), "lock-timeout", 30*time.Minute, "give up when the channel's lock is not got in this time")
+}
+
+func (l lockTimeout) validate() error {
+	if l < 0 {
+		return usageError{fmt.Errorf("--lock-timeout %s: it is a time such as 30m", time.Duration(l))}
+	}
+	return nil
 }
 
 // prober is a door that can tell whether its server honours the conditions

@@ -16,80 +16,85 @@ import (
 // channelOptions are the flags of the verbs below channel.
 type channelOptions struct {
 	reportOptions
-	packages    []string
-	url         string
-	dryRun      bool
-	keepBuilds  int
-	grace       time.Duration
-	lockTimeout time.Duration
-	lock        lockFlag
+	packages   []string
+	url        string
+	dryRun     bool
+	keepBuilds int
+	grace      time.Duration
+	timeout    lockTimeout
+	lock       lockFlag
 }
+
+// channelWork is what a verb does to the channel.
+type channelWork func(context.Context, store.Store, channelOptions, *progress, *report) (string, error)
 
 // channelCommand declares the verbs remove, restore and prune.
 func (d *desk) channelCommand() *cobra.Command {
-	c := &cobra.Command{
-		Use:   "channel",
-		Short: "Take packages out of a channel, bring them back, or clean up",
-		Args:  cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			return usageError{errors.New("name a verb: channel remove, channel restore or channel prune")}
-		},
-	}
-	var remove, restore, prune channelOptions
-	removing := &cobra.Command{
-		Use:   "remove PACKAGE... --channel URL",
-		Short: "Take packages out of the index: no client gets them any more. Their files stay until channel prune",
-		Example: `  condaworker channel remove linux-64/blender-4.2.5-hb0f4dca_0.conda --channel s3://studio-packages/Conda/Default
+	removing := indexChange{"remove", false, "taken out of the index", "; channel restore brings them back until channel prune deletes them", indexer.Remove}
+	restoring := indexChange{"restore", true, "taken into the index again", "", indexer.Restore}
+	return verbs("channel", "Take packages out of a channel, bring them back, or clean up",
+		d.channelVerb(&cobra.Command{
+			Use:   "remove PACKAGE... --channel URL",
+			Short: "Take packages out of the index: no client gets them any more. Their files stay until channel prune",
+			Example: `  condaworker channel remove linux-64/blender-4.2.5-hb0f4dca_0.conda --channel s3://studio-packages/Conda/Default
   condaworker channel remove blender==4.2.5=*_0 --channel ./channel --dry-run`,
-		Args: cobra.MinimumNArgs(1),
-	}
-	d.channelVerb(removing, &remove, d.removePackages)
-	restoring := &cobra.Command{
-		Use:     "restore PACKAGE... --channel URL",
-		Short:   "Take packages into the index again that were removed and not yet pruned",
-		Example: `  condaworker channel restore blender-4.2.5-hb0f4dca_0.conda --channel s3://studio-packages/Conda/Default`,
-		Args:    cobra.MinimumNArgs(1),
-	}
-	d.channelVerb(restoring, &restore, d.restorePackages)
-	pruning := &cobra.Command{
+			Args: cobra.MinimumNArgs(1),
+		}, &channelOptions{}, removing.do),
+		d.channelVerb(&cobra.Command{
+			Use:     "restore PACKAGE... --channel URL",
+			Short:   "Take packages into the index again that were removed and not yet pruned",
+			Example: `  condaworker channel restore blender-4.2.5-hb0f4dca_0.conda --channel s3://studio-packages/Conda/Default`,
+			Args:    cobra.MinimumNArgs(1),
+		}, &channelOptions{}, restoring.do),
+		d.pruneCommand(),
+	)
+}
+
+func (d *desk) pruneCommand() *cobra.Command {
+	var o channelOptions
+	c := d.channelVerb(&cobra.Command{
 		Use:     "prune --channel URL",
 		Short:   "Delete the files of packages that were removed a while ago, and with --keep-builds remove superseded builds",
 		Example: `  condaworker channel prune --channel s3://studio-packages/Conda/Default --keep-builds 3 --dry-run`,
 		Args:    cobra.NoArgs,
-	}
-	d.channelVerb(pruning, &prune, d.prune)
-	pruning.Flags().IntVar(&prune.keepBuilds, "keep-builds", 0, "of each version keep this many build numbers of each variant, and what packages that stay depend on; 0 keeps all")
-	pruning.Flags().DurationVar(&prune.grace, "grace", 7*24*time.Hour, "how long the file of a removed package stays: clients may hold an older index")
-	c.AddCommand(removing, restoring, pruning)
+	}, &o, prune)
+	c.Flags().IntVar(&o.keepBuilds, "keep-builds", 0, "of each version keep this many build numbers of each variant, and what packages that stay depend on; 0 keeps all")
+	c.Flags().DurationVar(&o.grace, "grace", 7*24*time.Hour, "how long the file of a removed package stays: clients may hold an older index")
 	return c
 }
 
-// channelVerb gives a verb the flags that all of them have.
-func (d *desk) channelVerb(c *cobra.Command, o *channelOptions, do func(context.Context, store.Store, channelOptions, *progress, *report) (string, error)) {
+// channelVerb gives a verb its work and the flags that all of them have.
+func (d *desk) channelVerb(c *cobra.Command, o *channelOptions, do channelWork) *cobra.Command {
 	c.RunE = func(c *cobra.Command, args []string) error {
 		o.packages = args
 		return d.changeChannel(c.Context(), *o, do)
 	}
-	f := c.Flags()
-	f.StringVarP(&o.url, "channel", "c", "", "the channel: a folder, file:// or s3://bucket/prefix")
-	f.BoolVar(&o.dryRun, "dry-run", false, "say what would be done, and do nothing")
-	f.DurationVar(&o.lockTimeout, "lock-timeout", 30*time.Minute, "give up when the channel's lock is not got in this time")
+	c.Flags().StringVarP(&o.url, "channel", "c", "", "the channel: a folder, file:// or s3://bucket/prefix")
+	c.Flags().BoolVar(&o.dryRun, "dry-run", false, "say what would be done, and do nothing")
+	o.timeout.add(c)
 	o.flags(c)
 	o.lock.add(c)
+	return c
+}
+
+// validate finds what can be found wrong before the channel is opened.
+func (o *channelOptions) validate() error {
+	switch {
+	case o.url == "":
+		return usageError{errors.New("say which channel: --channel URL")}
+	case o.keepBuilds < 0:
+		return usageError{fmt.Errorf("--keep-builds %d: it is a number of builds, or 0 for all", o.keepBuilds)}
+	case o.grace < 0:
+		return usageError{fmt.Errorf("--grace %s: it is a time such as 168h", o.grace)}
+	}
+	return o.timeout.validate()
 }
 
 // changeChannel opens the channel and does the work under its lock.
-func (d *desk) changeChannel(ctx context.Context, o channelOptions, do func(context.Context, store.Store, channelOptions, *progress, *report) (string, error)) error {
-	return d.run(ctx, o.reportOptions, func(p *progress, r *report) (string, error) {
-		switch {
-		case o.url == "":
-			return "", usageError{errors.New("say which channel: --channel URL")}
-		case o.lockTimeout < 0:
-			return "", usageError{fmt.Errorf("--lock-timeout %s: it is a time such as 30m", o.lockTimeout)}
-		case o.keepBuilds < 0:
-			return "", usageError{fmt.Errorf("--keep-builds %d: it is a number of builds, or 0 for all", o.keepBuilds)}
-		case o.grace < 0:
-			return "", usageError{fmt.Errorf("--grace %s: it is a time such as 168h", o.grace)}
+func (d *desk) changeChannel(ctx context.Context, o channelOptions, do channelWork) error {
+	return d.run(ctx, o.reportOptions, func(p *progress, r *report) (text string, err error) {
+		if err := o.validate(); err != nil {
+			return "", err
 		}
 		if o.dryRun {
 			o.lock = bestEffort // it writes nothing
@@ -105,8 +110,7 @@ func (d *desk) changeChannel(ctx context.Context, o channelOptions, do func(cont
 		if o.dryRun {
 			return do(ctx, s, o, p, r)
 		}
-		var text string
-		err = d.locked(ctx, s, lockWish{url: o.url, timeout: o.lockTimeout}, p, func(ctx context.Context) (err error) {
+		err = d.locked(ctx, s, lockWish{url: o.url, timeout: o.timeout}, p, func(ctx context.Context) (err error) {
 			text, err = do(ctx, s, o, p, r)
 			return err
 		})
@@ -114,48 +118,36 @@ func (d *desk) changeChannel(ctx context.Context, o channelOptions, do func(cont
 	})
 }
 
-func (d *desk) removePackages(ctx context.Context, s store.Store, o channelOptions, p *progress, r *report) (string, error) {
-	end := p.Phase("remove")
-	keys, err := find(ctx, s, o, false)
-	if err == nil && !o.dryRun {
-		var index indexer.Report
-		index, err = indexer.Remove(ctx, s, keys, indexer.Options{Log: p.Info, Warn: p.Warn})
-		r.Index = &index
-	}
-	end(err)
-	if err != nil {
-		return "", fmt.Errorf("remove from %s: %w", o.url, err)
-	}
-	say := "removed from the index: "
-	if o.dryRun {
-		say = "would be removed from the index: "
-	}
-	for _, key := range keys {
-		p.Info(say + key)
-	}
-	return fmt.Sprintf("%s%d packages of %s; channel restore brings them back until channel prune deletes them", say, len(keys), o.url), nil
+// indexChange is what remove and restore have in common: packages that are
+// named change their place in the index.
+type indexChange struct {
+	phase   string
+	removed bool   // those that are removed from the index are meant
+	says    string // of a package, behind "would be " in a dry run
+	hint    string
+	change  func(context.Context, store.Store, []string, indexer.Options) (indexer.Report, error)
 }
 
-func (d *desk) restorePackages(ctx context.Context, s store.Store, o channelOptions, p *progress, r *report) (string, error) {
-	end := p.Phase("restore")
-	keys, err := find(ctx, s, o, true)
+func (c indexChange) do(ctx context.Context, s store.Store, o channelOptions, p *progress, r *report) (string, error) {
+	end := p.Phase(c.phase)
+	keys, err := find(ctx, s, o, c.removed)
 	if err == nil && !o.dryRun {
 		var index indexer.Report
-		index, err = indexer.Restore(ctx, s, keys, indexer.Options{Log: p.Info, Warn: p.Warn})
+		index, err = c.change(ctx, s, keys, indexer.Options{Log: p.Info, Warn: p.Warn})
 		r.Index = &index
 	}
 	end(err)
 	if err != nil {
-		return "", fmt.Errorf("restore in %s: %w", o.url, err)
+		return "", fmt.Errorf("%s packages of %s: %w", c.phase, o.url, err)
 	}
-	say := "in the index again: "
+	says := c.says
 	if o.dryRun {
-		say = "would be in the index again: "
+		says = "would be " + says
 	}
 	for _, key := range keys {
-		p.Info(say + key)
+		p.Info(key + " " + says)
 	}
-	return fmt.Sprintf("%s%d packages of %s", say, len(keys), o.url), nil
+	return fmt.Sprintf("%d packages of %s %s%s", len(keys), o.url, says, c.hint), nil
 }
 
 // find resolves the packages of the command line. What is not found is a
@@ -168,7 +160,7 @@ func find(ctx context.Context, s store.Store, o channelOptions, removed bool) ([
 	return keys, err
 }
 
-func (d *desk) prune(ctx context.Context, s store.Store, o channelOptions, p *progress, r *report) (string, error) {
+func prune(ctx context.Context, s store.Store, o channelOptions, p *progress, r *report) (string, error) {
 	end := p.Phase("prune")
 	done, err := indexer.Prune(ctx, s, indexer.PruneOptions{KeepBuilds: o.keepBuilds, Grace: o.grace, DryRun: o.dryRun}, indexer.Options{Log: p.Info, Warn: p.Warn})
 	end(err)

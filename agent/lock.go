@@ -15,26 +15,17 @@ import (
 type lockOptions struct {
 	reportOptions
 	url     string
-	timeout time.Duration
+	timeout lockTimeout
 	lock    lockFlag
 }
 
 // lockCommand declares the verbs enter, exit and status.
 func (d *desk) lockCommand() *cobra.Command {
-	c := &cobra.Command{
-		Use:   "lock",
-		Short: "Hold a channel's lock from one step of a job to another, or see who does",
-		Args:  cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			return usageError{errors.New("name a verb: lock enter, lock exit or lock status")}
-		},
-	}
-	c.AddCommand(
+	return verbs("lock", "Hold a channel's lock from one step of a job to another, or see who does",
 		d.lockVerb("enter", "Take the lock for this session, for fifteen minutes at most; reindex works within it", d.lockEnter),
 		d.lockVerb("exit", "Give back the lock that this session entered", d.lockExit),
 		d.lockVerb("status", "Say who holds the lock", d.lockStatus),
 	)
-	return c
 }
 
 // lockVerb declares one of them.
@@ -53,7 +44,7 @@ func (d *desk) lockVerb(name, short string, do func(context.Context, lockOptions
 	o.flags(c)
 	o.lock.add(c)
 	if name == "enter" {
-		c.Flags().DurationVar(&o.timeout, "lock-timeout", 30*time.Minute, "give up when the channel's lock is not got in this time")
+		o.timeout.add(c)
 	}
 	return c
 }
@@ -74,8 +65,8 @@ func (d *desk) lockEnter(ctx context.Context, o lockOptions, p *progress, _ *rep
 	if err != nil {
 		return "", err
 	}
-	if o.timeout < 0 {
-		return "", usageError{fmt.Errorf("--lock-timeout %s: it is a time such as 30m", o.timeout)}
+	if err := o.timeout.validate(); err != nil {
+		return "", err
 	}
 	s, url, err := d.openTarget(ctx, o.url, o.lock)
 	if err != nil {
@@ -83,7 +74,7 @@ func (d *desk) lockEnter(ctx context.Context, o lockOptions, p *progress, _ *rep
 	}
 	end := p.Phase("lock")
 	err = lock.Enter(ctx, s, lock.Options{
-		Timeout: o.timeout, Holder: h,
+		Timeout: time.Duration(o.timeout), Holder: h,
 		Waiting: func(h lock.Held) { p.Info("waiting for the channel's lock: " + h.String()) },
 	})
 	end(err)

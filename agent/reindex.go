@@ -22,13 +22,13 @@ import (
 // reindexOptions are the flags of the verb reindex.
 type reindexOptions struct {
 	reportOptions
-	url         string
-	subdirs     []string
-	lockTimeout time.Duration
-	full        bool
-	check       bool
-	current     bool
-	lock        lockFlag
+	url     string
+	subdirs []string
+	timeout lockTimeout
+	full    bool
+	check   bool
+	current bool
+	lock    lockFlag
 }
 
 // reindexCommand declares the verb and its flags.
@@ -47,7 +47,7 @@ func (d *desk) reindexCommand() *cobra.Command {
 	}
 	f := c.Flags()
 	f.StringArrayVar(&o.subdirs, "subdir", nil, "index this subdir only (noarch is always indexed); repeatable")
-	f.DurationVar(&o.lockTimeout, "lock-timeout", 30*time.Minute, "give up when the channel's lock is not got in this time")
+	o.timeout.add(c)
 	o.flags(c)
 	o.lock.add(c)
 	f.BoolVar(&o.full, "full", false, "look into every package again")
@@ -107,10 +107,7 @@ func (o *reindexOptions) validate() error {
 			return usageError{fmt.Errorf("--subdir %q cannot be a platform of conda, e.g. linux-64 or noarch", s)}
 		}
 	}
-	if o.lockTimeout < 0 {
-		return usageError{fmt.Errorf("--lock-timeout %s: it is a time such as 30m", o.lockTimeout)}
-	}
-	return nil
+	return o.timeout.validate()
 }
 
 // knownSubdirs refuses a subdir that conda does not know and that has no
@@ -172,7 +169,7 @@ func disagreement(index indexer.Report, url store.URL) error {
 // indexLocked indexes the channel under its lock, or leaves that to a run of
 // another worker's that began while this one waited.
 func (d *desk) indexLocked(ctx context.Context, s store.Store, o reindexOptions, p *progress) (report indexer.Report, err error) {
-	err = d.locked(ctx, s, lockWish{o.url, o.lockTimeout, true, o.subdirs, !o.full}, p, func(ctx context.Context) (err error) {
+	err = d.locked(ctx, s, lockWish{o.url, o.timeout, true, o.subdirs, !o.full}, p, func(ctx context.Context) (err error) {
 		end := p.Phase("reindex")
 		report, err = indexer.Reindex(ctx, s, indexer.Options{Subdirs: o.subdirs, Full: o.full, Current: o.current, Log: p.Info, Warn: p.Warn})
 		end(err)
@@ -187,7 +184,7 @@ func (d *desk) indexLocked(ctx context.Context, s store.Store, o reindexOptions,
 // lockWish says whose lock is wanted, and for what.
 type lockWish struct {
 	url     string
-	timeout time.Duration
+	timeout lockTimeout
 	indexes bool     // the work makes the index agree with what is stored
 	scope   []string // for these subdirs; empty: all
 	share   bool     // a run of another worker's does as well: lock.ErrServed
@@ -198,7 +195,7 @@ type lockWish struct {
 func (d *desk) locked(ctx context.Context, s store.Store, o lockWish, p *progress, work func(context.Context) error) error {
 	end := p.Phase("lock")
 	lease, held, err := lock.Acquire(ctx, s, lock.Options{
-		Timeout: o.timeout,
+		Timeout: time.Duration(o.timeout),
 		Holder:  d.holder(),
 		Waiting: func(h lock.Held) { p.Info("waiting for the channel's lock: " + h.String()) },
 		Scope:   o.scope,
