@@ -6,8 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -35,8 +35,9 @@ type Pruned struct {
 // and deletes the objects of packages that were removed a grace ago. Of each
 // package, version and variant (the build string without hash and number) the
 // KeepBuilds highest build numbers stay, and what a package that stays can get
-// in no newer build. A package that another tool removed has its grace from the
-// first Prune on that sees it.
+// in no newer build. Only objects of packages that Remove or Prune took out are
+// deleted: what patch instructions or another tool hide may be meant to come
+// back.
 func Prune(ctx context.Context, s store.Store, p PruneOptions, o Options) (Pruned, error) {
 	subdirs, err := subdirsOf(ctx, s)
 	if err != nil {
@@ -90,9 +91,24 @@ func indexedPackages(ctx context.Context, s store.Store, subdirs []string) ([]bu
 	return all, nil
 }
 
-// afterVariant is the end of a build string that says nothing of the variant: a
-// hash and a build number.
-var afterVariant = regexp.MustCompile(`(^|_)?(h[0-9a-f]{7,})?(_?[0-9]+)?$`)
+// variant is the build string of a record without what says nothing of the
+// variant: its build number and a hash. Another number at its end, as in py311,
+// is part of it.
+func variant(r conda.Record) string {
+	text := r.Build
+	number := strconv.Itoa(r.BuildNumber)
+	if text == number {
+		return ""
+	}
+	text = strings.TrimSuffix(text, "_"+number)
+	if at := len(text) - hashLength; at >= 0 && text[at] == 'h' && strings.Trim(text[at+1:], "0123456789abcdef") == "" {
+		text = strings.TrimSuffix(text[:at], "_")
+	}
+	return text
+}
+
+// hashLength is that of the hash in a build string, e.g. h1234567.
+const hashLength = 8
 
 // superseded are the keys of builds that have keep newer ones, without those
 // that are needed.
@@ -100,7 +116,7 @@ func superseded(all []build, keep int) (old, needed []string) {
 	type line struct{ subdir, name, version, variant string }
 	lines := map[line]map[int]bool{}
 	of := func(b build) line {
-		return line{b.record.Subdir, b.record.Name, b.record.Version, afterVariant.ReplaceAllString(b.record.Build, "")}
+		return line{b.record.Subdir, b.record.Name, b.record.Version, variant(b.record)}
 	}
 	for _, b := range all {
 		if lines[of(b)] == nil {
@@ -212,8 +228,8 @@ func (r *run) deleteRemoved(ctx context.Context, p PruneOptions, done *Pruned) e
 	return nil
 }
 
-// due marks and returns the removed files of an index whose grace is over. The
-// others wait; one that another tool removed does so from now on.
+// due marks and returns the files whose grace is over; the others wait. Those
+// that are in the index again, or whose object is gone, are forgotten.
 func (all removals) due(data *conda.RepoData, l listing, now time.Time, grace time.Duration) (due, waiting []string) {
 	for file := range all {
 		_, indexed := data.Record(file)
@@ -221,21 +237,14 @@ func (all removals) due(data *conda.RepoData, l listing, now time.Time, grace ti
 			delete(all, file)
 		}
 	}
-	for _, file := range slices.Sorted(maps.Keys(l.packages)) {
-		if _, indexed := data.Record(file); indexed || !slices.Contains(data.Removed, file) {
+	for _, file := range slices.Sorted(maps.Keys(all)) {
+		was := all[file]
+		if !was.Deleting && now.Sub(time.Unix(was.At, 0)) < grace {
+			waiting = append(waiting, file)
 			continue
 		}
-		was, noted := all[file]
-		switch {
-		case was.Deleting, noted && now.Sub(time.Unix(was.At, 0)) >= grace:
-			all[file] = removal{was.At, true}
-			due = append(due, file)
-		default:
-			if !noted {
-				all[file] = removal{At: now.Unix()}
-			}
-			waiting = append(waiting, file)
-		}
+		all[file] = removal{was.At, true}
+		due = append(due, file)
 	}
 	return due, waiting
 }

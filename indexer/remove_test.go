@@ -218,6 +218,13 @@ func TestVariantsArePrunedApart(t *testing.T) {
 		}
 		all = append(all, build{"linux-64/x-1.0-" + text + ".conda", conda.Record{Name: "x", Version: "1.0", Build: text, BuildNumber: number, Subdir: "linux-64"}})
 	}
+	// Python's version is no build number.
+	for _, python := range []struct {
+		build  string
+		number int
+	}{{"py310", 0}, {"py311", 1}, {"py39_1", 1}} {
+		all = append(all, build{"linux-64/y-1.0-" + python.build + ".conda", conda.Record{Name: "y", Version: "1.0", Build: python.build, BuildNumber: python.number, Subdir: "linux-64"}})
+	}
 	old, _ := superseded(all, 1)
 	want := []string{"linux-64/x-1.0-py311h1234567_0.conda", "linux-64/x-1.0-h1234567_0.conda", "linux-64/x-1.0-0.conda"}
 	if diff := cmp.Diff(want, old); diff != "" {
@@ -225,21 +232,27 @@ func TestVariantsArePrunedApart(t *testing.T) {
 	}
 }
 
-// A package that another tool removed has a whole grace as well.
-func TestPruneWaitsForForeignRemovals(t *testing.T) {
+// What patch instructions or another tool hide is nobody's to delete.
+func TestPruneLeavesWhatOthersHide(t *testing.T) {
 	s := &mem.Store{}
 	c := &clock{time.Unix(1_800_000_000, 0)}
-	builds(t, s, "tool", nil, 0, 1)
-	removeOK(t, s, Options{Now: c.now}, "linux-64/tool-1.0-0.conda")
-	if err := s.Delete(t.Context(), "linux-64/"+removedName); err != nil {
+	builds(t, s, "tool", nil, 0, 1, 2)
+	removeOK(t, s, Options{Now: c.now}, "linux-64/tool-1.0-1.conda")
+	if err := s.Delete(t.Context(), "linux-64/"+removedName); err != nil { // as if another tool had removed it
 		t.Fatal(err)
 	}
-	c.at = c.at.Add(1000 * time.Hour)
-	for _, want := range []Pruned{{Waiting: []string{"linux-64/tool-1.0-0.conda"}}, {Deleted: []string{"linux-64/tool-1.0-0.conda"}}} {
-		if diff := cmp.Diff(want, pruneOK(t, s, PruneOptions{Grace: 24 * time.Hour}, c)); diff != "" {
+	putRaw(t, s, "linux-64/patch_instructions.json", []byte(`{"patch_instructions_version":1,"remove":["tool-1.0-0.conda"]}`))
+	reindexOK(t, s, Options{})
+	for range 2 {
+		c.at = c.at.Add(1000 * time.Hour)
+		if diff := cmp.Diff(Pruned{}, pruneOK(t, s, PruneOptions{}, c)); diff != "" {
 			t.Error(diff)
 		}
-		c.at = c.at.Add(24 * time.Hour)
+	}
+	for _, file := range []string{"linux-64/tool-1.0-0.conda", "linux-64/tool-1.0-1.conda"} {
+		if _, found, err := Stored(t.Context(), s, file); err != nil || !found {
+			t.Errorf("%s is gone: %v", file, err)
+		}
 	}
 }
 
