@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -111,6 +112,50 @@ func TestAnotherRegion(t *testing.T) {
 				t.Errorf("%s, %d: %d requests to the right region and %d to the wrong one", name, status, there.Load(), elsewhere.Load())
 			}
 		}
+	}
+}
+
+// Several requests at once may all hear of the region; with an owner expected,
+// too, each follows.
+func TestAnotherRegionForManyAtOnce(t *testing.T) {
+	var wrong sync.WaitGroup
+	wrong.Add(4)
+	s := answering(t, s3.Options{Owner: "123456789012"}, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Amz-Bucket-Region", "eu-north-1")
+		if !strings.Contains(r.Header.Get("Authorization"), "/eu-north-1/s3/") {
+			wrong.Done()
+			wrong.Wait() // all are on their way before the first hears of it
+			refuse(w, http.StatusMovedPermanently, "PermanentRedirect")
+			return
+		}
+		if got := r.Header.Values("X-Amz-Expected-Bucket-Owner"); len(got) != 1 {
+			t.Errorf("the owner is expected %d times", len(got))
+		}
+		w.Header().Set("ETag", `"e"`)
+	})
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			if _, _, err := s.Get(t.Context(), "k", 0, 0); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+}
+
+// A server that sends everybody elsewhere, to where they are, is not followed
+// for ever.
+func TestARegionThatIsNone(t *testing.T) {
+	var n atomic.Int32
+	s := answering(t, s3.Options{}, func(w http.ResponseWriter, _ *http.Request) {
+		n.Add(1)
+		w.Header().Set("X-Amz-Bucket-Region", "us-east-1")
+		refuse(w, http.StatusMovedPermanently, "PermanentRedirect")
+	})
+	ctx := store.WithChance(t.Context(), func(int64) int64 { return 0 }) // no pauses
+	if err := s.Delete(ctx, "k"); err == nil || n.Load() > 10 {
+		t.Errorf("%v after %d requests", err, n.Load())
 	}
 }
 

@@ -83,17 +83,16 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 // client is the one for the bucket's region, as far as that is known.
 func (s *Store) client() *s3.Client { return s.current.Load() }
 
-// follow goes to the region that an answer says the bucket is in. It tells
-// whether that is another one than was asked.
+// follow goes to the region that an answer says the bucket is in, if another
+// request has not gone there already. It tells whether the answer says it.
 func (s *Store) follow(err error) bool {
 	o := s.client().Options()
 	region := regionOf(err)
-	if region == "" || region == o.Region {
-		return false
+	if region != "" && region != o.Region {
+		o.Region = region
+		s.current.Store(s3.New(o))
 	}
-	o.Region = region
-	s.current.Store(s3.New(o))
-	return true
+	return region != ""
 }
 
 // regionOf is the bucket's region as an answer has it, "" if it has none.
@@ -140,7 +139,7 @@ func (s *Store) explain(ctx context.Context, action, key string, err error) erro
 		return fmt.Errorf("%s: the credentials are no longer good (%s): %w", what, code(err), fs.ErrPermission)
 	case st == http.StatusForbidden || st == http.StatusUnauthorized:
 		return fmt.Errorf("%s is refused (%s): %s: %w", what, code(err), s.allow(action, key), fs.ErrPermission)
-	case judge(err) == moved:
+	case judge(err) == moved && regionOf(err) == "":
 		return fmt.Errorf("%s: the bucket is in another region, and the answer does not say which: set AWS_REGION: %w", what, err)
 	}
 	return fmt.Errorf("%s: %w", what, err)

@@ -2,10 +2,12 @@ package s3_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -20,6 +22,7 @@ import (
 type dying struct {
 	parts atomic.Int32 // that were sent
 	dies  int32        // with this part; 0 never
+	death context.CancelFunc
 }
 
 func (d *dying) Do(r *http.Request) (*http.Response, error) {
@@ -27,6 +30,7 @@ func (d *dying) Do(r *http.Request) (*http.Response, error) {
 		d.parts.Add(1)
 	}
 	if d.dies > 0 && d.parts.Load() >= d.dies {
+		d.death()
 		return nil, errors.New("the process is dead")
 	}
 	return http.DefaultClient.Do(r)
@@ -44,12 +48,14 @@ func large(seed byte) []byte {
 func put(t *testing.T, server s3test.Server, body []byte, dies int32) (int32, error) {
 	t.Helper()
 	t.Setenv("AWS_CA_BUNDLE", "") // it is for the SDK's own client
-	client := &dying{dies: dies}
+	ctx, death := context.WithCancel(t.Context())
+	defer death()
+	client := &dying{dies: dies, death: death}
 	s, err := s3.Open(t.Context(), s3.Options{Bucket: "resume", Env: server.Env(), HTTP: client})
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = s.Put(t.Context(), "big.conda", bytes.NewReader(body), store.PutOptions{Cond: store.IfAbsent, Meta: map[string]string{"m": "1"}})
+	_, err = s.Put(ctx, "big.conda", bytes.NewReader(body), store.PutOptions{Cond: store.IfAbsent, Meta: map[string]string{"m": "1"}})
 	return client.parts.Load(), err
 }
 
@@ -107,5 +113,35 @@ func TestWithoutTheRightToLookForUploads(t *testing.T) {
 	in, err := s.Put(t.Context(), "big.conda", bytes.NewReader(large(1)), store.PutOptions{Cond: store.IfAbsent})
 	if err != nil || asked.Load() != 1 || parts.Load() != 7 || !strings.Contains(in.Version, "e-7") {
 		t.Errorf("%+v, %v after %d looks and %d parts", in, err, asked.Load(), parts.Load())
+	}
+}
+
+// Of two workers that send the same bytes at once, one may complete the upload
+// that both go on with: the other finds the object and sends nothing again.
+func TestAnUploadThatAnotherCompleted(t *testing.T) {
+	var begun, parts, looked atomic.Int32
+	body := large(1)
+	s := answering(t, s3.Options{}, func(w http.ResponseWriter, r *http.Request) {
+		q := r.URL.Query()
+		_, _ = io.Copy(io.Discard, r.Body)
+		switch {
+		case r.Method == http.MethodGet && q.Has("uploads"):
+			_, _ = io.WriteString(w, `<ListMultipartUploadsResult></ListMultipartUploadsResult>`)
+		case r.Method == http.MethodPost && q.Has("uploads"):
+			begun.Add(1)
+			_, _ = io.WriteString(w, `<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>`)
+		case q.Has("partNumber"):
+			parts.Add(1)
+			refuse(w, http.StatusNotFound, "NoSuchUpload")
+		case r.Method == http.MethodGet:
+			looked.Add(1)
+			w.Header().Set("ETag", `"e-7"`)
+			w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+			_, _ = w.Write(body)
+		}
+	})
+	in, err := s.Put(t.Context(), "big.conda", bytes.NewReader(body), store.PutOptions{Cond: store.IfAbsent})
+	if err != nil || !in.Found || begun.Load() != 1 || parts.Load() > 7 || looked.Load() != 1 {
+		t.Errorf("%+v, %v after %d uploads, %d parts and %d looks", in, err, begun.Load(), parts.Load(), looked.Load())
 	}
 }

@@ -20,9 +20,10 @@ type outcome int
 const (
 	landed  outcome = iota // 200 with an ETag: it is ours
 	refused                // 412, or 404 for If-Match: the condition is false, or an earlier attempt of ours landed
-	busy                   // 409: another write is in flight, nothing was written; or an upload was aborted
+	busy                   // 409: another write is in flight, nothing was written
 	expired                // the credentials are no longer good, or this machine's clock is off: nothing was done
 	unknown                // 5xx, throttling, a lost connection, damage on the way, 200 with an error body: it may have landed
+	gone                   // the upload is there no more: another that sent the same completed or aborted it
 	moved                  // the bucket is in another region: nothing was done
 	fatal                  // anything else: trying again cannot help
 )
@@ -37,8 +38,10 @@ func judge(err error) outcome {
 		switch api.ErrorCode() {
 		case "PreconditionFailed", "NoSuchKey":
 			return refused
-		case "ConditionalRequestConflict", "OperationAborted", "NoSuchUpload":
+		case "ConditionalRequestConflict", "OperationAborted":
 			return busy
+		case "NoSuchUpload":
+			return gone
 		case "PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException":
 			return moved
 		case "BadDigest", "IncompleteBody", "XAmzContentChecksumMismatch", "InternalError", "SlowDown", "ServiceUnavailable", "RequestTimeout", "Throttling", "ThrottlingException":
@@ -54,7 +57,7 @@ func judge(err error) outcome {
 		return expired
 	case s == http.StatusConflict:
 		return busy
-	case s == http.StatusMovedPermanently, s == http.StatusBadRequest && regionOf(err) != "":
+	case s == http.StatusMovedPermanently, s == http.StatusBadRequest && code(err) == "BadRequest" && regionOf(err) != "": // a HEAD has no room for the reason
 		return moved
 	case s == 0 || s >= 500 || s == http.StatusTooManyRequests || s == http.StatusRequestTimeout || s == http.StatusOK:
 		return unknown
@@ -77,13 +80,12 @@ func (s *Store) ask(ctx context.Context, request func(context.Context) error) er
 			return context.Cause(ctx)
 		}
 		switch judge(err) {
-		case landed, refused, fatal:
+		case landed, refused, gone, fatal:
 			return err
 		case moved:
 			if !s.follow(err) {
 				return err
 			}
-			continue
 		case expired:
 			s.refresh()
 		}
@@ -129,6 +131,10 @@ func (w *write) settle(ctx context.Context, try func(context.Context) (string, e
 			return w.whose(ctx)
 		case expired:
 			w.s.refresh()
+		case gone:
+			if info, same, err := store.Same(ctx, w.s, w.key, w.body, w.o); err != nil || same {
+				return info, err
+			}
 		case moved:
 			if !w.s.follow(err) {
 				return store.Info{}, w.s.explain(ctx, "s3:PutObject", w.key, err)
