@@ -271,3 +271,24 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// A write that takes longer than a lease is believed in gives one under which
+// nothing may begin, not even before the watchdog runs.
+func TestALeaseThatCameTooLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &mem.Store{Fault: func(string) (bool, error) {
+			time.Sleep(2 * defaultTTL)
+			return true, nil
+		}}
+		l, ctx, err := Acquire(t.Context(), s, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !errors.Is(context.Cause(ctx), ErrLost) {
+			t.Errorf("work may begin: %v", context.Cause(ctx))
+		}
+		if err := l.Release(t.Context(), true); !errors.Is(err, ErrLost) {
+			t.Errorf("released: %v", err)
+		}
+	})
+}
