@@ -83,11 +83,11 @@ const (
 // only packages that were stored whole before (S2). A package that cannot be
 // read is reported and left out; it never stops the run.
 func Reindex(ctx context.Context, s store.Store, o Options) (Report, error) {
-	top, err := listTop(ctx, s)
+	t, err := listTop(ctx, s)
 	if err != nil {
 		return Report{}, err
 	}
-	subdirs, err := top.subdirs(ctx, s)
+	subdirs, err := t.subdirs(ctx, s)
 	if err != nil {
 		return Report{}, err
 	}
@@ -113,7 +113,7 @@ func Reindex(ctx context.Context, s store.Store, o Options) (Report, error) {
 	if err != nil {
 		return all, err
 	}
-	return all, r.page(ctx, site.PageName, text, &object{info: top.page, exists: top.paged})
+	return all, r.page(ctx, site.PageName, text, &object{info: t.page, exists: t.paged})
 }
 
 // withNoarch are the subdirs, sorted, and noarch: a channel must have it.
