@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -56,7 +55,12 @@ func (d *desk) pruneCommand() *cobra.Command {
 		Use:     "prune --channel URL",
 		Short:   "Delete the files of packages that were removed a while ago, and with --keep-builds remove superseded builds",
 		Example: `  condaworker channel prune --channel s3://studio-packages/Conda/Default --keep-builds 3 --dry-run`,
-		Args:    cobra.NoArgs,
+		Args: func(_ *cobra.Command, given []string) error {
+			if len(given) > 0 {
+				return fmt.Errorf("%s is too much: a channel is named by --channel", given[0])
+			}
+			return nil
+		},
 	}, &o, prune)
 	c.Flags().IntVar(&o.keepBuilds, "keep-builds", 0, "of each version keep this many build numbers of each variant, and what packages that stay depend on; 0 keeps all")
 	c.Flags().DurationVar(&o.grace, "grace", 7*24*time.Hour, "how long the file of a removed package stays: clients may hold an older index")
@@ -103,7 +107,7 @@ func (d *desk) changeChannel(ctx context.Context, o channelOptions, do channelWo
 		if err != nil {
 			return "", err
 		}
-		if err := mustExist(ctx, s, url); err != nil {
+		if err := mustExist(ctx, s, url, "change"); err != nil {
 			return "", err
 		}
 		o.url = url.String()
@@ -154,7 +158,7 @@ func (c indexChange) do(ctx context.Context, s store.Store, o channelOptions, p 
 // mistake of the user's; the rest is the channel's trouble.
 func find(ctx context.Context, s store.Store, o channelOptions, removed bool) ([]string, error) {
 	keys, err := indexer.Find(ctx, s, o.packages, removed)
-	if errors.Is(err, fs.ErrNotExist) {
+	if _, ok := errors.AsType[*indexer.NameError](err); ok {
 		err = usageError{err}
 	}
 	return keys, err

@@ -74,7 +74,7 @@ func (d *desk) reindex(ctx context.Context, o reindexOptions) error {
 		if err != nil {
 			return "", err
 		}
-		if err := mustExist(ctx, target, url); err != nil {
+		if err := mustExist(ctx, target, url, "index"); err != nil {
 			return "", err
 		}
 		if err := knownSubdirs(ctx, target, o.subdirs); err != nil {
@@ -218,19 +218,19 @@ func (d *desk) locked(ctx context.Context, s store.Store, o lockWish, p *progres
 	return err
 }
 
-// mustExist refuses to index a place that is not there: a misspelt URL would
+// mustExist refuses a place that is not there: a misspelt URL would
 // become a new, empty channel.
-func mustExist(ctx context.Context, s store.Store, u store.URL) error {
+func mustExist(ctx context.Context, s store.Store, u store.URL, doing string) error {
 	body, _, err := s.Get(ctx, "noarch/repodata.json", 0, 0)
 	switch {
 	case err == nil:
 		return body.Close()
 	case errors.Is(err, store.ErrNoChannel):
-		return fmt.Errorf("index channel %s: %w; correct the URL, or publish a package to it first", u, err)
+		return fmt.Errorf("%s channel %s: %w; correct the URL, or publish a package to it first", doing, u, err)
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
 	case errors.Is(err, syscall.ENOTDIR):
-		return fmt.Errorf("index channel %s: it is a file; name the folder that has the subdirs", u)
+		return fmt.Errorf("%s channel %s: it is a file; name the folder that has the subdirs", doing, u)
 	}
 	return fmt.Errorf("open channel %s: %w", u, err)
 }

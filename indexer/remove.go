@@ -119,8 +119,8 @@ func (r *run) edited(ctx context.Context, change func(*edition, *SubdirReport) e
 // is a package's key (linux-64/x-1.0-0.conda), its file name, or, of those that
 // are in the index, a match spec with a version (x=1.0, x==1.0=h1234567_0,
 // x>=1,<2). With removed those are found that the index lists as removed; a
-// match spec finds none of them. A name that finds nothing is an error that
-// matches fs.ErrNotExist.
+// match spec finds none of them. A name that finds nothing, or too much, is a
+// *NameError.
 func Find(ctx context.Context, s store.Store, names []string, removed bool) ([]string, error) {
 	subdirs, err := subdirsOf(ctx, s)
 	if err != nil {
@@ -148,16 +148,22 @@ func Find(ctx context.Context, s store.Store, names []string, removed bool) ([]s
 	}
 	for i, name := range names {
 		if found[i] == nil && removed {
-			return nil, fmt.Errorf("no package that was removed from the index is called %s: %w", name, fs.ErrNotExist)
+			return nil, &NameError{name, "no package that was removed from the index is called so"}
 		}
 		if found[i] == nil {
-			return nil, fmt.Errorf("no package in the index is called %s or matches it: %w", name, fs.ErrNotExist)
+			return nil, &NameError{name, "no package in the index is called so or matches it"}
 		}
 	}
 	keys := slices.Concat(found...)
 	slices.Sort(keys)
 	return slices.Compact(keys), nil
 }
+
+// NameError is a name by which Find finds no packages.
+type NameError struct{ Name, Reason string }
+
+// Error says which and why.
+func (e *NameError) Error() string { return "package " + e.Name + ": " + e.Reason }
 
 // candidates are the files of an index: those in it, or those removed from it.
 func candidates(data *conda.RepoData, removed bool) func(func(string, json.RawMessage) bool) {
@@ -179,14 +185,14 @@ func finder(name string, removed bool) (func(string, json.RawMessage) bool, erro
 		return func(file string, _ json.RawMessage) bool { return file == name }, nil
 	}
 	if removed {
-		return nil, fmt.Errorf("%s is not the file name of a package, e.g. x-1.0-h1234567_0.conda", name)
+		return nil, &NameError{name, "it is not the file name of a package, e.g. x-1.0-h1234567_0.conda"}
 	}
 	spec, err := conda.ParseMatchSpec(name)
 	if err != nil {
-		return nil, err
+		return nil, &NameError{name, err.Error()}
 	}
 	if !spec.ExactName() || spec.Version() == "" {
-		return nil, fmt.Errorf("%s means more than one version; name a file, e.g. x-1.0-h1234567_0.conda, or give a version, e.g. x=1.0", name)
+		return nil, &NameError{name, "it means more than one version; name a file, e.g. x-1.0-h1234567_0.conda, or give a version, e.g. x=1.0"}
 	}
 	return func(file string, raw json.RawMessage) bool {
 		var record conda.Record

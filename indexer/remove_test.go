@@ -129,7 +129,8 @@ func TestFind(t *testing.T) {
 		"gone-1.0-0.conda":          nil,
 	} {
 		got, err := Find(t.Context(), s, []string{name}, false)
-		if !slices.Equal(got, want) || (err == nil) != (want != nil) {
+		_, named := errors.AsType[*NameError](err)
+		if !slices.Equal(got, want) || named != (want == nil) {
 			t.Errorf("%s: %q, %v; want %q", name, got, err, want)
 		}
 	}
