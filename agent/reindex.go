@@ -28,6 +28,10 @@ type reindexOptions struct {
 	full    bool
 	check   bool
 	current bool
+	about   bool
+	rss     bool
+	patch   string
+	patches map[string][]byte
 	lock    lockFlag
 }
 
@@ -52,6 +56,9 @@ func (d *desk) reindexCommand() *cobra.Command {
 	o.lock.add(c)
 	f.BoolVar(&o.full, "full", false, "look into every package again")
 	f.BoolVar(&o.current, "current-repodata", false, "write current_repodata.json too, for conda's older solver; where there is one it is always kept up to date")
+	f.BoolVar(&o.about, "channeldata", false, "write channeldata.json too, what each package says about itself; where there is one it is always kept up to date")
+	f.BoolVar(&o.rss, "rss", false, "write rss.xml too, the newest packages as a feed, and channeldata.json; likewise")
+	f.StringVar(&o.patch, "patch", "", "put these patch instructions in place first: a folder, .conda or .tar.bz2 with SUBDIR/patch_instructions.json, or one such file for each --subdir; they hold until others come")
 	f.BoolVar(&o.check, "check", false, "write nothing: say where the index and what is stored do not agree, and fail if they do not")
 	return c
 }
@@ -74,6 +81,7 @@ func (d *desk) reindex(ctx context.Context, o reindexOptions) error {
 		if err != nil {
 			return "", err
 		}
+		o.url = url.String()
 		if err := mustExist(ctx, target, url, "index"); err != nil {
 			return "", err
 		}
@@ -107,7 +115,24 @@ func (o *reindexOptions) validate() error {
 			return usageError{fmt.Errorf("--subdir %q cannot be a platform of conda, e.g. linux-64 or noarch", s)}
 		}
 	}
+	if o.patch != "" {
+		if o.check {
+			return usageError{errors.New("--check writes nothing, and --patch does: give one of them")}
+		}
+		var err error
+		if o.patches, err = indexer.ReadPatches(o.patch, o.subdirs); err != nil {
+			return usageError{err}
+		}
+	}
 	return o.timeout.validate()
+}
+
+// options are those of the index run.
+func (o *reindexOptions) options(p *progress) indexer.Options {
+	return indexer.Options{
+		Subdirs: o.subdirs, Full: o.full, Check: o.check, Current: o.current, ChannelData: o.about, RSS: o.rss, URL: o.url, Patches: o.patches,
+		Log: p.Info, Warn: p.Warn,
+	}
 }
 
 // knownSubdirs refuses a subdir that conda does not know and that has no
@@ -134,7 +159,7 @@ func (d *desk) index(ctx context.Context, s store.Store, o reindexOptions, p *pr
 		return d.indexLocked(ctx, s, o, p)
 	}
 	end := p.Phase("check")
-	report, err := indexer.Reindex(ctx, s, indexer.Options{Subdirs: o.subdirs, Full: o.full, Check: true, Log: p.Info, Warn: p.Warn})
+	report, err := indexer.Reindex(ctx, s, o.options(p))
 	end(err)
 	if err != nil {
 		return report, fmt.Errorf("check channel %s: %w", o.url, err)
@@ -160,6 +185,9 @@ func disagreement(index indexer.Report, url store.URL) error {
 			}
 		}
 	}
+	for _, file := range index.Stale {
+		found = append(found, file+" is missing or old")
+	}
 	if found == nil {
 		return nil
 	}
@@ -169,9 +197,9 @@ func disagreement(index indexer.Report, url store.URL) error {
 // indexLocked indexes the channel under its lock, or leaves that to a run of
 // another worker's that began while this one waited.
 func (d *desk) indexLocked(ctx context.Context, s store.Store, o reindexOptions, p *progress) (report indexer.Report, err error) {
-	err = d.locked(ctx, s, lockWish{o.url, o.timeout, true, o.subdirs, !o.full}, p, func(ctx context.Context) (err error) {
+	err = d.locked(ctx, s, lockWish{o.url, o.timeout, true, o.subdirs, o.usual()}, p, func(ctx context.Context) (err error) {
 		end := p.Phase("reindex")
-		report, err = indexer.Reindex(ctx, s, indexer.Options{Subdirs: o.subdirs, Full: o.full, Current: o.current, Log: p.Info, Warn: p.Warn})
+		report, err = indexer.Reindex(ctx, s, o.options(p))
 		end(err)
 		if err != nil {
 			err = fmt.Errorf("index channel %s: %w", o.url, err)
@@ -179,6 +207,11 @@ func (d *desk) indexLocked(ctx context.Context, s store.Store, o reindexOptions,
 		return err
 	})
 	return report, err
+}
+
+// usual tells whether any other worker's run does what this one is asked for.
+func (o *reindexOptions) usual() bool {
+	return !o.full && !o.current && !o.about && !o.rss && o.patches == nil
 }
 
 // lockWish says whose lock is wanted, and for what.

@@ -92,7 +92,9 @@ func whyInvalid(text []byte) error {
 	var raw json.RawMessage
 	err := json.Unmarshal(text, &raw)
 	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
-		return fmt.Errorf("at byte %d of %d: %w", syntax.Offset, len(text), err)
+		before := text[:max(0, syntax.Offset-1)]
+		line, column := 1+bytes.Count(before, []byte("\n")), len(before)-bytes.LastIndexByte(before, '\n')
+		return fmt.Errorf("at byte %d of %d (line %d, column %d): %w", syntax.Offset, len(text), line, column, err)
 	}
 	return err
 }

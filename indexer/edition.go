@@ -46,16 +46,13 @@ const (
 	unpatchedKey = "repodata_from_packages.json"
 )
 
-// edition starts from the stored index. One that cannot be read is made anew
-// from the packages, and that is said.
-func (r *run) edition(ctx context.Context, index *object, l listing) (*edition, error) {
-	e := r.successor(index)
+// complete adds to a parsed edition what the listing says of the index's other
+// objects.
+func (r *run) complete(ctx context.Context, e *edition, l listing) error {
 	e.meta[metaShards] = "yes"
-	data := e.parse(r)
-	e.data, e.base = data, data
 	patch, readable, err := r.instructions(ctx, l)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	e.patch = patch
 	if _, current := l.others[currentName]; current || r.o.Current {
@@ -63,16 +60,16 @@ func (r *run) edition(ctx context.Context, index *object, l listing) (*edition, 
 	}
 	_, kept := l.others[unpatchedKey]
 	if !readable || e.patch == nil && (e.meta[metaPatched] == "" || !kept) {
-		return e, nil
+		return nil
 	}
 	e.all = true
-	e.base, err = r.unpatched(ctx, data, e.patch)
+	e.base, err = r.unpatched(ctx, e.data, e.patch)
 	if e.patch == nil {
 		delete(e.meta, metaPatched)
 	} else {
 		e.meta[metaPatched] = "yes"
 	}
-	return e, err
+	return err
 }
 
 // successor is an edition that will replace index.
@@ -88,23 +85,27 @@ func (r *run) successor(index *object) *edition {
 	return e
 }
 
-func (e *edition) parse(r *run) *conda.RepoData {
-	fresh := conda.NewRepoData(e.subdir)
+// parse starts from the records of the stored index. One that cannot be read is
+// made anew from the packages, and that is said.
+func (e *edition) parse(r *run) {
+	e.data = conda.NewRepoData(e.subdir)
+	e.base = e.data
 	if !e.index.exists {
-		return fresh
+		return
 	}
+	fresh := e.data
 	data, err := conda.ParseRepoData(e.index.text)
 	if err != nil {
 		r.warn(fmt.Sprintf("%s/%s is broken and is made anew from the packages: %v", e.subdir, indexName, err))
 		e.all = true
-		return fresh
+		return
 	}
 	for key, value := range fresh.Other { // what an old or empty index lacks
 		if _, found := data.Other[key]; !found {
 			data.Other[key] = value
 		}
 	}
-	return data
+	e.data, e.base = data, data
 }
 
 // instructions are the subdir's patch instructions; nil when there are none.

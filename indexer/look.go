@@ -33,32 +33,44 @@ type looked struct {
 
 // lookAll looks into many packages at a time.
 func (r *run) lookAll(ctx context.Context, files []string) ([]looked, error) {
+	found := make([]looked, len(files))
+	err := r.each(ctx, len(files), func(ctx context.Context, i int) error {
+		l, err := look(ctx, r.s, r.subdir+"/"+files[i])
+		var bad badPackage
+		switch {
+		case errors.As(err, &bad), notThere(err): // or it went away since the listing
+			found[i].bad = err
+		case err != nil:
+			return fmt.Errorf("read %s: %w", files[i], err)
+		default:
+			found[i] = l
+		}
+		return nil
+	})
+	return found, err
+}
+
+// each does n things, Options.Concurrency of them at a time. The first error
+// ends it.
+func (r *run) each(ctx context.Context, n int, do func(ctx context.Context, i int) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	slots := make(chan struct{}, cmp.Or(r.o.Concurrency, defaultConcurrency))
-	found := make([]looked, len(files))
 	var wg sync.WaitGroup
-	for i, file := range files {
+	for i := range n {
 		slots <- struct{}{}
 		if ctx.Err() != nil {
 			break
 		}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			l, err := look(ctx, r.s, r.subdir+"/"+file)
-			var bad badPackage
-			switch {
-			case errors.As(err, &bad), notThere(err): // or it went away since the listing
-				found[i].bad = err
-			case err != nil:
-				cancel(fmt.Errorf("read %s: %w", file, err))
-			default:
-				found[i] = l
+			if err := do(ctx, i); err != nil {
+				cancel(err)
 			}
 		})
 	}
 	wg.Wait()
-	return found, context.Cause(ctx)
+	return context.Cause(ctx)
 }
 
 // look makes the index record of a stored package: it is the one that the

@@ -17,9 +17,10 @@ type listing struct {
 	others   map[string]store.Info // the index's own objects, and strays
 }
 
-func (r *run) list(ctx context.Context) (listing, error) {
+// list lists the subdir. What the index named before says where its pages lie.
+func (r *run) list(ctx context.Context, before *conda.RepoData) (listing, error) {
 	l := listing{map[string]store.Info{}, map[string]store.Info{}}
-	for in, err := range r.s.List(ctx, r.subdir+"/", store.ListOptions{Shallow: true}) {
+	for in, err := range r.s.List(ctx, r.subdir+"/", store.ListOptions{Shallow: true, Known: r.keys(before)}) {
 		if err != nil {
 			return l, err
 		}
@@ -33,6 +34,16 @@ func (r *run) list(ctx context.Context) (listing, error) {
 		}
 	}
 	return l, nil
+}
+
+// keys are those of the packages in an index, sorted.
+func (r *run) keys(d *conda.RepoData) []string {
+	all := make([]string, 0, d.Len())
+	for file := range d.All() {
+		all = append(all, r.subdir+"/"+file)
+	}
+	slices.Sort(all)
+	return all
 }
 
 func isPackage(file string) bool {

@@ -196,7 +196,7 @@ func (r *run) deleteRemoved(ctx context.Context, p PruneOptions, done *Pruned) e
 	if err != nil {
 		return err
 	}
-	l, err := r.list(ctx)
+	l, err := r.list(ctx, data)
 	if err != nil {
 		return err
 	}

@@ -28,12 +28,17 @@ type Options struct {
 	Log         func(text string) // told about what is worth knowing; may be nil
 	Warn        func(text string) // told about what somebody should mend; may be nil
 	Current     bool              // write current_repodata.json too; where there is one it is always kept up to date
+	ChannelData bool              // write channeldata.json (CEP 38) too; likewise
+	RSS         bool              // write rss.xml, and channeldata.json; likewise
+	URL         string            // of the channel, for rss.xml
+	Patches     map[string][]byte // patch_instructions.json to put in place first, by subdir; see ReadPatches
 }
 
 // Report is what an index run did.
 type Report struct {
 	Subdirs []SubdirReport `json:"subdirs"`
 	Skipped []Skipped      `json:"skipped,omitempty"` // objects that are not in the index
+	Stale   []string       `json:"stale,omitempty"`   // objects of the whole channel that a check found missing or old
 }
 
 // SubdirReport is what was done to one subdir.
@@ -105,10 +110,15 @@ func Reindex(ctx context.Context, s store.Store, o Options) (Report, error) {
 		}
 		all.Subdirs = append(all.Subdirs, report)
 	}
+	r := run{s: s, o: o}
+	stale, err := r.channelData(ctx, t, withNoarch(append(subdirs, indexed...)))
+	if err != nil {
+		return all, err
+	}
 	if o.Check {
+		all.Stale = stale
 		return all, nil
 	}
-	r := run{s: s, o: o}
 	text, err := site.ChannelPage(withNoarch(append(subdirs, indexed...)))
 	if err != nil {
 		return all, err
@@ -126,9 +136,11 @@ type top struct {
 	folders []string
 	page    store.Info // index.html
 	paged   bool       // it is there
+	has     map[string]bool
 }
 
 func listTop(ctx context.Context, s store.Store) (t top, err error) {
+	t.has = map[string]bool{}
 	for in, err := range s.List(ctx, "", store.ListOptions{Shallow: true}) {
 		if err != nil {
 			return t, err
@@ -138,6 +150,7 @@ func listTop(ctx context.Context, s store.Store) (t top, err error) {
 		} else if in.Key == site.PageName {
 			t.page, t.paged = in, true
 		}
+		t.has[in.Key] = true
 	}
 	return t, nil
 }
@@ -230,11 +243,16 @@ func (r *run) now() time.Time {
 func (r *run) once(ctx context.Context) (SubdirReport, error) {
 	report := SubdirReport{Subdir: r.subdir}
 	r.skipped = nil
+	if err := r.instruct(ctx); err != nil {
+		return report, err
+	}
 	index, err := r.read(ctx, indexName)
 	if err != nil {
 		return report, err
 	}
-	stored, err := r.list(ctx)
+	e := r.successor(index)
+	e.parse(r)
+	stored, err := r.list(ctx, e.data)
 	if err != nil {
 		return report, err
 	}
@@ -242,8 +260,7 @@ func (r *run) once(ctx context.Context) (SubdirReport, error) {
 	if err != nil {
 		return report, err
 	}
-	e, err := r.edition(ctx, index, stored)
-	if err != nil {
+	if err := r.complete(ctx, e, stored); err != nil {
 		return report, err
 	}
 	if err := r.merge(ctx, e, known, stored.packages, &report); err != nil {

@@ -158,38 +158,26 @@ func emptyShard() *shards.Shard {
 // putShards stores shards that are not there yet, several at a time, and notes
 // their hashes in sums.
 func (r *run) putShards(ctx context.Context, all map[string]*shards.Shard, old shards.Index, there *shardFolder, sums map[string]shards.Sum) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	slots := make(chan struct{}, cmp.Or(r.o.Concurrency, defaultConcurrency))
 	compressor := archive.NewCompressor()
-	var wg sync.WaitGroup
+	names := slices.Sorted(maps.Keys(all))
 	var mu sync.Mutex // guards sums
-	for _, name := range slices.Sorted(maps.Keys(all)) {
-		slots <- struct{}{}
-		if ctx.Err() != nil {
-			break
-		}
-		wg.Go(func() {
-			defer func() { <-slots }()
-			s := all[name]
-			if len(s.Packages)+len(s.PackagesConda)+len(s.V3) == 0 {
-				mu.Lock()
-				defer mu.Unlock()
-				delete(sums, name)
-				return
-			}
-			sum, err := r.putShard(ctx, compressor, s, func(sum shards.Sum) bool { return there.has(sum, old.Shards[name]) })
-			if err != nil {
-				cancel(fmt.Errorf("the shard of %s: %w", name, err))
-				return
-			}
+	return r.each(ctx, len(names), func(ctx context.Context, i int) error {
+		name, s := names[i], all[names[i]]
+		if len(s.Packages)+len(s.PackagesConda)+len(s.V3) == 0 {
 			mu.Lock()
 			defer mu.Unlock()
-			sums[name] = sum
-		})
-	}
-	wg.Wait()
-	return context.Cause(ctx)
+			delete(sums, name)
+			return nil
+		}
+		sum, err := r.putShard(ctx, compressor, s, func(sum shards.Sum) bool { return there.has(sum, old.Shards[name]) })
+		if err != nil {
+			return fmt.Errorf("the shard of %s: %w", name, err)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		sums[name] = sum
+		return nil
+	})
 }
 
 func (r *run) putShard(ctx context.Context, c *archive.Compressor, s *shards.Shard, stored func(shards.Sum) bool) (shards.Sum, error) {

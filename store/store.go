@@ -68,6 +68,11 @@ type ListOptions struct {
 	// linux-64/ for the prefix "".
 	Shallow bool
 	After   string // only keys that come after this one
+
+	// Known are keys, sorted, that are likely to be in the listing. They change
+	// nothing in it; a store that answers in pages may ask for several of them
+	// at a time.
+	Known []string
 }
 
 // PutOptions say under which condition and with which attributes to write.

@@ -227,3 +227,53 @@ func TestClientsReadAllFormsAlike(t *testing.T) {
 		}
 	}
 }
+
+// The data of a channel says what conda-index says, but for a timestamp and a
+// reference package that conda-index leaves out.
+func TestCondaIndexAgreesOnChannelData(t *testing.T) {
+	s := start(t)
+	ours, theirs := t.TempDir(), t.TempDir()
+	s.variety(t, ours)
+	file := "told-2.0-0.conda"
+	told, err := os.ReadFile(condatest.Write(t, file, condatest.Index("told", "2.0", 0, "linux-64"), map[string]string{
+		"info/about.json":           `{"home": "https://h", "summary": "ü <b>", "description": "d", "dev_url": "https://dev", "doc_url": "https://doc", "license": "MIT", "tags": ["t"], "identifiers": ["i"], "keywords": ["k"]}`,
+		"etc/conda/activate.d/a.sh": "", "etc/conda/deactivate.d/a.sh": "", "bin/.told-post-link.sh": "", "bin/.told-pre-unlink.sh": "",
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(ours, "linux-64", file), string(told))
+	if err := os.CopyFS(theirs, os.DirFS(ours)); err != nil {
+		t.Fatal(err)
+	}
+	s.must(t, s.program, "reindex", ours, "--channeldata", "--rss")
+	t.Setenv("PYTHONPATH", filepath.Join(s.root, "scripts", "e2e", "testdata", "conda_index"))
+	s.must(t, s.python, "-m", "conda_index", theirs, "--channeldata", "--threads", "1")
+	want, got := readJSON(t, filepath.Join(theirs, "channeldata.json")), readJSON(t, filepath.Join(ours, "channeldata.json"))
+	for name, p := range got["packages"].(map[string]any) {
+		fields := p.(map[string]any)
+		delete(fields, "reference_package")
+		delete(fields, "timestamp")
+		for _, e := range want["packages"].(map[string]any) {
+			delete(e.(map[string]any), "timestamp")
+		}
+		if diff := cmp.Diff(listsAreWeak(want["packages"].(map[string]any)[name]), listsAreWeak(p)); diff != "" {
+			t.Errorf("%s: conda-index -, condaworker +\n%s", name, diff)
+		}
+	}
+	if got, want := len(got["packages"].(map[string]any)), len(want["packages"].(map[string]any)); got != want {
+		t.Errorf("%d names, conda-index has %d", got, want)
+	}
+}
+
+// listsAreWeak writes run_exports that are a list as what they mean.
+func listsAreWeak(p any) any {
+	if p, ok := p.(map[string]any); ok {
+		for version, e := range p["run_exports"].(map[string]any) {
+			if list, ok := e.([]any); ok {
+				p["run_exports"].(map[string]any)[version] = map[string]any{"weak": list}
+			}
+		}
+	}
+	return p
+}

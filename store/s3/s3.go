@@ -8,10 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"net/http"
 	"path"
-	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -149,67 +147,6 @@ func (s *Store) head(ctx context.Context, key string) (store.Info, error) {
 		Key: key, Size: aws.ToInt64(out.ContentLength), Version: aws.ToString(out.ETag),
 		Modified: aws.ToTime(out.LastModified), Meta: out.Metadata,
 	}, nil
-}
-
-// List yields the objects below the prefix, a request for each thousand.
-func (s *Store) List(ctx context.Context, prefix string, o store.ListOptions) iter.Seq2[store.Info, error] {
-	base := s.prefix
-	if base != "" {
-		base += "/"
-	}
-	in := &s3.ListObjectsV2Input{Bucket: &s.bucket, Prefix: aws.String(base + prefix)}
-	if o.Shallow {
-		in.Delimiter = aws.String("/")
-	}
-	if o.After != "" {
-		in.StartAfter = aws.String(base + o.After)
-	}
-	return func(yield func(store.Info, error) bool) {
-		pages := s3.NewListObjectsV2Paginator(lister{s}, in)
-		for pages.HasMorePages() {
-			var page *s3.ListObjectsV2Output
-			err := s.ask(ctx, func(ctx context.Context) (err error) {
-				page, err = pages.NextPage(ctx)
-				return err
-			})
-			if err != nil {
-				yield(store.Info{}, s.explain(ctx, "s3:ListBucket", prefix, err))
-				return
-			}
-			for _, in := range entries(page, base) {
-				if in.Key > o.After && !yield(in, nil) {
-					return
-				}
-			}
-		}
-	}
-}
-
-// lister lists with the client of the moment.
-type lister struct{ *Store }
-
-// ListObjectsV2 asks for one page.
-func (l lister) ListObjectsV2(ctx context.Context, in *s3.ListObjectsV2Input, o ...func(*s3.Options)) (*s3.ListObjectsV2Output, error) {
-	return l.client().ListObjectsV2(ctx, in, o...)
-}
-
-// entries are a page's objects and folders in the order of their keys, which
-// it has apart.
-func entries(page *s3.ListObjectsV2Output, base string) []store.Info {
-	all := make([]store.Info, 0, len(page.Contents)+len(page.CommonPrefixes))
-	for _, o := range page.Contents {
-		all = append(all, store.Info{
-			Key: strings.TrimPrefix(aws.ToString(o.Key), base), Size: aws.ToInt64(o.Size),
-			Version: aws.ToString(o.ETag), Modified: aws.ToTime(o.LastModified),
-		})
-	}
-	for _, p := range page.CommonPrefixes {
-		all = append(all, store.Info{Key: strings.TrimPrefix(aws.ToString(p.Prefix), base)})
-	}
-	if len(page.CommonPrefixes) > 0 {
-		slices.SortFunc(all, func(a, b store.Info) int { return strings.Compare(a.Key, b.Key) })
-	}
-	return all
 }
 
 // Delete removes an object. S3 does not say whether there was one.
