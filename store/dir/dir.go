@@ -19,6 +19,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -32,13 +33,16 @@ const (
 )
 
 // Store is a channel in a folder.
-type Store struct{ root string }
+type Store struct {
+	root  string
+	swept sync.Map // of folders in which abandoned files were looked for
+}
 
 var _ store.Store = (*Store)(nil)
 
 // Open returns the channel in root. It touches nothing: the folder is made by
 // the first Put.
-func Open(root string) *Store { return &Store{root} }
+func Open(root string) *Store { return &Store{root: root} }
 
 // file is where key lies. Keys come from package names and from listings, so
 // one that leaves the folder is refused here, whoever made it.
@@ -70,7 +74,9 @@ func (s *Store) Get(_ context.Context, key string, off, n int64) (io.ReadCloser,
 		return nil, store.Info{}, errors.Join(err, f.Close())
 	}
 	in := info(key, st)
-	in.Meta = s.meta(in)
+	if in.Meta, err = s.meta(in); err != nil {
+		return nil, store.Info{}, errors.Join(err, f.Close())
+	}
 	if off < 0 {
 		off = max(0, in.Size+off)
 	}
@@ -135,7 +141,10 @@ func (s *Store) list(ctx context.Context, prefix string, o store.ListOptions) ([
 			key += "/"
 		}
 		if err == nil && strings.HasPrefix(key, prefix) && key > o.After {
-			all = appendEntry(all, name, key, d)
+			all, err = appendEntry(all, name, key, d)
+		}
+		if err != nil {
+			return err
 		}
 		if d.IsDir() {
 			return fs.SkipDir
@@ -147,18 +156,29 @@ func (s *Store) list(ctx context.Context, prefix string, o store.ListOptions) ([
 }
 
 // appendEntry adds a file, or a folder that a shallow listing shows. An empty
-// folder is none to a store.
-func appendEntry(all []store.Info, name, key string, d fs.DirEntry) []store.Info {
+// folder is none to a store. What cannot be looked at ends the listing: it must
+// not seem to be gone.
+func appendEntry(all []store.Info, name, key string, d fs.DirEntry) ([]store.Info, error) {
 	if d.IsDir() {
-		if inside, err := os.ReadDir(name); err == nil && len(inside) > 0 {
-			return append(all, store.Info{Key: key})
+		inside, err := os.ReadDir(name)
+		if err == nil && len(inside) > 0 {
+			all = append(all, store.Info{Key: key})
 		}
-		return all
+		return all, there(err)
 	}
-	if st, err := os.Stat(name); err == nil && st.Mode().IsRegular() {
-		return append(all, info(key, st))
+	st, err := os.Stat(name)
+	if err == nil && st.Mode().IsRegular() {
+		all = append(all, info(key, st))
 	}
-	return all
+	return all, there(err)
+}
+
+// there is err, but nil for a file that went away during a listing.
+func there(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 // under is the deepest folder that holds every key with this prefix.
@@ -188,12 +208,13 @@ func (s *Store) Put(ctx context.Context, key string, body io.ReadSeeker, o store
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return store.Info{}, fmt.Errorf("write %s: %w", key, err)
 	}
+	s.sweep(filepath.Dir(name))
 	temp, err := writeTemp(filepath.Dir(name), body)
 	if err != nil {
 		return store.Info{}, fmt.Errorf("write %s: %w", key, err)
 	}
 	defer os.Remove(temp) //nolint:errcheck // gone already when the write succeeded
-	err = s.place(ctx, temp, name, key, o.Cond)
+	err = s.place(ctx, temp, name, key, o)
 	if errors.Is(err, store.ErrConflict) {
 		in, same, readErr := store.Same(ctx, s, key, body, o)
 		if same || readErr != nil {
@@ -210,7 +231,30 @@ func (s *Store) Put(ctx context.Context, key string, body io.ReadSeeker, o store
 	}
 	in := info(key, st)
 	in.Meta = o.Meta
-	return in, errors.Join(syncDir(filepath.Dir(name)), s.putMeta(in))
+	return in, syncDir(filepath.Dir(name))
+}
+
+// abandoned is how long ago a file was last written that nobody writes any more.
+const abandoned = 24 * time.Hour
+
+// sweep removes, once for each folder, what killed writers have left there. It
+// is a courtesy and may fail.
+func (s *Store) sweep(folder string) {
+	if _, done := s.swept.LoadOrStore(folder, true); done {
+		return
+	}
+	all, err := os.ReadDir(folder)
+	if err != nil {
+		return
+	}
+	for _, d := range all {
+		if !strings.HasPrefix(d.Name(), tempMark) {
+			continue
+		}
+		if st, err := d.Info(); err == nil && time.Since(st.ModTime()) > abandoned {
+			_ = os.Remove(filepath.Join(folder, d.Name()))
+		}
+	}
 }
 
 // writeTemp writes a file of another name in the same folder: a rename within a
@@ -238,9 +282,9 @@ func writeTemp(dir string, body io.ReadSeeker) (name string, err error) {
 	return f.Name(), os.Chtimes(f.Name(), now, now)
 }
 
-// place moves temp to name if cond holds.
-func (s *Store) place(ctx context.Context, temp, name, key string, cond store.Cond) error {
-	if cond == store.IfAbsent {
+// place moves temp to name if o.Cond holds.
+func (s *Store) place(ctx context.Context, temp, name, key string, o store.PutOptions) error {
+	if o.Cond == store.IfAbsent && len(o.Meta) == 0 {
 		err := os.Link(temp, name)
 		if err == nil {
 			return nil
@@ -254,20 +298,41 @@ func (s *Store) place(ctx context.Context, temp, name, key string, cond store.Co
 	if err != nil {
 		return err
 	}
-	err = func() error {
-		st, err := os.Stat(name)
-		exists := err == nil
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	return errors.Join(s.placeLocked(temp, name, key, o), unlock())
+}
+
+// placeLocked checks and moves. Metadata goes before its object, beside that of
+// the object which is replaced: whichever is there after a crash has its own.
+func (s *Store) placeLocked(temp, name, key string, o store.PutOptions) error {
+	st, err := os.Stat(name)
+	exists := err == nil
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	switch {
+	case o.Cond == store.IfAbsent && exists,
+		o.Cond != store.Always && o.Cond != store.IfAbsent && (!exists || store.IfVersion(info(key, st)) != o.Cond):
+		return store.ErrConflict
+	}
+	if len(o.Meta) > 0 {
+		moved, err := os.Stat(temp)
+		if err != nil {
 			return err
 		}
-		switch {
-		case cond == store.IfAbsent && exists,
-			cond != store.Always && cond != store.IfAbsent && (!exists || store.IfVersion(info(key, st)) != cond):
-			return store.ErrConflict
+		all := []sidecar{{info(key, moved).Version, o.Meta}}
+		if exists {
+			was := info(key, st)
+			meta, err := s.meta(was)
+			if err != nil {
+				return err
+			}
+			all = append(all, sidecar{was.Version, meta})
 		}
-		return os.Rename(temp, name)
-	}()
-	return errors.Join(err, unlock())
+		if err := s.putMeta(key, all); err != nil {
+			return err
+		}
+	}
+	return os.Rename(temp, name)
 }
 
 // lock serialises the conditional writes to this folder among processes.
@@ -329,31 +394,30 @@ func (s *Store) metaFile(key string) string {
 	return filepath.Join(s.root, private, "meta", filepath.FromSlash(path.Clean(key))+".json")
 }
 
-// meta reads what Put kept with exactly this version; anything else is nil:
+// meta reads what Put kept with exactly this version, nil if that is nothing:
 // metadata is a shortcut, never the only copy.
-func (s *Store) meta(in store.Info) map[string]string {
+func (s *Store) meta(in store.Info) (map[string]string, error) {
 	text, err := os.ReadFile(s.metaFile(in.Key))
 	if err != nil {
-		return nil
+		return nil, there(err)
 	}
-	var m sidecar
-	if json.Unmarshal(text, &m) != nil || m.Version != in.Version {
-		return nil
+	var all []sidecar
+	_ = json.Unmarshal(text, &all) // what cannot be read is of no version
+	for _, m := range all {
+		if m.Version == in.Version {
+			return m.Meta, nil
+		}
 	}
-	return m.Meta
+	return nil, nil
 }
 
-// putMeta keeps in.Meta. It runs after the object is in place: a crash in
-// between costs a reader the shortcut and nothing else.
-func (s *Store) putMeta(in store.Info) error {
-	if len(in.Meta) == 0 {
-		return nil
-	}
-	text, err := json.Marshal(sidecar{in.Version, in.Meta})
+// putMeta keeps the metadata of the versions that key may have.
+func (s *Store) putMeta(key string, all []sidecar) error {
+	text, err := json.Marshal(all)
 	if err != nil {
 		return err
 	}
-	name := s.metaFile(in.Key)
+	name := s.metaFile(key)
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return err
 	}
@@ -361,5 +425,8 @@ func (s *Store) putMeta(in store.Info) error {
 	if err != nil {
 		return err
 	}
-	return os.Rename(temp, name)
+	if err := os.Rename(temp, name); err != nil {
+		return errors.Join(err, os.Remove(temp))
+	}
+	return nil
 }

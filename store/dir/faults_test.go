@@ -1,0 +1,88 @@
+package dir_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/condaworker/condaworker/store"
+	"github.com/condaworker/condaworker/store/dir"
+)
+
+// A file that cannot be looked at must not seem to be gone: an index would lose
+// its package.
+func TestAListingThatCannotLookFails(t *testing.T) {
+	root := t.TempDir()
+	s := dir.Open(root)
+	if _, err := s.Put(t.Context(), "linux-64/a-1.0-0.conda", strings.NewReader("x"), store.PutOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	loop := filepath.Join(root, "linux-64", "b-1.0-0.conda") // which stat refuses with ELOOP, to root as well
+	if err := os.Symlink(loop, loop); err != nil {
+		t.Skip(err)
+	}
+	var last error
+	for _, err := range s.List(t.Context(), "linux-64/", store.ListOptions{Shallow: true}) {
+		last = err
+	}
+	if last == nil {
+		t.Error("a file that cannot be looked at was passed over")
+	}
+}
+
+// Whatever is at a key after a crash between the writing of metadata and of its
+// object has its own metadata.
+func TestMetadataOfBothVersionsIsKept(t *testing.T) {
+	root := t.TempDir()
+	s := dir.Open(root)
+	put := func(text, meta string) store.Info {
+		in, err := s.Put(t.Context(), "k", strings.NewReader(text), store.PutOptions{Meta: map[string]string{"m": meta}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return in
+	}
+	has := func(want string) {
+		t.Helper()
+		_, in, err := s.Get(t.Context(), "k", 0, 0)
+		if err != nil || in.Meta["m"] != want {
+			t.Errorf("metadata %v, want %s: %v", in.Meta, want, err)
+		}
+	}
+	put("old", "1")
+	old := filepath.Join(root, "saved")
+	if err := os.Link(filepath.Join(root, "k"), old); err != nil {
+		t.Skip(err)
+	}
+	put("new", "2")
+	has("2")
+	if err := os.Rename(old, filepath.Join(root, "k")); err != nil { // as if the second had never been moved there
+		t.Fatal(err)
+	}
+	has("1")
+}
+
+func TestWhatKilledWritersLeftIsRemoved(t *testing.T) {
+	root := t.TempDir()
+	young, old := filepath.Join(root, ".tmp-young"), filepath.Join(root, ".tmp-old")
+	for _, file := range []string{young, old} {
+		if err := os.WriteFile(file, []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := time.Now().Add(-25 * time.Hour)
+	if err := os.Chtimes(old, before, before); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := dir.Open(root).Put(t.Context(), "k", strings.NewReader("x"), store.PutOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(old); err == nil {
+		t.Error("the old one is there")
+	}
+	if _, err := os.Stat(young); err != nil {
+		t.Error("the young one may still be written:", err)
+	}
+}
