@@ -20,15 +20,18 @@ type Digest struct {
 // Sum reads r to its end and returns its digest. Both hashes and the reading
 // go on at the same time.
 func Sum(ctx context.Context, r io.Reader) (Digest, error) {
-	const block = 1 << 20
+	const first, block = 32 << 10, 1 << 20 // many packages are smaller than a block
 	var (
 		d       Digest
 		sha     = sha256.New()
 		md      = md5.New()
-		buffers = [2][]byte{make([]byte, block), make([]byte, block)}
+		buffers [2][]byte
 		hashing sync.WaitGroup
 	)
 	for i := 0; ; i++ {
+		if size := min(block, first<<min(i, 10)); len(buffers[i%2]) < size {
+			buffers[i%2] = make([]byte, size) // what it held is hashed already
+		}
 		buf := buffers[i%2]
 		n, err := fill(r, buf)
 		hashing.Wait() // of the block before
