@@ -158,7 +158,7 @@ func emptyShard() *shards.Shard {
 // putShards stores shards that are not there yet, several at a time, and notes
 // their hashes in sums.
 func (r *run) putShards(ctx context.Context, all map[string]*shards.Shard, old shards.Index, there *shardFolder, sums map[string]shards.Sum) error {
-	compressor := archive.NewCompressor()
+	compressor := archive.NewCompressor(len(all))
 	names := slices.Sorted(maps.Keys(all))
 	var mu sync.Mutex // guards sums
 	return r.each(ctx, len(names), func(ctx context.Context, i int) error {

@@ -72,11 +72,12 @@ func Zstd(b []byte) []byte {
 // may be used by several goroutines at once.
 type Compressor struct{ e *zstd.Encoder }
 
-// NewCompressor returns a compressor for texts of some kilobytes to megabytes,
-// such as the shards of an index.
-func NewCompressor() *Compressor {
+// NewCompressor returns a compressor for count texts of some kilobytes to
+// megabytes, such as the shards of an index. It takes a megabyte or two of memory
+// for each processor that it will use.
+func NewCompressor(count int) *Compressor {
 	const window = 1 << 20
-	e, err := newEncoder(nil, zstd.SpeedDefault, runtime.GOMAXPROCS(0), window)
+	e, err := newEncoder(nil, zstd.SpeedDefault, max(1, min(count, runtime.GOMAXPROCS(0))), window)
 	if err != nil {
 		panic(err) // the options above contradict each other
 	}
