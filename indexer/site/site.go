@@ -15,6 +15,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/condaworker/condaworker/conda"
 )
@@ -34,9 +35,12 @@ func ChannelPage(subdirs []string) ([]byte, error) { return page(subdirs, "", fa
 // SubdirPage is index.html in a subdir.
 func SubdirPage(subdir string) ([]byte, error) { return page([]string{subdir}, "../", true) }
 
+// parsed is the page's template, escaped once however many pages it makes.
+var parsed = sync.OnceValues(func() (*template.Template, error) { return template.New(PageName).Parse(pageText) })
+
 // page fills in where the subdirs lie as seen from it: behind up.
 func page(subdirs []string, up string, inside bool) ([]byte, error) {
-	t, err := template.New(PageName).Parse(pageText)
+	t, err := parsed()
 	if err != nil {
 		return nil, fmt.Errorf("make %s: %w", PageName, err)
 	}
