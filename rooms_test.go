@@ -32,19 +32,20 @@ var steps = []string{"builder/recipe", "builder/source", "builder/sandbox", "bui
 
 // foreign names the one package that imports each module that is not ours.
 var foreign = map[string]string{
-	"github.com/aws/":                 "store/s3",
-	"github.com/mholt/archiver/v4":    "builder/source",
-	"go.uber.org/zap":                 "agent/openjd",
-	"github.com/shirou/gopsutil/v3":   "agent/meter",
-	"github.com/klauspost/compress":   "conda/archive",
-	"github.com/tinylib/msgp":         "conda/shards",
-	"github.com/spf13/cobra":          "agent",
-	"go.yaml.in/yaml/v4":              "builder/recipe",
-	"golang.org/x/sys":                "builder/sandbox",
-	"github.com/gofrs/flock":          "store/dir",
-	"github.com/rogpeppe/go-internal": "tests",
-	"github.com/google/go-cmp":        "tests",
-	"github.com/chromedp/":            "tests",
+	"github.com/aws/":                   "store/s3",
+	"github.com/mholt/archiver/v4":      "builder/source",
+	"go.uber.org/zap":                   "agent/openjd",
+	"github.com/shirou/gopsutil/v3":     "agent/meter",
+	"github.com/klauspost/compress":     "conda/archive",
+	"github.com/tinylib/msgp":           "conda/shards",
+	"github.com/spf13/cobra":            "agent",
+	"go.yaml.in/yaml/v4":                "builder/recipe",
+	"golang.org/x/sys":                  "builder/sandbox",
+	"github.com/gofrs/flock":            "store/dir",
+	"github.com/rogpeppe/go-internal":   "tests",
+	"github.com/google/go-cmp":          "tests",
+	"github.com/chromedp/":              "tests",
+	"github.com/anishathalye/porcupine": "tests",
 }
 
 type goPackage struct {

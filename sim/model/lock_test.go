@@ -102,8 +102,8 @@ func (w *lockWalk) land(s lockWorld, p lockWrite) (lockWorld, bool) {
 func (w *lockWalk) text(s lockWorld, i int) lockText {
 	j := s.jobs[i]
 	lease := uint8(i+1)<<4 | j.leases
-	switch {
-	case j.step == lockTake:
+	switch j.step {
+	case lockTake:
 		t := lockText{there: true, held: true, epoch: j.seen.epoch + 1, served: j.seen.served, lease: lease}
 		if w.sameOp {
 			t.lease = 1
@@ -112,7 +112,7 @@ func (w *lockWalk) text(s lockWorld, i int) lockText {
 			t.served = t.epoch
 		}
 		return t
-	case j.step == lockRelease:
+	case lockRelease:
 		t := lockText{there: true, epoch: j.seen.epoch, served: j.seen.epoch, lease: j.seen.lease, op: 9}
 		if w.epochLost {
 			t.epoch = 0

@@ -27,59 +27,62 @@ func open(t *testing.T, env map[string]string, bucket, prefix string) *s3.Store 
 }
 
 func TestContract(t *testing.T) {
-	server := s3test.Start(t)
-	var n atomic.Int32
-	storetest.Run(t, func(t *testing.T) store.Store {
-		bucket := fmt.Sprint("bucket-", n.Add(1))
-		server.Bucket(t, bucket)
-		return open(t, server.Env(), bucket, "Conda/Default")
+	s3test.Each(t, func(t *testing.T, server s3test.Server) {
+		var n atomic.Int32
+		storetest.Run(t, func(t *testing.T) store.Store {
+			bucket := fmt.Sprint("bucket-", n.Add(1))
+			server.Bucket(t, bucket)
+			return open(t, server.Env(), bucket, "Conda/Default")
+		})
 	})
 }
 
 func TestMissingBucket(t *testing.T) {
-	server := s3test.Start(t)
-	s := open(t, server.Env(), "none-such", "")
-	for _, n := range []int64{0, -1} {
-		if _, _, err := s.Get(t.Context(), "noarch/repodata.json", 0, n); !errors.Is(err, store.ErrNoChannel) || !strings.Contains(err.Error(), "none-such") {
-			t.Errorf("get, n=%d: %v", n, err)
+	s3test.Each(t, func(t *testing.T, server s3test.Server) {
+		s := open(t, server.Env(), "none-such", "")
+		for _, n := range []int64{0, -1} {
+			if _, _, err := s.Get(t.Context(), "noarch/repodata.json", 0, n); !errors.Is(err, store.ErrNoChannel) || !strings.Contains(err.Error(), "none-such") {
+				t.Errorf("get, n=%d: %v", n, err)
+			}
 		}
-	}
-	for _, err := range s.List(t.Context(), "", store.ListOptions{}) {
-		if !errors.Is(err, store.ErrNoChannel) {
-			t.Errorf("list: %v", err)
+		for _, err := range s.List(t.Context(), "", store.ListOptions{}) {
+			if !errors.Is(err, store.ErrNoChannel) {
+				t.Errorf("list: %v", err)
+			}
 		}
-	}
-	if _, err := s.Put(t.Context(), "k", strings.NewReader("x"), store.PutOptions{Cond: store.IfAbsent}); !errors.Is(err, store.ErrNoChannel) {
-		t.Errorf("put: %v", err)
-	}
+		if _, err := s.Put(t.Context(), "k", strings.NewReader("x"), store.PutOptions{Cond: store.IfAbsent}); !errors.Is(err, store.ErrNoChannel) {
+			t.Errorf("put: %v", err)
+		}
+	})
 }
 
 func TestLargeObjectsGoInParts(t *testing.T) {
-	server := s3test.Start(t)
-	server.Bucket(t, "large")
-	s := open(t, server.Env(), "large", "p")
-	body := make([]byte, 100<<20)
-	r := rand.NewChaCha8([32]byte{1})
-	_, _ = r.Read(body)
-	o := store.PutOptions{Cond: store.IfAbsent, Meta: map[string]string{"m": "1"}}
-	if _, err := s.Put(t.Context(), "big.conda", bytes.NewReader(body), o); err != nil {
-		t.Fatal(err)
-	}
-	there, in, err := s.Get(t.Context(), "big.conda", 0, -1)
-	if err != nil || in.Meta["m"] != "1" {
-		t.Fatal(in, err)
-	}
-	got, err := io.ReadAll(there)
-	if err != nil || !bytes.Equal(got, body) {
-		t.Errorf("read back %d bytes, %v", len(got), err)
-	}
-	if _, err := s.Put(t.Context(), "big.conda", bytes.NewReader(body), o); err != nil {
-		t.Errorf("the same bytes again: %v", err)
-	}
-	body[5]++
-	if _, err := s.Put(t.Context(), "big.conda", bytes.NewReader(body), o); !errors.Is(err, store.ErrConflict) {
-		t.Errorf("other bytes: %v", err)
-	}
+	s3test.Each(t, func(t *testing.T, server s3test.Server) {
+		server.Bucket(t, "large")
+		s := open(t, server.Env(), "large", "p")
+		body := make([]byte, 100<<20)
+		r := rand.NewChaCha8([32]byte{1})
+		_, _ = r.Read(body)
+		o := store.PutOptions{Cond: store.IfAbsent, Meta: map[string]string{"m": "1"}}
+		if _, err := s.Put(t.Context(), "big.conda", bytes.NewReader(body), o); err != nil {
+			t.Fatal(err)
+		}
+		there, in, err := s.Get(t.Context(), "big.conda", 0, -1)
+		if err != nil || in.Meta["m"] != "1" {
+			t.Fatal(in, err)
+		}
+		got, err := io.ReadAll(there)
+		if err != nil || !bytes.Equal(got, body) {
+			t.Errorf("read back %d bytes, %v", len(got), err)
+		}
+		if _, err := s.Put(t.Context(), "big.conda", bytes.NewReader(body), o); err != nil {
+			t.Errorf("the same bytes again: %v", err)
+		}
+		body[5]++
+		if _, err := s.Put(t.Context(), "big.conda", bytes.NewReader(body), o); !errors.Is(err, store.ErrConflict) {
+			t.Errorf("other bytes: %v", err)
+		}
+	})
 }
 
 func TestOutcomes(t *testing.T) {

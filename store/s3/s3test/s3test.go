@@ -1,5 +1,5 @@
-// Package s3test starts a real S3 server for tests: versitygw on a folder,
-// on loopback, with made-up credentials.
+// Package s3test starts real S3 servers for tests, versitygw and minio, on
+// loopback, with made-up credentials.
 package s3test
 
 import (
@@ -15,7 +15,7 @@ import (
 // Server is a running S3 server.
 type Server struct {
 	Endpoint string // e.g. http://127.0.0.1:40123
-	Root     string // the folder that its buckets are folders of
+	Root     string // the folder that has its buckets
 }
 
 const credential = "condaworker-test"
@@ -36,27 +36,60 @@ func (s Server) Bucket(t *testing.T, name string) {
 	}
 }
 
-// Start runs a server until the test ends and points the process's environment
-// to it. Without the program versitygw the test is skipped, or fails when
+// server is how to start a program.
+type server struct {
+	program, variable string
+	args              func(address, root string) []string
+	ready             string // the path that answers once it is
+}
+
+func versitygw() server {
+	return server{"versitygw", "CONDAWORKER_TEST_VERSITYGW", func(address, root string) []string {
+		return []string{"--access", credential, "--secret", credential, "--port", address, "--quiet", "posix", root}
+	}, "/"}
+}
+
+func minio() server {
+	return server{"minio", "CONDAWORKER_TEST_MINIO", func(address, root string) []string {
+		return []string{"server", "--quiet", "--address", address, "--console-address", "127.0.0.1:0", root}
+	}, "/minio/health/ready"}
+}
+
+// Start runs versitygw until the test ends and points the process's environment
+// to it. Without the program the test is skipped, or fails when
 // CONDAWORKER_TEST_NOSKIP is set.
 func Start(t *testing.T) Server {
 	t.Helper()
-	program := os.Getenv("CONDAWORKER_TEST_VERSITYGW")
+	return start(t, versitygw())
+}
+
+// Each runs a test on versitygw, and again on minio.
+func Each(t *testing.T, test func(*testing.T, Server)) {
+	t.Helper()
+	for _, s := range []server{versitygw(), minio()} {
+		t.Run(s.program, func(t *testing.T) { test(t, start(t, s)) })
+	}
+}
+
+func start(t *testing.T, k server) Server {
+	t.Helper()
+	program := os.Getenv(k.variable)
 	if program == "" {
-		program, _ = exec.LookPath("versitygw")
+		program, _ = exec.LookPath(k.program)
 	}
 	if program == "" {
 		if os.Getenv("CONDAWORKER_TEST_NOSKIP") != "" {
-			t.Fatal("versitygw is not installed, and nothing may be skipped")
+			t.Fatalf("%s is not installed, and nothing may be skipped", k.program)
 		}
-		t.Skip("needs versitygw on PATH or in CONDAWORKER_TEST_VERSITYGW: .ci/run installs it")
+		t.Skipf("needs %s on PATH or in %s: .ci/run installs it", k.program, k.variable)
 	}
-	s := Server{Endpoint: "http://" + freeAddress(t), Root: t.TempDir()}
+	address := freeAddress(t)
+	s := Server{Endpoint: "http://" + address, Root: t.TempDir()}
 	for name, value := range s.Env() {
 		t.Setenv(name, value)
 	}
-	address := s.Endpoint[len("http://"):]
-	c := exec.Command(program, "--access", credential, "--secret", credential, "--port", address, "--quiet", "posix", s.Root) //nolint:gosec // the test's own program
+	c := exec.Command(program, k.args(address, s.Root)...) //nolint:gosec // the test's own program
+	c.Env = append(os.Environ(), "MINIO_ROOT_USER="+credential, "MINIO_ROOT_PASSWORD="+credential)
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +97,7 @@ func Start(t *testing.T) Server {
 		_ = c.Process.Kill()
 		_ = c.Wait() // killed on purpose
 	})
-	waitFor(t, s.Endpoint)
+	waitFor(t, s.Endpoint+k.ready)
 	return s
 }
 
@@ -87,6 +120,8 @@ func waitFor(t *testing.T, url string) {
 		resp, err := http.Get(url) //nolint:noctx // loopback, in a test
 		if err == nil {
 			_ = resp.Body.Close()
+		}
+		if err == nil && resp.StatusCode != http.StatusServiceUnavailable {
 			return
 		}
 		time.Sleep(50 * time.Millisecond)
