@@ -268,7 +268,10 @@ func (r *run) older(ctx context.Context, p *part) ([]byte, error) {
 		if o.info.Version != p.info.Version {
 			return nil, fmt.Errorf("read %s: it changed meanwhile: %w", p.name, store.ErrConflict)
 		}
-		p.object, p.source, p.listed = o, o.info.Meta[metaSource], false
+		if p.listed { // else the state has told: the same bytes may come of two texts
+			p.source = o.info.Meta[metaSource]
+		}
+		p.object, p.listed = o, false
 	}
 	return p.bytes()
 }
