@@ -57,7 +57,7 @@ func (r *run) merge(ctx context.Context, e *edition, known state, stored map[str
 		delete(stored, file)
 	}
 	e.dropGone(stored, report)
-	exports, err := r.exportsAtFirst(ctx, known)
+	exports, err := r.exportsAtFirst(ctx, e, known)
 	if err != nil {
 		return err
 	}
@@ -67,7 +67,7 @@ func (r *run) merge(ctx context.Context, e *edition, known state, stored map[str
 		switch reason := known.bad(file, in); {
 		case !r.o.Full && reason != "":
 			r.take(e, known, file, looked{bad: badPackage{errors.New(reason)}}, report)
-		case r.o.Full || !known.knows(file, record, in), known.files == nil && conda.Stamped(record) != 0 && exports[file] == nil:
+		case r.o.Full || !known.knows(file, record, in), known.exported(file, record) && exports[file] == nil:
 			fresh = append(fresh, file)
 		default:
 			e.restamp(file, record, known)
@@ -85,11 +85,26 @@ func (r *run) merge(ctx context.Context, e *edition, known state, stored map[str
 	return nil
 }
 
-// exportsAtFirst is run_exports.json for a run that no state tells what earlier
-// ones came to: one may have died between the index, where its packages bear
-// its stamp, and run_exports.json.
-func (r *run) exportsAtFirst(ctx context.Context, known state) (conda.RunExports, error) {
-	if known.files != nil {
+// exported tells whether run_exports.json should know the package and perhaps
+// does not: one of ours, in a run that no state tells what earlier ones came to
+// (one may have died between the index, where its packages bear its stamp, and
+// run_exports.json), or one that another indexer lists again, who may have left
+// it out for a while.
+func (s state) exported(file string, record json.RawMessage) bool {
+	stamped := conda.Stamped(record) != 0
+	if s.files == nil {
+		return stamped
+	}
+	return !stamped && s.files[file].Indexed != 0
+}
+
+// exportsAtFirst is run_exports.json, if a package may be missing there.
+func (r *run) exportsAtFirst(ctx context.Context, e *edition, known state) (conda.RunExports, error) {
+	doubtful := false
+	for file, record := range e.base.All() {
+		doubtful = doubtful || known.exported(file, record)
+	}
+	if known.files != nil && !doubtful {
 		return nil, nil
 	}
 	o, err := r.read(ctx, runExportsName)
