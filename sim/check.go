@@ -2,16 +2,17 @@ package sim
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/condaworker/condaworker/conda"
 	"github.com/condaworker/condaworker/conda/archive"
 	"github.com/condaworker/condaworker/conda/shards"
-	"github.com/condaworker/condaworker/indexer"
-	"github.com/condaworker/condaworker/store"
-	"github.com/condaworker/condaworker/store/s3"
 )
+
+var errNotThere = errors.New("not there")
 
 // checkLock holds S4: epochs rise, and each is one holder's.
 func (w *world) checkLock(o object) {
@@ -33,26 +34,22 @@ func (w *world) checkLock(o object) {
 }
 
 // checkCommit holds S0 and S2: nothing is lost, and all that is named is there.
+// Of what an indexer of another make writes it is not expected, nor of what is
+// committed upon that.
 func (w *world) checkCommit(subdir string, before, after object, existed bool, condition string) {
-	if condition == "" {
-		w.wrong("S0: %s/repodata.json is written without a condition", subdir)
-	}
 	now, err := conda.ParseRepoData(after.body)
 	if err != nil {
 		w.wrong("S3: %v", err)
 		return
 	}
+	if w.foreign {
+		return
+	}
+	if condition == "" {
+		w.wrong("S0: %s/repodata.json is written without a condition", subdir)
+	}
 	if existed {
-		was, err := conda.ParseRepoData(before.body)
-		if err != nil {
-			w.wrong("S3: %v", err)
-			return
-		}
-		for file := range was.All() {
-			if _, found := now.Record(file); !found {
-				w.wrong("S0: %s/%s is lost", subdir, file)
-			}
-		}
+		w.checkSuccessor(subdir, before, now)
 	}
 	for file, record := range now.All() {
 		o, stored := w.bucket.objects[subdir+"/"+file]
@@ -60,6 +57,40 @@ func (w *world) checkCommit(subdir string, before, after object, existed bool, c
 		if err := json.Unmarshal(record, &r); err != nil || !stored || r.Size != int64(len(o.body)) || r.SHA256 != w.sum(subdir+"/"+file) {
 			w.wrong("S2: the record of %s/%s is of no stored package: %s, %v", subdir, file, record, err)
 		}
+	}
+}
+
+// checkSuccessor holds S0: what leaves the records is listed as removed because
+// somebody removed it, and stays so until it comes back or is deleted.
+func (w *world) checkSuccessor(subdir string, before object, now *conda.RepoData) {
+	was, err := conda.ParseRepoData(before.body)
+	if err != nil {
+		w.wrong("S3: %v", err)
+		return
+	}
+	for file := range was.All() {
+		if _, found := now.Record(file); !found && !(w.taken[subdir+"/"+file] && slices.Contains(now.Removed, file)) {
+			w.wrong("S0: %s/%s is lost", subdir, file)
+		}
+	}
+	for _, file := range was.Removed {
+		_, back := now.Record(file)
+		if _, stored := w.bucket.objects[subdir+"/"+file]; stored && !back && !slices.Contains(now.Removed, file) {
+			w.wrong("S0: that %s/%s was removed is forgotten", subdir, file)
+		}
+	}
+}
+
+// checkDeletion holds that only packages which somebody removed are deleted,
+// and none that the index names.
+func (w *world) checkDeletion(subdir, file string) {
+	switch {
+	case strings.HasPrefix(file, shards.Folder+"/"):
+		w.wrong("%s/%s is deleted within a week", subdir, file)
+	case !w.taken[subdir+"/"+file]:
+		w.wrong("%s/%s is deleted, and nobody removed it", subdir, file)
+	case !w.foreign && w.inJSON(subdir, file) == nil:
+		w.wrong("S2: %s/%s is deleted and still in the index", subdir, file)
 	}
 }
 
@@ -75,6 +106,9 @@ func (w *world) sum(key string) string {
 // checkVisible holds S1 for packages: every index object has them.
 func (w *world) checkVisible(when string, packages []Package) {
 	for _, p := range packages {
+		if w.foreign || w.taken[p.Key] {
+			continue
+		}
 		subdir, file, _ := strings.Cut(p.Key, "/")
 		for form, has := range map[string]func(subdir, file string) error{
 			"repodata.json": w.inJSON, "repodata.json.zst": w.inZstd, "run_exports.json": w.inRunExports, "shards": w.inShards,
@@ -145,39 +179,4 @@ func (w *world) inShards(subdir, file string) error {
 		err = errNotThere
 	}
 	return err
-}
-
-// atRest checks the channel once every worker is done and every request has
-// landed, and that one more run finds nothing but what late requests left.
-func (w *world) atRest(left []Package) {
-	w.mu.Lock()
-	w.checkVisible("S1 at rest", w.acked)
-	w.rate = 0
-	w.mu.Unlock()
-	k := &worker{world: w, id: -1, made: map[string]int{}}
-	k.life, k.kill = w.t.Context(), func() {}
-	ctx := store.WithChance(k.life, k.chance)
-	s, err := s3.Open(ctx, s3.Options{Bucket: "bucket", Env: map[string]string{"AWS_ENDPOINT_URL": "http://s3"}, HTTP: k})
-	if err == nil {
-		_, err = indexer.Reindex(ctx, s, indexer.Options{Concurrency: 1})
-	}
-	var r indexer.Report
-	if err == nil {
-		r, err = indexer.Reindex(ctx, s, indexer.Options{Concurrency: 1, Check: true})
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if err != nil {
-		w.wrong("L4: the last reindex: %v", err)
-	}
-	for _, sub := range r.Subdirs {
-		if len(sub.Added)+len(sub.Updated)+len(sub.Removed)+len(sub.Stale) > 0 {
-			w.wrong("L4: the index does not agree with what is stored: %+v", sub)
-		}
-	}
-	for _, p := range w.given(left) {
-		if _, stored := w.bucket.objects[p.Key]; stored {
-			w.checkVisible("L4", []Package{p})
-		}
-	}
 }

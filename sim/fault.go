@@ -8,6 +8,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -24,27 +25,50 @@ const (
 	afterReset fault = "reset after it landed"
 	late       fault = "lost, lands later"
 	conflict   fault = "409"
+	vanished   fault = "404 for If-Match"
 	cut        fault = "body cut"
 	hollow     fault = "200 with an error body"
 	expired    fault = "403 ExpiredToken"
-	slow       fault = "slow"
+	jump       fault = "403 RequestTimeTooSkewed"
+	slow       fault = "slow on the way"
+	slowAnswer fault = "slow answer"
+	paused     fault = "host stands still"
 	killed     fault = "worker killed"
 	killedDone fault = "worker killed after it landed"
+
+	// never drawn
+	landsLate fault = "landing late"
+	byOthers  fault = "of another indexer"
 )
 
-// faults are those that each operation may meet.
-func faults(q request) []fault {
-	all := []fault{error500, error503, reset, expired, slow, killed}
-	switch {
-	case q.writes():
-		all = append(all, after503, afterReset, late, killedDone)
-		if q.method == http.MethodPut {
-			all = append(all, conflict, hollow)
-		}
-	case q.method == http.MethodGet:
-		all = append(all, cut)
+// faults are those that an operation may meet.
+func faults(op operation) []fault {
+	all := []fault{error500, error503, reset, expired, jump, slow, slowAnswer, paused, killed}
+	switch op {
+	case get, list:
+		return append(all, cut)
+	case put, create:
+		return append(all, after503, afterReset, late, killedDone, conflict, hollow)
+	case over:
+		return append(all, after503, afterReset, late, killedDone, conflict, hollow, vanished)
+	case remove:
+		return append(all, after503, afterReset, late, killedDone)
 	}
 	return all
+}
+
+// scarce operations meet faults more often than others, so that the few there
+// are meet all.
+func (w *world) rateOf(op operation) float64 {
+	switch {
+	case w.rate == 0:
+		return 0
+	case op == remove:
+		return 0.8
+	case op == put, op == over:
+		return 2 * w.rate
+	}
+	return w.rate
 }
 
 var errReset = errors.New("connection reset by peer")
@@ -59,12 +83,15 @@ func (w *worker) Do(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	draw := w.draw(q)
-	if err := w.travel(r, time.Millisecond+time.Duration(draw.Int64N(int64(80*time.Millisecond)))); err != nil {
+	w.mu.Lock()
+	halt := time.Until(w.until)
+	w.mu.Unlock()
+	if err := w.travel(r, max(0, halt)+time.Millisecond+time.Duration(draw.Int64N(int64(80*time.Millisecond)))); err != nil {
 		return nil, err
 	}
 	f := none
-	if w.world.faulty() && draw.Float64() < w.world.rate {
-		kinds := faults(q)
+	if w.world.faulty() && draw.Float64() < w.world.rateOf(q.operation()) {
+		kinds := faults(q.operation())
 		f = kinds[draw.IntN(len(kinds))]
 	}
 	a, err := w.meet(r, q, f, draw)
@@ -75,7 +102,7 @@ func (w *worker) Do(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	resp := a.response(r)
-	resp.Header.Set("Date", time.Now().Add(w.skew).UTC().Format(http.TimeFormat))
+	resp.Header.Set("Date", w.serverTime().Format(http.TimeFormat))
 	if f == cut && len(a.body) > 1 {
 		resp.Body = io.NopCloser(io.MultiReader(bytes.NewReader(a.body[:draw.IntN(len(a.body))]), broken{}))
 	}
@@ -115,51 +142,105 @@ func (w *worker) travel(r *http.Request, d time.Duration) error {
 // maxSkew is how far off a signature's time may be.
 const maxSkew = 15 * time.Minute
 
+func (w *worker) serverTime() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return time.Now().Add(w.skew).UTC()
+}
+
 // meet serves the request as its fate wants.
 func (w *worker) meet(r *http.Request, q request, f fault, draw *rand.Rand) (answer, error) {
+	if f == jump {
+		w.mu.Lock()
+		w.skew += 2 * maxSkew // the SDK knows the old one
+		w.mu.Unlock()
+	}
 	if signed, err := time.Parse("20060102T150405Z", q.header.Get("X-Amz-Date")); err == nil {
-		if off := signed.Sub(time.Now().Add(w.skew)); off > maxSkew || off < -maxSkew {
-			w.world.note(w, q, "clock off", http.StatusForbidden)
+		if off := signed.Sub(w.serverTime()); off > maxSkew || off < -maxSkew {
+			w.world.note(w, q, jump, http.StatusForbidden)
 			return refusal(http.StatusForbidden, "RequestTimeTooSkewed"), nil
 		}
 	}
-	var a answer
-	err := error(nil)
-	switch f {
-	case error500:
-		a = refusal(http.StatusInternalServerError, "InternalError")
-	case error503:
-		a = refusal(http.StatusServiceUnavailable, "SlowDown")
-	case conflict:
-		a = refusal(http.StatusConflict, "ConditionalRequestConflict")
-	case expired:
-		a = refusal(http.StatusForbidden, "ExpiredToken")
-	case hollow:
-		a = refusal(http.StatusOK, "InternalError")
-	case reset:
-		err = errReset
-	case killed:
-		w.kill()
-		err = errReset
-	case late:
-		w.world.later(w, q, time.Second+time.Duration(draw.Int64N(int64(10*time.Minute))))
-		err = errReset
-	case slow:
-		if err = w.travel(r, time.Second+time.Duration(draw.Int64N(int64(time.Minute)))); err == nil {
-			a = w.world.serve(q)
-		}
-	default:
-		a = w.world.serve(q)
-		switch f {
-		case after503:
-			a = refusal(http.StatusServiceUnavailable, "SlowDown")
-		case afterReset:
-			err = errReset
-		case killedDone:
-			w.kill()
-			err = errReset
-		}
+	if a, refused := refusals[f]; refused {
+		w.world.note(w, q, f, a.status)
+		return a, nil
 	}
+	a, err := w.fare(r, q, f, draw)
 	w.world.note(w, q, f, a.status)
 	return a, err
+}
+
+// refusals are faults after which nothing was done, and that is said.
+var refusals = map[fault]answer{
+	error500: refusal(http.StatusInternalServerError, "InternalError"),
+	error503: refusal(http.StatusServiceUnavailable, "SlowDown"),
+	conflict: refusal(http.StatusConflict, "ConditionalRequestConflict"),
+	vanished: refusal(http.StatusNotFound, "NoSuchKey"),
+	expired:  refusal(http.StatusForbidden, "ExpiredToken"),
+	hollow:   refusal(http.StatusOK, "InternalError"),
+}
+
+// fare lets the request fare as the other faults want.
+func (w *worker) fare(r *http.Request, q request, f fault, draw *rand.Rand) (a answer, err error) {
+	wait := time.Second + time.Duration(draw.Int64N(int64(map[bool]time.Duration{true: 10 * time.Minute, false: time.Minute}[f == late || f == paused])))
+	switch f {
+	case reset:
+		return a, errReset
+	case killed:
+		w.kill()
+		return a, errReset
+	case late:
+		w.world.later(w, q, wait)
+		return a, errReset
+	case paused:
+		w.mu.Lock()
+		w.until = time.Now().Add(wait)
+		w.mu.Unlock()
+		err = w.travel(r, wait)
+	case slow:
+		err = w.travel(r, wait)
+	}
+	if err != nil {
+		return a, err
+	}
+	a = w.world.serve(q)
+	switch f {
+	case after503:
+		return refusal(http.StatusServiceUnavailable, "SlowDown"), nil
+	case afterReset:
+		return a, errReset
+	case killedDone:
+		w.kill()
+		return a, errReset
+	case slowAnswer:
+		err = w.travel(r, wait)
+	}
+	return a, err
+}
+
+// possible are all outcomes that an operation can come to. What is not among
+// them cannot happen: a HEAD and a write have no body that could be cut; a
+// request that reads has nothing that lands; 409 and an error in the body of a
+// 200 answer bodies that are stored; only If-Match asks for what may be gone.
+func possible(op operation) []outcome {
+	var all []outcome
+	for _, f := range faults(op) {
+		all = append(all, outcome(f))
+		if f == late {
+			all = append(all, outcome(landsLate))
+		}
+	}
+	return slices.Concat(answers[op], all)
+}
+
+// answers are those of a request that meets no fault. None deletes what others
+// overwrite, so that 404 for If-Match is only ever a fault.
+var answers = map[operation][]outcome{
+	get:    {"answered 200", "answered 404"},
+	head:   {"answered 200", "answered 404"},
+	list:   {"answered 200"},
+	put:    {"answered 200"},
+	over:   {"answered 200", "answered 412"},
+	create: {"answered 200", "answered 412"},
+	remove: {"answered 204"},
 }

@@ -32,6 +32,7 @@ type object struct {
 // ETags and times in whole seconds.
 type bucket struct {
 	objects map[string]object
+	page    int                                                                    // how many objects an answer to a listing has at most
 	landed  func(key string, before, after object, existed bool, condition string) // told about each write
 }
 
@@ -101,34 +102,46 @@ func unchunk(b []byte) ([]byte, error) {
 	}
 }
 
-// operation is the request's name in the table of faults.
-func (q request) operation() string {
-	_, list := q.query["list-type"]
+// operation is a request's name in the table of faults.
+type operation string
+
+const (
+	get    operation = "GET"
+	head   operation = "HEAD"
+	list   operation = "LIST"
+	put    operation = "PUT"
+	over   operation = "PUT If-Match"
+	create operation = "PUT If-None-Match"
+	remove operation = "DELETE"
+)
+
+func (q request) operation() operation {
+	_, listing := q.query["list-type"]
 	switch {
-	case list:
-		return "LIST"
+	case listing:
+		return list
 	case q.method == http.MethodPut && q.header.Get("If-Match") != "":
-		return "PUT If-Match"
+		return over
 	case q.method == http.MethodPut && q.header.Get("If-None-Match") != "":
-		return "PUT If-None-Match"
+		return create
 	}
-	return q.method
+	return operation(q.method)
 }
 
-// writes tells whether the request can change something.
-func (q request) writes() bool { return q.method == http.MethodPut || q.method == http.MethodDelete }
+// deletion is what landed gets in place of a condition.
+const deletion = "deletion"
 
 // serve does what the request asks for.
 func (b *bucket) serve(q request) answer {
 	switch {
-	case q.operation() == "LIST":
+	case q.operation() == list:
 		return b.list(q)
 	case q.method == http.MethodPut:
 		return b.put(q)
 	case q.method == http.MethodDelete:
 		if old, existed := b.objects[q.key]; existed {
 			delete(b.objects, q.key)
-			b.landed(q.key, old, object{}, true, "")
+			b.landed(q.key, old, object{}, true, deletion)
 		}
 		return answer{status: http.StatusNoContent}
 	}
@@ -210,10 +223,6 @@ type content struct {
 	Size                    int
 }
 
-// pageSize is small, so that listings have several pages and the channel may
-// change between them.
-const pageSize = 4
-
 func (b *bucket) list(q request) answer {
 	after := max(q.query["start-after"], q.query["continuation-token"])
 	var l listing
@@ -234,7 +243,7 @@ func (b *bucket) list(q request) answer {
 			last = key
 			continue
 		}
-		if len(l.Contents) == pageSize {
+		if len(l.Contents) == b.page {
 			l.IsTruncated, l.Next = true, last
 			break
 		}

@@ -78,7 +78,7 @@ func TestSchedules(t *testing.T) {
 	n, first := number(t, "CONDAWORKER_SIM_SCHEDULES", 50), number(t, "CONDAWORKER_SIM_SEED", 1)
 	var next atomic.Uint64
 	var mu sync.Mutex
-	total := Result{Met: map[string]map[string]int{}}
+	total := Result{Met: map[operation]map[outcome]int{}}
 	var wg sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
 		wg.Go(func() {
@@ -99,6 +99,11 @@ func TestSchedules(t *testing.T) {
 	}
 	wg.Wait()
 	t.Logf("%d schedules, %d requests\n%s", n, total.Requests, total.Table())
+	if least := int(n / 100); !t.Failed() && least > 0 { //nolint:gosec // few
+		for _, cell := range total.Scarce(least / 10 * 10) {
+			t.Error("met too rarely: " + cell)
+		}
+	}
 }
 
 func TestASeedRepeatsItself(t *testing.T) {

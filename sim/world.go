@@ -1,9 +1,7 @@
 package sim
 
 import (
-	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
@@ -14,10 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/condaworker/condaworker/indexer"
 	"github.com/condaworker/condaworker/lock"
-	"github.com/condaworker/condaworker/store"
-	"github.com/condaworker/condaworker/store/s3"
 )
 
 // Package is a package that workers publish.
@@ -26,11 +21,11 @@ type Package struct{ Path, Key, SHA256 string }
 // Result is what came of a schedule.
 type Result struct {
 	Seed       uint64
-	Violations []string                  // of the invariants; none is what should come of it
-	Trace      []string                  // every request, if it was asked for
-	Hash       uint64                    // of the trace: equal for equal seeds
-	Requests   int                       // in all
-	Met        map[string]map[string]int // by operation and fault
+	Violations []string                      // of the invariants; none is what should come of it
+	Trace      []string                      // every request, if it was asked for
+	Hash       uint64                        // of the trace: equal for equal seeds
+	Requests   int                           // in all
+	Met        map[operation]map[outcome]int // how often each came to what
 }
 
 // world is one schedule.
@@ -41,13 +36,18 @@ type world struct {
 	packages []Package
 	start    time.Time
 	keep     bool // the trace
+	prunes   bool // somebody deletes removed packages
+	foreign  bool // an indexer of another make overwrites what is there
 
 	mu      sync.Mutex // guards what follows, and the order of requests
 	bucket  bucket
 	result  Result
-	acked   []Package // whose publishing was reported as done
-	epoch   int64     // of the lock
-	nonce   string    // of its holder
+	given   []Package       // that workers publish
+	acked   []Package       // whose publishing was reported as done
+	taken   map[string]bool // packages that somebody takes out of the index, or took
+	numbers map[int]int     // who has a build number, by number
+	epoch   int64           // of the lock
+	nonce   string          // of its holder
 	pending sync.WaitGroup
 }
 
@@ -66,14 +66,15 @@ func (w *world) serve(q request) answer {
 func (w *world) later(by *worker, q request, after time.Duration) {
 	w.pending.Go(func() {
 		time.Sleep(after)
-		w.note(by, q, "landing late", w.serve(q).status)
+		w.note(by, q, landsLate, w.serve(q).status)
 	})
 }
 
 func (w *world) note(by *worker, q request, f fault, status int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	line := fmt.Sprintf("%-14s worker %d %s %s%s: %d %s", time.Since(w.start), by.id, q.operation(), q.key, q.query["prefix"], status, f)
+	op := q.operation()
+	line := fmt.Sprintf("%-14s worker %d %s %s%s: %d %s", time.Since(w.start), by.id, op, q.key, q.query["prefix"], status, f)
 	h := fnv.New64a()
 	_ = binary.Write(h, binary.LittleEndian, w.result.Hash) // a hash takes everything
 	_, _ = h.Write([]byte(line))
@@ -82,11 +83,10 @@ func (w *world) note(by *worker, q request, f fault, status int) {
 	if w.keep {
 		w.result.Trace = append(w.result.Trace, line)
 	}
-	op := q.operation()
 	if w.result.Met[op] == nil {
-		w.result.Met[op] = map[string]int{}
+		w.result.Met[op] = map[outcome]int{}
 	}
-	w.result.Met[op][string(f)]++
+	w.result.Met[op][outcomeOf(f, status)]++
 }
 
 // wrong notes a violation. Its caller holds the mutex.
@@ -94,143 +94,68 @@ func (w *world) wrong(format string, args ...any) {
 	w.result.Violations = append(w.result.Violations, fmt.Sprintf("%s: ", time.Since(w.start))+fmt.Sprintf(format, args...))
 }
 
-// Schedule runs one schedule from its seed to its end. packages are given to
-// the workers in turn; keep asks for the trace.
+// Schedule runs one schedule from its seed to its end. Workers publish some of
+// packages; keep asks for the trace.
 func Schedule(t *testing.T, seed uint64, packages []Package, keep bool) Result {
 	var result Result
 	synctest.Test(t, func(t *testing.T) {
 		draw := rand.New(rand.NewPCG(seed, 0))
-		w := &world{t: t, seed: seed, packages: packages, start: time.Now(), keep: keep}
+		w := &world{t: t, seed: seed, packages: packages, start: time.Now(), keep: keep, taken: map[string]bool{}, numbers: map[int]int{}}
 		w.rate = []float64{0, 0.03, 0.1, 0.3}[draw.IntN(4)]
-		w.result = Result{Seed: seed, Met: map[string]map[string]int{}}
-		w.bucket = bucket{objects: map[string]object{}, landed: w.landed}
-		w.run(draw)
+		w.result = Result{Seed: seed, Met: map[operation]map[outcome]int{}}
+		w.bucket = bucket{objects: map[string]object{}, landed: w.landed, page: []int{3, 1000}[draw.IntN(2)]}
+		w.run(w.staff(draw))
 		result = w.result
 	})
 	return result
 }
 
-func (w *world) run(draw *rand.Rand) {
-	workers := 2 + draw.IntN(3)
-	if draw.IntN(20) == 0 {
-		workers = 5 + draw.IntN(12)
+// large is how often a schedule is one of many workers: those cost as much as
+// all the small ones between them, and small ones find most defects.
+const large = 20
+
+// staff draws the workers and what each does.
+func (w *world) staff(draw *rand.Rand) []*worker {
+	workers, most, left := 2+draw.IntN(2), 1, w.packages
+	switch {
+	case w.seed%large == 0:
+		workers, most = 2+draw.IntN(15), 3
+	case draw.IntN(2) == 0: // one subdir less
+		left = slices.DeleteFunc(slices.Clone(left), func(p Package) bool { return !strings.HasPrefix(p.Key, "noarch/") })
 	}
-	left := w.packages
-	var wg sync.WaitGroup
+	var all []*worker
 	for id := range workers {
-		n := min(1+draw.IntN(3), len(left), 1+6/workers)
-		k := &worker{world: w, id: id, packages: left[:n], made: map[string]int{}, job: job(draw.IntN(int(jobs)))}
+		n := min(1+draw.IntN(most), 1+6/workers, len(left))
+		k := &worker{world: w, id: id, packages: left[:n], made: map[string]int{}, job: jobs[draw.IntN(len(jobs))]}
 		left = left[n:]
 		k.skew = []time.Duration{0, 0, 0, 10 * time.Minute, -10 * time.Minute, 20 * time.Minute}[draw.IntN(6)]
-		begin := time.Duration(draw.Int64N(int64(time.Minute)))
+		k.begin = time.Duration(draw.Int64N(int64(time.Minute)))
+		w.prunes = w.prunes || k.job == removeAndPrune
+		all = append(all, k)
+	}
+	if draw.IntN(10) == 0 {
+		w.foreign, all[0].job = true, foreignIndexer
+	}
+	for _, k := range all {
+		if k.job.publishes() {
+			w.given = append(w.given, k.packages...)
+		}
+	}
+	return all
+}
+
+// run lets the workers work until all are done and every request has landed.
+func (w *world) run(workers []*worker) {
+	var wg sync.WaitGroup
+	for _, k := range workers {
 		wg.Go(func() {
-			time.Sleep(begin)
+			time.Sleep(k.begin)
 			k.work()
 		})
 	}
 	wg.Wait()
 	w.pending.Wait()
-	w.atRest(left)
-}
-
-// job is what a worker does.
-type job int
-
-const (
-	publishAndCommit  job = iota // build --to, publish
-	publishAndReindex            // --no-index, and a reindex under the lock
-	reindexOnly
-	reindexUnlocked
-	jobs
-)
-
-// worker is a process on a host of the farm.
-type worker struct {
-	world    *world
-	id       int
-	packages []Package
-	job      job
-	skew     time.Duration // of the server's clock, as this host sees it
-
-	mu   sync.Mutex
-	made map[string]int // requests, by what they ask for
-
-	life context.Context
-	kill context.CancelFunc
-}
-
-// work does the job, again whenever it failed or its process was killed, as a
-// farm does.
-func (w *worker) work() {
-	for try := 0; ; try++ {
-		spared := !w.world.faulty() // a process that began before may have been killed then
-		err := w.once()
-		if err == nil {
-			return
-		}
-		if spared && try > 20 || time.Since(w.world.start) > 24*time.Hour {
-			w.world.mu.Lock()
-			w.world.wrong("worker %d never gets its job done: %v", w.id, err)
-			w.world.mu.Unlock()
-			return
-		}
-		time.Sleep(time.Minute)
-	}
-}
-
-// once is one process.
-func (w *worker) once() error {
-	w.life, w.kill = context.WithCancel(w.world.t.Context())
-	defer w.kill()
-	ctx := store.WithChance(w.life, w.chance)
-	s, err := s3.Open(ctx, s3.Options{Bucket: "bucket", Env: map[string]string{"AWS_ENDPOINT_URL": "http://s3"}, HTTP: w})
-	if err != nil {
-		return err
-	}
-	var done []indexer.Published
-	if w.job != reindexOnly && w.job != reindexUnlocked {
-		for _, p := range w.packages {
-			got, err := indexer.Publish(ctx, s, indexer.Package{Path: p.Path})
-			if err != nil {
-				return err
-			}
-			done = append(done, got)
-		}
-	}
-	o := indexer.Options{Concurrency: 1}
-	switch w.job {
-	case publishAndCommit:
-		_, err = indexer.Commit(ctx, s, done, o)
-	case reindexUnlocked:
-		_, err = indexer.Reindex(ctx, s, o)
-	default:
-		err = w.reindexLocked(ctx, s, o)
-	}
-	if err != nil {
-		return err
-	}
-	if len(done) > 0 {
-		w.world.ack(w.packages)
-	}
-	return nil
-}
-
-// chance is the pauses' source, by worker and order.
-func (w *worker) chance(n int64) int64 {
-	return w.draw(request{method: "pause"}).Int64N(n)
-}
-
-func (w *worker) reindexLocked(ctx context.Context, s store.Store, o indexer.Options) error {
-	lease, locked, err := lock.Acquire(ctx, s, lock.Options{Holder: lock.Holder{WorkerID: fmt.Sprint(w.id)}, Share: true})
-	if errors.Is(err, lock.ErrServed) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	_, err = indexer.Reindex(locked, s, o)
-	_ = lease.Release(context.WithoutCancel(ctx), err == nil) // others take it over
-	return err
+	w.atRest()
 }
 
 // landed is called after each write, with the mutex held.
@@ -239,6 +164,8 @@ func (w *world) landed(key string, before, after object, existed bool, condition
 	switch {
 	case key == lock.Key:
 		w.checkLock(after)
+	case condition == deletion:
+		w.checkDeletion(subdir, name)
 	case name == "repodata.json":
 		w.checkCommit(subdir, before, after, existed, condition)
 	case condition == "" && !strings.HasPrefix(name, ".condaworker-state"):
@@ -253,9 +180,17 @@ func (w *world) ack(packages []Package) {
 	w.checkVisible("S1 at success", packages)
 }
 
-var errNotThere = errors.New("not there")
-
-// given are the packages that workers had.
-func (w *world) given(left []Package) []Package {
-	return slices.Clone(w.packages[:len(w.packages)-len(left)])
+// claimed notes that worker id was given a build number.
+func (w *world) claimed(id, number int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if owner, had := w.numbers[number]; had && owner != id {
+		w.wrong("build number %d is given to the workers %d and %d", number, owner, id)
+	}
+	for other, owner := range w.numbers {
+		if owner == id && other != number {
+			w.wrong("worker %d is given the build numbers %d and %d", id, other, number)
+		}
+	}
+	w.numbers[number] = id
 }
