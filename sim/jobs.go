@@ -177,7 +177,7 @@ func (w *worker) keys() []string { return []string{w.packages[0].Key} }
 func (w *worker) remove(ctx context.Context, s store.Store) error {
 	w.world.take(w.packages[0], true)
 	_, err := indexer.Remove(ctx, s, w.keys(), options)
-	if w.world.foreign && errors.Is(err, fs.ErrNotExist) {
+	if w.world.others && errors.Is(err, fs.ErrNotExist) {
 		return nil // a foreign index without it
 	}
 	if err == nil {

@@ -37,9 +37,10 @@ type world struct {
 	start    time.Time
 	keep     bool // the trace
 	prunes   bool // somebody deletes removed packages
-	foreign  bool // an indexer of another make overwrites what is there
+	others   bool // an indexer of another make comes, too
 
 	mu      sync.Mutex // guards what follows, and the order of requests
+	foreign bool       // what it wrote may be in the index
 	bucket  bucket
 	result  Result
 	given   []Package       // that workers publish
@@ -134,7 +135,7 @@ func (w *world) staff(draw *rand.Rand) []*worker {
 		all = append(all, k)
 	}
 	if draw.IntN(10) == 0 {
-		w.foreign, all[0].job = true, foreignIndexer
+		w.others, w.foreign, all[0].job = true, true, foreignIndexer
 	}
 	for _, k := range all {
 		if k.job.publishes() {
