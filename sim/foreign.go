@@ -49,6 +49,7 @@ func (w *world) take(p Package, out bool) {
 	defer w.mu.Unlock()
 	w.taken[p.Key] = out
 	if !out {
+		w.restored[p.Key] = true
 		w.checkVisible("S1 at a restore's success", []Package{p})
 	}
 }

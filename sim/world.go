@@ -39,17 +39,18 @@ type world struct {
 	prunes   bool // somebody deletes removed packages
 	others   bool // an indexer of another make comes, too
 
-	mu      sync.Mutex // guards what follows, and the order of requests
-	foreign bool       // what it wrote may be in the index
-	bucket  bucket
-	result  Result
-	given   []Package       // that workers publish
-	acked   []Package       // whose publishing was reported as done
-	taken   map[string]bool // packages that somebody takes out of the index, or took
-	numbers map[int]int     // who has a build number, by number
-	epoch   int64           // of the lock
-	nonce   string          // of its holder
-	pending sync.WaitGroup
+	mu       sync.Mutex // guards what follows, and the order of requests
+	foreign  bool       // what it wrote may be in the index
+	bucket   bucket
+	result   Result
+	given    []Package       // that workers publish
+	acked    []Package       // whose publishing was reported as done
+	taken    map[string]bool // packages that somebody takes out of the index, or took
+	restored map[string]bool // packages that came back
+	numbers  map[int]int     // who has a build number, by number
+	epoch    int64           // of the lock
+	nonce    string          // of its holder
+	pending  sync.WaitGroup
 }
 
 // troubled is how long there are faults; after that all must come right.
@@ -101,7 +102,7 @@ func Schedule(t *testing.T, seed uint64, packages []Package, keep bool) Result {
 	var result Result
 	synctest.Test(t, func(t *testing.T) {
 		draw := rand.New(rand.NewPCG(seed, 0))
-		w := &world{t: t, seed: seed, packages: packages, start: time.Now(), keep: keep, taken: map[string]bool{}, numbers: map[int]int{}}
+		w := &world{t: t, seed: seed, packages: packages, start: time.Now(), keep: keep, taken: map[string]bool{}, restored: map[string]bool{}, numbers: map[int]int{}}
 		w.rate = []float64{0, 0.03, 0.1, 0.3}[draw.IntN(4)]
 		w.result = Result{Seed: seed, Met: map[operation]map[outcome]int{}}
 		w.bucket = bucket{objects: map[string]object{}, landed: w.landed, page: []int{3, 1000}[draw.IntN(2)]}
