@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
@@ -75,6 +76,7 @@ func TestSeedsThatFoundSomething(t *testing.T) {
 // CONDAWORKER_SIM_SEED on.
 func TestSchedules(t *testing.T) {
 	all := packages(t)
+	defer debug.SetGCPercent(debug.SetGCPercent(800)) // a schedule's garbage is small
 	n, first := number(t, "CONDAWORKER_SIM_SCHEDULES", 50), number(t, "CONDAWORKER_SIM_SEED", 1)
 	var next atomic.Uint64
 	var mu sync.Mutex

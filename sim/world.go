@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -68,7 +69,13 @@ func (w *world) serve(q request) answer {
 func (w *world) later(by *worker, q request, after time.Duration) {
 	w.pending.Go(func() {
 		time.Sleep(after)
-		w.note(by, q, landsLate, w.serve(q).status)
+		status := w.serve(q).status
+		w.note(by, q, landsLate, status)
+		if status == http.StatusOK {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.ghosts[q.key] = true
+		}
 	})
 }
 
@@ -102,7 +109,7 @@ func Schedule(t *testing.T, seed uint64, packages []Package, keep bool) Result {
 	var result Result
 	synctest.Test(t, func(t *testing.T) {
 		draw := rand.New(rand.NewPCG(seed, 0))
-		w := &world{t: t, seed: seed, packages: packages, start: time.Now(), keep: keep, taken: map[string]bool{}, restored: map[string]bool{}, numbers: map[int]int{}}
+		w := &world{t: t, seed: seed, packages: packages, start: time.Now(), keep: keep, taken: map[string]bool{}, restored: map[string]bool{}, ghosts: map[string]bool{}, numbers: map[int]int{}}
 		w.rate = []float64{0, 0.03, 0.1, 0.3}[draw.IntN(4)]
 		w.result = Result{Seed: seed, Met: map[operation]map[outcome]int{}}
 		w.bucket = bucket{objects: map[string]object{}, landed: w.landed, page: []int{3, 1000}[draw.IntN(2)]}
