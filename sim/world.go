@@ -48,6 +48,7 @@ type world struct {
 	acked    []Package       // whose publishing was reported as done
 	taken    map[string]bool // packages that somebody takes out of the index, or took
 	restored map[string]bool // packages that came back
+	ghosts   map[string]bool // objects that a request wrote whose sender had given it up
 	numbers  map[int]int     // who has a build number, by number
 	epoch    int64           // of the lock
 	nonce    string          // of its holder
