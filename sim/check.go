@@ -69,7 +69,9 @@ func (w *world) checkSuccessor(subdir string, before object, now *conda.RepoData
 		return
 	}
 	for file := range was.All() {
-		if _, found := now.Record(file); !found && !(w.taken[subdir+"/"+file] && slices.Contains(now.Removed, file)) {
+		_, found := now.Record(file)
+		listed := w.taken[subdir+"/"+file] && slices.Contains(now.Removed, file)
+		if !found && !listed {
 			w.wrong("S0: %s/%s is lost", subdir, file)
 		}
 	}

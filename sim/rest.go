@@ -146,7 +146,7 @@ func (w *world) checkKept() {
 		subdir, file, _ := strings.Cut(p.Key, "/")
 		_, stored := w.bucket.objects[p.Key]
 		switch {
-		case !stored && acked[p.Key] && !(w.taken[p.Key] && w.prunes):
+		case !stored && acked[p.Key] && (!w.taken[p.Key] || !w.prunes):
 			w.wrong("L4: %s is gone", p.Key)
 		case stored && w.taken[p.Key]:
 			if w.inRemoved(subdir, file) != nil && w.inJSON(subdir, file) != nil {

@@ -37,4 +37,10 @@ var mutants = []mutant{
 	{"the lock's epoch does not rise", "lock/lock.go", "Epoch: cur.epoch + 1,", "Epoch: cur.epoch,"},
 	{"the lock is taken without a condition", "lock/lock.go", "	cond := store.IfAbsent\n	if cur.info.Version != \"\" {\n		cond = store.IfVersion(cur.info)\n	}", "	cond := store.Always"},
 	{"a waiter leaves with work that had begun before it came", "lock/record.go", "if s.Epoch <= epoch {", "if s.Epoch < epoch {"},
+	{"a package that is being deleted is restored", "indexer/removals.go", "if all[file].Deleting {", "if false {"},
+	{"a removed package is not listed as removed", "indexer/remove.go", "		e.base.Removed = append(e.base.Removed, file)\n", ""},
+	{"a listing brings removed packages back", "indexer/merge.go", "		delete(stored, file)\n", "		_ = file\n"},
+	{"a build number is claimed without a condition", "indexer/claim.go", "Cond: store.IfAbsent", "Cond: store.Always"},
+	{"a task that comes again claims another build number", "indexer/claim.go", "	if c.Task != \"\" {", "	if false {"},
+	{"reading a derived object unlearns of which index it is", "indexer/derive.go", "		if p.listed { //", "		if true { //"},
 }

@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -31,15 +32,17 @@ func main() {
 	survived := 0
 	for _, m := range mutants {
 		begun := time.Now()
-		found, err := m.try(ctx)
+		seed, err := m.try(ctx)
 		if err != nil {
 			fmt.Println(err)
 			os.Exit(1)
 		}
-		if !found {
+		verdict := "found by " + seed
+		if seed == "" {
 			survived++
+			verdict = "SURVIVES"
 		}
-		fmt.Printf("%-60s %s in %s\n", m.name, map[bool]string{true: "found", false: "SURVIVES"}[found], time.Since(begun).Round(time.Second))
+		fmt.Printf("%-60s %s in %s\n", m.name, verdict, time.Since(begun).Round(time.Second))
 	}
 	fmt.Printf("%d of %d found\n", len(mutants)-survived, len(mutants))
 	if survived > 0 {
@@ -47,36 +50,39 @@ func main() {
 	}
 }
 
-// try tells whether a schedule finds the mutant.
-func (m mutant) try(ctx context.Context) (bool, error) {
+// try returns the seed of a schedule that finds the mutant, "" if none does.
+func (m mutant) try(ctx context.Context) (string, error) {
 	dir, err := os.MkdirTemp("", "mutant-")
 	if err != nil {
-		return false, err
+		return "", err
 	}
 	defer os.RemoveAll(dir) //nolint:errcheck // a temporary folder
 	if err := os.CopyFS(dir, os.DirFS(".")); err != nil {
-		return false, err
+		return "", err
 	}
 	name := filepath.Join(dir, m.file)
 	text, err := os.ReadFile(name)
 	if err != nil {
-		return false, err
+		return "", err
 	}
 	if n := strings.Count(string(text), m.old); n != 1 {
-		return false, fmt.Errorf("%s: %q is in %s %d times", m.name, m.old, m.file, n)
+		return "", fmt.Errorf("%s: %q is in %s %d times", m.name, m.old, m.file, n)
 	}
 	if err := os.WriteFile(name, []byte(strings.Replace(string(text), m.old, m.wrong, 1)), 0o600); err != nil {
-		return false, err
+		return "", err
 	}
 	if out, err := run(ctx, dir, "vet", "./sim"); err != nil {
-		return false, fmt.Errorf("%s does not compile: %s", m.name, out)
+		return "", fmt.Errorf("%s does not compile: %s", m.name, out)
 	}
 	out, err := run(ctx, dir, "test", "-count=1", "-timeout=20m", "-run=^TestSchedules$", "./sim")
-	if err != nil && !strings.Contains(out, "seed ") {
-		return false, fmt.Errorf("%s: no schedule failed, but the test did: %s", m.name, out)
+	seed := seedLine.FindString(out)
+	if err != nil && seed == "" {
+		return "", fmt.Errorf("%s: no schedule failed, but the test did: %s", m.name, out)
 	}
-	return err != nil, ctx.Err()
+	return seed, ctx.Err()
 }
+
+var seedLine = regexp.MustCompile("seed [0-9]+")
 
 func run(ctx context.Context, dir string, args ...string) (string, error) {
 	c := exec.CommandContext(ctx, "go", args...) //nolint:gosec // the arguments above
