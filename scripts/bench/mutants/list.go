@@ -11,11 +11,13 @@ var mutants = []mutant{
 	if err != nil {
 		return report, err
 	}
-	stored, err := r.list(ctx)
+	e := r.successor(index)
+	e.parse(r)
+	stored, err := r.list(ctx, e.data)
 	if err != nil {
 		return report, err
 	}
-`, `	stored, err := r.list(ctx)
+`, `	stored, err := r.list(ctx, conda.NewRepoData(r.subdir))
 	if err != nil {
 		return report, err
 	}
@@ -23,6 +25,8 @@ var mutants = []mutant{
 	if err != nil {
 		return report, err
 	}
+	e := r.successor(index)
+	e.parse(r)
 `},
 	{"derived objects are written without a condition", "indexer/derive.go", "Cond: p.over(), Meta: meta,", "Cond: store.Always, Meta: meta,"},
 	{"after a conflict the old text is derived again", "indexer/derive.go", "if err != nil || now.Version == e.index.info.Version {", "if true || err != nil || now.Version == e.index.info.Version {"},
