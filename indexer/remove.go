@@ -57,16 +57,16 @@ func (e *edition) remove(files []string, report *SubdirReport) error {
 // error that matches fs.ErrNotExist.
 func Restore(ctx context.Context, s store.Store, keys []string, o Options) (Report, error) {
 	return eachSubdir(ctx, s, keys, o, func(ctx context.Context, r *run, files []string) (SubdirReport, error) {
-		stored, err := r.lookAll(ctx, files)
-		if err != nil {
+		if _, err := r.restorable(ctx, files); err != nil {
 			return SubdirReport{}, err
 		}
-		for i, file := range files {
-			if bad := stored[i].bad; bad != nil {
-				return SubdirReport{}, fmt.Errorf("restore %s/%s: %w", r.subdir, file, bad)
-			}
-		}
 		if err := r.noteRemovals(ctx, func(all removals) error { return all.forget(files, r.subdir) }); err != nil {
+			return SubdirReport{}, err
+		}
+		// What is there now stays. A Prune that was done before may have left the
+		// very text that was to be written, which then counts as written.
+		stored, err := r.restorable(ctx, files)
+		if err != nil {
 			return SubdirReport{}, err
 		}
 		return r.edited(ctx, func(e *edition, report *SubdirReport) error {
@@ -77,6 +77,20 @@ func Restore(ctx context.Context, s store.Store, keys []string, o Options) (Repo
 			return nil
 		})
 	})
+}
+
+// restorable looks into the packages that are to come back: all must be whole.
+func (r *run) restorable(ctx context.Context, files []string) ([]looked, error) {
+	stored, err := r.lookAll(ctx, files)
+	if err != nil {
+		return nil, err
+	}
+	for i, file := range files {
+		if bad := stored[i].bad; bad != nil {
+			return nil, fmt.Errorf("restore %s/%s: %w", r.subdir, file, bad)
+		}
+	}
+	return stored, nil
 }
 
 // eachSubdir does the work for the files of each subdir that keys name.

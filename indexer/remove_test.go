@@ -294,3 +294,21 @@ func TestRestoreAgainstPrune(t *testing.T) {
 		}
 	}
 }
+
+// A prune that runs while a restore writes leaves the very text that the restore
+// writes: it is taken for written, and the object is gone all the same.
+func TestRestoreWhilePruneRuns(t *testing.T) {
+	const key = "linux-64/tool-1.0-0.conda"
+	s := &mem.Store{}
+	c := &clock{time.Unix(1_800_000_000, 0)}
+	builds(t, s, "tool", nil, 0, 1)
+	removeOK(t, s, Options{Now: c.now}, key)
+	c.at = c.at.Add(time.Hour)
+	s.Fault = once("linux-64/"+removedName, func() { pruneOK(t, s, PruneOptions{Grace: time.Hour}, c) })
+	if _, err := Restore(t.Context(), s, []string{key}, Options{}); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("restored what is deleted: %v", err)
+	}
+	if got := files(t, s, "linux-64"); !slices.Equal(got, []string{"tool-1.0-1.conda"}) {
+		t.Errorf("in the index: %q", got)
+	}
+}
