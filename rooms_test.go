@@ -23,7 +23,7 @@ var rooms = map[string][]string{
 	"lock":    {"store"},
 	"conda":   {},
 	"store":   {},
-	"scripts": {"indexer", "conda"},
+	"scripts": {"indexer", "conda", "store"},
 	"sim":     {"indexer", "lock", "store", "conda"},
 }
 

@@ -1,7 +1,12 @@
-// Command index times reindexing beside other indexers, in one run, on folder
-// channels of tiny packages, twelve builds a name:
+// Command index times reindexing beside other indexers, in one run, on channels
+// of tiny packages, twelve builds a name, in a folder or in a bucket:
 //
 //	go run ./scripts/bench/index -python PYTHON -n 1000,10000
+//	go run ./scripts/bench/index -python PYTHON -n 1000,10000 -s3 VERSITYGW
+//
+// With the program versitygw each indexer works on a bucket of it on loopback,
+// and its requests and their bytes, both ways, are counted on the way;
+// conda-index has no door to S3.
 //
 // PYTHON has the packages of scripts/e2e/requirements.txt installed: conda-index
 // and py-rattler. A peer that cannot be run is said and left out. cold is a
@@ -28,6 +33,7 @@ import (
 func main() {
 	python := flag.String("python", "python3", "a Python with conda-index and py-rattler")
 	sizes := flag.String("n", "1000", "packages in the channel; several separated by commas")
+	gateway := flag.String("s3", "", "the program versitygw: the channels are in a bucket of it")
 	folder := flag.String("fill", "", "write the packages from,to into this folder and end; the command calls itself so: a peak of memory is inherited by what a process starts")
 	flag.Parse()
 	if *folder != "" {
@@ -42,7 +48,7 @@ func main() {
 		}
 		return
 	}
-	if err := run(context.Background(), *python, *sizes); err != nil {
+	if err := run(context.Background(), *python, *sizes, *gateway); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
@@ -54,7 +60,7 @@ type indexer struct {
 	command func(root string) []string
 }
 
-func run(ctx context.Context, python, sizes string) error {
+func run(ctx context.Context, python, sizes, gateway string) error {
 	work, err := os.MkdirTemp("", "bench-index-")
 	if err != nil {
 		return err
@@ -73,6 +79,7 @@ func run(ctx context.Context, python, sizes string) error {
 	if err := os.Setenv("PYTHONPATH", shim); err != nil {
 		return err
 	}
+	var b *bucket
 	all := []indexer{
 		{"condaworker", func(root string) []string { return []string{program, "reindex", root} }},
 		{"conda-index", func(root string) []string {
@@ -80,13 +87,20 @@ func run(ctx context.Context, python, sizes string) error {
 		}},
 		{"rattler", func(root string) []string { return []string{python, "-c", rattler, root} }},
 	}
-	fmt.Printf("%-9s %-12s %-8s %9s %9s %9s %8s\n", "packages", "indexer", "run", "wall s", "cpu s", "peak MB", "ratio")
+	if gateway != "" {
+		if b, err = startBucket(ctx, gateway, work); err != nil {
+			return err
+		}
+		defer b.stop()
+		all = []indexer{all[0], {"rattler", func(root string) []string { return []string{python, "-c", rattlerS3, root, b.endpoint} }}}
+	}
+	fmt.Printf("%-9s %-12s %-8s %9s %9s %9s %8s %9s %9s\n", "packages", "indexer", "run", "wall s", "cpu s", "peak MB", "ratio", "requests", "MB")
 	for text := range strings.SplitSeq(sizes, ",") {
 		n, err := strconv.Atoi(text)
 		if err != nil {
 			return fmt.Errorf("-n %s: %w", sizes, err)
 		}
-		if err := compare(ctx, all, program, work, n); err != nil {
+		if err := compare(ctx, all, b, work, n); err != nil {
 			return err
 		}
 	}
@@ -101,25 +115,33 @@ sys.stdout.flush()
 os._exit(0)
 `
 
-// compare times all indexers on channels of n packages. The ratio is to the
-// first one's wall time.
-func compare(ctx context.Context, all []indexer, program, work string, n int) error {
+// compare times all indexers on channels of n packages, in b or in folders. The
+// ratio is to the first one's wall time.
+func compare(ctx context.Context, all []indexer, b *bucket, work string, n int) error {
 	first := map[string]float64{}
 	for _, x := range all {
-		root, err := os.MkdirTemp(work, "channel-")
+		c, err := newChannel(b, work)
 		if err != nil {
 			return err
 		}
-		if err := fillApart(ctx, root, 0, n); err != nil {
+		if err := c.fill(ctx, 0, n); err != nil {
 			return err
 		}
-		for _, kind := range []string{"cold", "again", "more"} {
-			if kind == "more" {
-				if err := fillApart(ctx, root, n, n+1); err != nil {
-					return err
-				}
+		for _, kind := range []string{"cold", "again", "more", "publish"} {
+			command := x.command(c.root)
+			switch {
+			case kind == "publish" && x.name != "condaworker":
+				continue
+			case kind == "more":
+				err = c.fill(ctx, n, n+1)
+			case kind == "publish":
+				err = fillApart(ctx, work, n+1, n+2)
+				command = []string{command[0], "publish", filepath.Join(work, "linux-64", file(n+1)), "--to", c.root}
 			}
-			used, err := measure(ctx, x.command(root))
+			if err != nil {
+				return err
+			}
+			used, err := measure(ctx, command, b)
 			if err != nil {
 				fmt.Printf("%-9d %-12s cannot be run: %v\n", n, x.name, err)
 				break
@@ -127,35 +149,24 @@ func compare(ctx context.Context, all []indexer, program, work string, n int) er
 			if first[kind] == 0 {
 				first[kind] = used.wall
 			}
-			fmt.Printf("%-9d %-12s %-8s %9.2f %9.2f %9.0f %8.2f\n", n, x.name, kind, used.wall, used.cpu, used.peak, used.wall/first[kind])
+			fmt.Printf("%-9d %-12s %-8s %9.2f %9.2f %9.0f %8.2f %9d %9.2f\n", n, x.name, kind, used.wall, used.cpu, used.peak, used.wall/first[kind], used.requests, float64(used.bytes)/1e6)
 		}
-		if x.name == "condaworker" {
-			if err := publish(ctx, program, root, work, n); err != nil {
-				return err
-			}
-		}
-		if err := os.RemoveAll(root); err != nil {
+		if err := c.remove(); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func publish(ctx context.Context, program, root, work string, n int) error {
-	if err := fillApart(ctx, work, n+1, n+2); err != nil {
-		return err
-	}
-	used, err := measure(ctx, []string{program, "publish", filepath.Join(work, "linux-64", file(n+1)), "--to", root})
-	if err == nil {
-		fmt.Printf("%-9d %-12s %-8s %9.2f %9.2f %9.0f\n", n, "condaworker", "publish", used.wall, used.cpu, used.peak)
-	}
-	return err
+// usage is what a command used: seconds, megabytes, and of a bucket.
+type usage struct {
+	wall, cpu, peak float64
+	requests, bytes int64
 }
 
-// usage is what a command used: seconds, and megabytes.
-type usage struct{ wall, cpu, peak float64 }
-
-func measure(ctx context.Context, command []string) (usage, error) {
+// measure runs a command; b may be nil.
+func measure(ctx context.Context, command []string, b *bucket) (usage, error) {
+	requests, bytes := b.counts()
 	c := exec.CommandContext(ctx, command[0], command[1:]...) //nolint:gosec // the commands above
 	begun := time.Now()
 	out, err := c.CombinedOutput()
@@ -166,6 +177,8 @@ func measure(ctx context.Context, command []string) (usage, error) {
 	if r, ok := c.ProcessState.SysUsage().(*syscall.Rusage); ok {
 		u.peak = float64(r.Maxrss) / 1024
 	}
+	u.requests, u.bytes = b.counts()
+	u.requests, u.bytes = u.requests-requests, u.bytes-bytes
 	return u, nil
 }
 
