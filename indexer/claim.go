@@ -121,7 +121,7 @@ func claimedBy(ctx context.Context, s store.Store, c Claim, number int) (bool, e
 // Stored describes a package that is in the channel already, as Publish would
 // have after it put it there; ok is false when there is none under key.
 func Stored(ctx context.Context, s store.Reader, key string) (p Published, ok bool, err error) {
-	l, err := look(ctx, s, key)
+	l, err := look(ctx, s, key, 0)
 	if notThere(err) {
 		return Published{}, false, nil
 	}

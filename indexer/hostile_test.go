@@ -68,7 +68,7 @@ func TestACutConnectionIsNotACutPackage(t *testing.T) {
 // A cut in the pass that only hashes would give the hash of another archive.
 func TestACutWhileHashing(t *testing.T) {
 	s := &mem.Store{}
-	putRaw(t, s, "linux-64/tool-1.0-0.conda", readFile(t, simple(t, "tool")))
+	putRaw(t, s, "linux-64/tool-1.0-0.conda", readFile(t, large(t, index("tool", "1.0", 0, "linux-64"))))
 	for _, fault := range []error{io.EOF, io.ErrUnexpectedEOF} {
 		whole := func(body io.ReadCloser, n int64) io.ReadCloser {
 			if n < 0 {
@@ -96,7 +96,7 @@ func TestReplacedWhileItIsRead(t *testing.T) {
 		key := "linux-64/tool-1.0-0.conda"
 		first, second := index("tool", "1.0", 0, "linux-64"), index("tool", "1.0", 0, "linux-64")
 		first["license"], second["license"] = "A", "B"
-		body, other := readFile(t, makePackage(t, "tool-1.0-0.conda", first, "")), readFile(t, makePackage(t, "tool-1.0-0.conda", second, ""))
+		body, other := readFile(t, large(t, first)), readFile(t, large(t, second))
 		if _, err := s.Put(t.Context(), key, bytes.NewReader(body), store.PutOptions{Meta: tt.meta}); err != nil {
 			t.Fatal(err)
 		}

@@ -141,7 +141,7 @@ func files(t *testing.T, s store.Reader, subdir string) []string {
 
 func TestAPackageThatCarriesItsRecordIsNotRead(t *testing.T) {
 	s := &mem.Store{}
-	path := simple(t, "tool")
+	path := large(t, index("tool", "1.0", 0, "linux-64"))
 	got := publishOK(t, s, path)
 	if got.Key != "linux-64/tool-1.0-0.conda" || got.Existed {
 		t.Errorf("published %+v", got)

@@ -1,6 +1,7 @@
 package indexer
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -31,11 +32,11 @@ type looked struct {
 	bad        error           // why it cannot be indexed
 }
 
-// lookAll looks into many packages at a time.
-func (r *run) lookAll(ctx context.Context, files []string) ([]looked, error) {
+// lookAll looks into many packages at a time. listed may tell their sizes.
+func (r *run) lookAll(ctx context.Context, files []string, listed map[string]store.Info) ([]looked, error) {
 	found := make([]looked, len(files))
 	err := r.each(ctx, len(files), func(ctx context.Context, i int) error {
-		l, err := look(ctx, r.s, r.subdir+"/"+files[i])
+		l, err := look(ctx, r.s, r.subdir+"/"+files[i], listed[files[i]].Size)
 		var bad badPackage
 		switch {
 		case errors.As(err, &bad), notThere(err): // or it went away since the listing
@@ -75,8 +76,16 @@ func (r *run) each(ctx context.Context, n int, do func(ctx context.Context, i in
 
 // look makes the index record of a stored package: it is the one that the
 // object carries, else index.json with the hashes that the object carries,
-// else with those of its bytes, which are read for that alone.
-func look(ctx context.Context, s store.Reader, key string) (looked, error) {
+// else with those of its bytes, which are read for that alone, or at once if
+// size says that they are few.
+func look(ctx context.Context, s store.Reader, key string, size int64) (looked, error) {
+	if 0 < size && size <= smallPackage {
+		whole, err := fetch(ctx, s, key)
+		if err != nil {
+			return looked{}, err
+		}
+		s = whole
+	}
 	d, err := describe(ctx, s, key)
 	l := looked{info: d.info, record: d.record, runExports: d.runExports}
 	if err != nil || d.record != nil && d.runExports != nil {
@@ -98,6 +107,33 @@ func look(ctx context.Context, s store.Reader, key string) (looked, error) {
 		return l, badPackage{err}
 	}
 	return l, nil
+}
+
+// fetched is one object that was read whole.
+type fetched struct {
+	info store.Info
+	data []byte
+}
+
+func fetch(ctx context.Context, s store.Reader, key string) (f fetched, err error) {
+	body, info, err := s.Get(ctx, key, 0, -1)
+	if err != nil {
+		return f, err
+	}
+	f.info = info
+	f.data, err = io.ReadAll(io.LimitReader(body, info.Size+1))
+	if err = errors.Join(err, body.Close()); err == nil && int64(len(f.data)) != info.Size {
+		err = fmt.Errorf("%d of its %d bytes came: %w", len(f.data), info.Size, io.ErrUnexpectedEOF)
+	}
+	return f, err
+}
+
+// Get reads a part of what was read.
+func (f fetched) Get(_ context.Context, _ string, off, n int64) (io.ReadCloser, store.Info, error) {
+	if n < 0 {
+		n = f.info.Size
+	}
+	return io.NopCloser(io.NewSectionReader(bytes.NewReader(f.data), off, n)), f.info, nil
 }
 
 // described is what is known of a stored package without its payload.

@@ -41,7 +41,8 @@ const (
 )
 
 // smallPackage is the size in bytes up to which a package is sent without
-// asking first whether it is there.
+// asking first whether it is there, and read whole where parts would do: a
+// request takes longer than its bytes.
 const smallPackage = 256 << 10
 
 const packageCache = "public, max-age=31536000, immutable"

@@ -81,7 +81,7 @@ func Restore(ctx context.Context, s store.Store, keys []string, o Options) (Repo
 
 // restorable looks into the packages that are to come back: all must be whole.
 func (r *run) restorable(ctx context.Context, files []string) ([]looked, error) {
-	stored, err := r.lookAll(ctx, files)
+	stored, err := r.lookAll(ctx, files, nil)
 	if err != nil {
 		return nil, err
 	}

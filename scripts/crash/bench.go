@@ -216,11 +216,18 @@ func (b *bench) strike(ctx context.Context, p point) (r result) {
 		return result{err: err}
 	}
 	r.struck, r.place = struck(s, p, code, log)
-	if r.err = b.afterwards(p, s, r.place, out, code); r.err != nil || !r.struck {
+	if r.err = b.afterwards(p, s, r.place, out, code); r.err != nil || !r.struck || p.foreign() {
 		return r
 	}
 	r.err = b.again(ctx, p, s)
 	return r
+}
+
+// foreign tells whether the fault may have come to a program of the recipe's.
+// A shell that cannot look at its script runs none of it and is content, and
+// what is built is not what it would be.
+func (p point) foreign() bool {
+	return p.command == "build" && p.fault == "EIO" && slices.Contains(reading, p.call)
 }
 
 // struck tells where the fault came, from strace's log.
@@ -244,6 +251,9 @@ func (b *bench) afterwards(p point, s stage, place, out string, code int) error 
 		return fmt.Errorf("a client finds: %w", err)
 	}
 	if p.fault == "KILL" || code < 0 || strings.Contains(out, "runtime: netpoll") { // its own signals failed
+		return nil
+	}
+	if p.foreign() {
 		return nil
 	}
 	if code == 0 {

@@ -41,7 +41,7 @@ func read(root string) (contents, error) {
 		}
 		key := strings.TrimPrefix(name, root+"/")
 		switch {
-		case strings.Contains(key, "/.tmp-"):
+		case strings.HasPrefix(filepath.Base(key), ".tmp-"):
 			c.temporary = append(c.temporary, key)
 		case strings.HasPrefix(key, ".condaworker/"), strings.Contains(key, ".s3-object-mutex"), strings.Contains(key, "/.condaworker"):
 		case strings.HasSuffix(key, ".msgpack.zst"): // their names and bytes have the times in them: the check looks at them

@@ -64,6 +64,7 @@ type options struct {
 var (
 	changing = strings.Fields("openat write pwrite64 rename renameat renameat2 link linkat unlink unlinkat fsync fdatasync mkdir mkdirat ftruncate fallocate utimensat fchmod fchmodat copy_file_range flock")
 	full     = strings.Fields("openat write pwrite64 rename renameat renameat2 link linkat fsync fdatasync mkdir mkdirat ftruncate fallocate copy_file_range")
+	reading  = strings.Fields("read pread64 getdents64 newfstatat openat")
 	broken   = append(strings.Fields("read pread64 getdents64 newfstatat unlinkat flock utimensat fchmodat"), full...)
 	strikes  = map[string][]string{"KILL": changing, "ENOSPC": full, "EIO": broken}
 )
