@@ -107,12 +107,11 @@ func (w *world) sum(key string) string {
 
 // excused tells whether an index object need not have a package. run_exports.json
 // has what ours looked into, and not what another indexer found first. And
-// versions are hashes: with a package that was removed and came back an object
-// has the bytes again that it had before, so that a request of the time between,
-// long given up, may still land upon it.
+// versions are hashes: with a package that was removed and came back it has the
+// bytes again that it had before, so that a write which was begun in between may
+// still land upon them, and only a full reindex looks into the package again.
 func (w *world) excused(p Package, form string) bool {
-	subdir, _, _ := strings.Cut(p.Key, "/")
-	return form == "run_exports.json" && (w.others || w.restored[p.Key] && w.ghosts[subdir+"/"+form])
+	return form == "run_exports.json" && (w.others || w.restored[p.Key])
 }
 
 // checkVisible holds S1 for packages: every index object has them.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
-	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -48,7 +47,6 @@ type world struct {
 	acked    []Package       // whose publishing was reported as done
 	taken    map[string]bool // packages that somebody takes out of the index, or took
 	restored map[string]bool // packages that came back
-	ghosts   map[string]bool // objects that a request wrote whose sender had given it up
 	numbers  map[int]int     // who has a build number, by number
 	epoch    int64           // of the lock
 	nonce    string          // of its holder
@@ -70,13 +68,7 @@ func (w *world) serve(q request) answer {
 func (w *world) later(by *worker, q request, after time.Duration) {
 	w.pending.Go(func() {
 		time.Sleep(after)
-		status := w.serve(q).status
-		w.note(by, q, landsLate, status)
-		if status == http.StatusOK {
-			w.mu.Lock()
-			defer w.mu.Unlock()
-			w.ghosts[q.key] = true
-		}
+		w.note(by, q, landsLate, w.serve(q).status)
 	})
 }
 
@@ -110,7 +102,7 @@ func Schedule(t *testing.T, seed uint64, packages []Package, keep bool) Result {
 	var result Result
 	synctest.Test(t, func(t *testing.T) {
 		draw := rand.New(rand.NewPCG(seed, 0))
-		w := &world{t: t, seed: seed, packages: packages, start: time.Now(), keep: keep, taken: map[string]bool{}, restored: map[string]bool{}, ghosts: map[string]bool{}, numbers: map[int]int{}}
+		w := &world{t: t, seed: seed, packages: packages, start: time.Now(), keep: keep, taken: map[string]bool{}, restored: map[string]bool{}, numbers: map[int]int{}}
 		w.rate = []float64{0, 0.03, 0.1, 0.3}[draw.IntN(4)]
 		w.result = Result{Seed: seed, Met: map[operation]map[outcome]int{}}
 		w.bucket = bucket{objects: map[string]object{}, landed: w.landed, page: []int{3, 1000}[draw.IntN(2)]}
