@@ -234,7 +234,7 @@ func (r *run) deriveOnce(ctx context.Context, e *edition, parts map[string]*part
 			continue
 		}
 		meta := map[string]string{metaSource: e.source}
-		if e.part && name == shards.IndexName && p.source == "" {
+		if e.part && name == shards.IndexName && p.source == "" || e.lost && (name == shards.IndexName || name == runExportsName) {
 			meta = nil // of the other packages it says what it said
 		}
 		in, err := r.s.Put(ctx, r.subdir+"/"+name, bytes.NewReader(text), store.PutOptions{

@@ -31,6 +31,7 @@ type edition struct {
 	part    bool                       // only these files are known to be right: nothing was listed
 	learnt  map[string]json.RawMessage // run_exports of packages that were looked into
 	exports conda.RunExports           // of all, once they are asked for
+	lost    bool                       // of some they should be known and are not: a run that lists the subdir looks again
 	shards  *shardFolder               // nil: not looked at
 }
 

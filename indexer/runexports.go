@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/condaworker/condaworker/conda"
 )
@@ -38,12 +39,39 @@ func (r *run) runExports(ctx context.Context, e *edition, parts map[string]*part
 		}
 	}
 	e.exports = conda.RunExports{}
+	var lost []string
 	for file, record := range e.data.All() {
-		if exports := e.exportsOf(file, record, old); exports != nil {
+		exports := e.exportsOf(file, record, old)
+		if exports != nil {
 			e.exports[file] = exports
+		} else if conda.Stamped(record) != 0 {
+			lost = append(lost, file)
 		}
 	}
-	return e.exports, nil
+	e.lost = len(lost) > 0
+	if e.part {
+		return e.exports, nil
+	}
+	e.lost = false
+	return e.exports, r.findLost(ctx, e, lost)
+}
+
+// findLost looks again into packages that an index run of ours has looked into
+// and whose run_exports are no longer there: when a package that was removed
+// comes back, the file has the bytes again that it had before, so that a write
+// which was begun in between may land upon them.
+func (r *run) findLost(ctx context.Context, e *edition, files []string) error {
+	slices.Sort(files)
+	found, err := r.lookAll(ctx, files, nil)
+	if err != nil {
+		return err
+	}
+	for i, file := range files {
+		if found[i].bad == nil && found[i].runExports != nil {
+			e.exports[file] = found[i].runExports
+		}
+	}
+	return nil
 }
 
 func (e *edition) exportsOf(file string, record json.RawMessage, old conda.RunExports) json.RawMessage {

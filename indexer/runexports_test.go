@@ -1,0 +1,38 @@
+package indexer
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/condaworker/condaworker/conda"
+	"github.com/condaworker/condaworker/conda/condatest"
+	"github.com/condaworker/condaworker/store"
+	"github.com/condaworker/condaworker/store/mem"
+)
+
+// A slow write may leave a package out of run_exports.json that came back: the
+// next commit leaves the file as it may be old, and the next reindex mends it.
+func TestLostRunExportsAreFoundAgain(t *testing.T) {
+	for name, commitBetween := range map[string]bool{"reindex alone": false, "a commit before": true} {
+		s := &mem.Store{}
+		exports := map[string]string{"info/run_exports.json": `{"weak": ["a >=1.0"]}`}
+		publishOK(t, s, condatest.Write(t, "a-1.0-0.conda", index("a", "1.0", 0, "linux-64"), exports))
+		reindexOK(t, s, Options{})
+		late := conda.RunExports{}.Encode("linux-64")
+		meta := map[string]string{metaSource: strings.Repeat("0", 64)}
+		if _, err := s.Put(t.Context(), "linux-64/"+runExportsName, strings.NewReader(string(late)), store.PutOptions{Meta: meta}); err != nil {
+			t.Fatal(err)
+		}
+		if commitBetween {
+			got := publishOK(t, s, simple(t, "b"))
+			if _, err := Commit(t.Context(), s, []Published{got}, Options{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		reindexOK(t, s, Options{})
+		all, err := conda.ParseRunExports(stored(t, s, "linux-64/"+runExportsName))
+		if err != nil || !strings.Contains(string(all["a-1.0-0.conda"]), "a >=1.0") {
+			t.Errorf("%s: %s %v", name, all, err)
+		}
+	}
+}
