@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 )
@@ -413,17 +414,57 @@ func Stamp(record json.RawMessage, ms int64) json.RawMessage {
 	return appendObject(nil, keys)
 }
 
-// Stamped is the time in ms since 1970 at which record was first indexed, 0 if
-// it does not say.
+// Stamped is the time in ms since 1970 at which record, an object of valid JSON,
+// was first indexed, 0 if it does not say.
 func Stamped(record json.RawMessage) int64 {
-	if !bytes.Contains(record, []byte(stampKey)) {
+	if !bytes.Contains(record, []byte(stampKey)) || record[0] != '{' {
 		return 0
 	}
-	var r struct {
-		At int64 `json:"indexed_timestamp"`
+	for key, value := range members(record) {
+		if key == "indexed_timestamp" {
+			at, err := strconv.ParseInt(string(value), 10, 64)
+			if err != nil {
+				return 0
+			}
+			return at
+		}
 	}
-	if json.Unmarshal(record, &r) != nil {
-		return 0
+	return 0
+}
+
+// Hashes are what a record says of its archive.
+type Hashes struct {
+	Size   int64  // in bytes
+	SHA256 string // lower-case hex
+	MD5    string // lower-case hex
+}
+
+// HashesOf reads the hashes of record, nil or valid JSON. It is not ok if one
+// has a value of another kind; one that is missing is empty.
+func HashesOf(record json.RawMessage) (h Hashes, ok bool) {
+	if len(record) == 0 || record[0] != '{' {
+		return h, false
 	}
-	return r.At
+	for key, value := range members(record) {
+		var err error
+		switch key {
+		case "size":
+			h.Size, err = strconv.ParseInt(string(value), 10, 64)
+		case "sha256":
+			h.SHA256, err = textOf(value)
+		case "md5":
+			h.MD5, err = textOf(value)
+		}
+		if err != nil {
+			return h, false
+		}
+	}
+	return h, true
+}
+
+func textOf(value json.RawMessage) (text string, err error) {
+	if value[0] != '"' {
+		return "", errors.New("it is no text")
+	}
+	return unquote(value), nil
 }

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/condaworker/condaworker/conda"
 	"github.com/condaworker/condaworker/store"
 )
 
@@ -128,6 +129,6 @@ func Stored(ctx context.Context, s store.Reader, key string) (p Published, ok bo
 	if err != nil {
 		return Published{}, false, fmt.Errorf("look at %s: %w", key, err)
 	}
-	h, _ := hashesOf(l.record) // of a record that was just made
+	h, _ := conda.HashesOf(l.record) // of a record that was just made
 	return Published{Key: key, SHA256: h.SHA256, Size: l.info.Size, Existed: true, Record: l.record, RunExports: l.runExports}, true, nil
 }

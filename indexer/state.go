@@ -93,7 +93,7 @@ func fingerprint(in store.Info, sum string) string {
 // channel that other tools have indexed, it is believed if the hash or the
 // times speak for it.
 func (s state) knows(file string, record json.RawMessage, in store.Info) bool {
-	r, ok := hashesOf(record)
+	r, ok := conda.HashesOf(record)
 	if !ok || r.Size != in.Size {
 		return false
 	}
@@ -106,7 +106,7 @@ func (s state) knows(file string, record json.RawMessage, in store.Info) bool {
 
 // knew tells whether a record which the index does not have was there before.
 func (s state) knew(file string, in store.Info, record json.RawMessage) bool {
-	r, ok := hashesOf(record)
+	r, ok := conda.HashesOf(record)
 	return ok && s.files[file].Print == fingerprint(in, r.SHA256)
 }
 
@@ -119,25 +119,13 @@ func (s state) bad(file string, in store.Info) string {
 	return ""
 }
 
-// recordHashes is what a record says of its archive.
-type recordHashes struct {
-	Size   int64  `json:"size"`
-	SHA256 string `json:"sha256"`
-	MD5    string `json:"md5"`
-}
-
-func hashesOf(record json.RawMessage) (recordHashes, bool) {
-	var r recordHashes
-	return r, record != nil && json.Unmarshal(record, &r) == nil
-}
-
 // writeState keeps what this run learnt. It runs after the commit, and its
 // failure costs the next run some work: it is logged.
 func (r *run) writeState(ctx context.Context, was state, e *edition, l listing, parts map[string]*part) {
 	f := stateFile{stateVersion, map[string]seen{}, map[string]madeFrom{}, was.Swept}
 	for file, in := range l.packages {
 		record, _ := e.base.Record(file)
-		if h, ok := hashesOf(record); ok {
+		if h, ok := conda.HashesOf(record); ok {
 			f.Files[file] = seen{Print: fingerprint(in, h.SHA256), Indexed: conda.Stamped(record)}
 		}
 	}
