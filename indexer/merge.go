@@ -74,6 +74,7 @@ func (r *run) merge(ctx context.Context, e *edition, known state, stored map[str
 		}
 	}
 	slices.Sort(fresh)
+	r.looked = len(fresh)
 	found, err := r.lookAll(ctx, fresh, stored)
 	if err != nil {
 		return err

@@ -202,6 +202,7 @@ type run struct {
 	o       Options
 	subdir  string
 	skipped []Skipped
+	looked  int // packages that the last attempt looked into
 }
 
 // untilCommitted makes attempts until no other writer was first.

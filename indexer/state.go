@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -123,6 +124,14 @@ func (s state) bad(file string, in store.Info) string {
 // failure costs the next run some work: it is logged.
 func (r *run) writeState(ctx context.Context, was state, e *edition, l listing, parts map[string]*part) {
 	f := stateFile{stateVersion, map[string]seen{}, map[string]madeFrom{}, was.Swept}
+	for name, p := range parts {
+		if p.exists && p.source != "" {
+			f.Parts[name] = madeFrom{p.info.Version, p.source}
+		}
+	}
+	if r.looked == 0 && e.shards == nil && len(was.files) == len(l.packages) && maps.Equal(f.Parts, was.parts) {
+		return // it says so already
+	}
 	for file, in := range l.packages {
 		record, _ := e.base.Record(file)
 		if h, ok := conda.HashesOf(record); ok {
@@ -132,11 +141,6 @@ func (r *run) writeState(ctx context.Context, was state, e *edition, l listing, 
 	for _, k := range r.skipped {
 		if file := strings.TrimPrefix(k.Key, r.subdir+"/"); !k.passing {
 			f.Files[file] = seen{Print: fingerprint(l.packages[file], ""), Bad: k.Reason}
-		}
-	}
-	for name, p := range parts {
-		if p.exists && p.source != "" {
-			f.Parts[name] = madeFrom{p.info.Version, p.source}
 		}
 	}
 	text, err := json.Marshal(f)

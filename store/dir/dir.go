@@ -285,14 +285,9 @@ func writeTemp(dir string, body io.ReadSeeker) (name string, err error) {
 // place moves temp to name if o.Cond holds.
 func (s *Store) place(ctx context.Context, temp, name, key string, o store.PutOptions) error {
 	if o.Cond == store.IfAbsent && len(o.Meta) == 0 {
-		err := os.Link(temp, name)
-		if err == nil {
-			return nil
+		if done, err := link(temp, name); done {
+			return err
 		}
-		if errors.Is(err, fs.ErrExist) {
-			return store.ErrConflict
-		}
-		// no hard links here: the lock below makes check and rename one step
 	}
 	unlock, err := s.lock(ctx)
 	if err != nil {
@@ -332,7 +327,22 @@ func (s *Store) placeLocked(temp, name, key string, o store.PutOptions) error {
 			return err
 		}
 	}
+	if o.Cond == store.IfAbsent { // also if somebody copies a file there by hand
+		if done, err := link(temp, name); done {
+			return err
+		}
+	}
 	return os.Rename(temp, name)
+}
+
+// link gives temp's file a name that nothing has. It is not done where there
+// are no hard links: there, the folder's lock makes check and rename one step.
+func link(temp, name string) (done bool, err error) {
+	err = os.Link(temp, name)
+	if errors.Is(err, fs.ErrExist) {
+		return true, store.ErrConflict
+	}
+	return err == nil, err
 }
 
 // lock serialises the conditional writes to this folder among processes.
