@@ -79,7 +79,10 @@ func paths(files map[string]string) string {
 }
 
 func writePart(w *archive.Writer, part archive.Part, files map[string]string) error {
-	const atMost = 16 << 20
+	atMost := int64(4 << 10) // the end of a tar, and spare
+	for name, text := range files {
+		atMost += int64(len(name)+len(text)) + 2<<10 // with its headers, filled up to blocks
+	}
 	p, err := w.Part(part, atMost)
 	if err != nil {
 		return err

@@ -113,14 +113,15 @@ func (c *counted) Read(p []byte) (int, error) {
 // channel is a new one, in a folder or in a bucket.
 type channel struct {
 	root   string // its path or URL
-	folder string // its path, or that of what was put into the bucket
+	folder string // its path, when it is in no bucket
+	stock  string // the folder that its packages come from
 	prefix string // in the bucket
 	bucket *bucket
 }
 
-func newChannel(b *bucket, work string) (*channel, error) {
+func newChannel(b *bucket, stock, work string) (*channel, error) {
 	folder, err := os.MkdirTemp(work, "channel-")
-	c := &channel{root: folder, folder: folder, bucket: b}
+	c := &channel{root: folder, folder: folder, stock: stock, bucket: b}
 	if b != nil {
 		b.channels++
 		c.prefix = fmt.Sprint("channel-", b.channels)
@@ -133,8 +134,8 @@ func (c *channel) remove() error { return os.RemoveAll(c.folder) }
 
 // fill adds the packages from..to, as another program would: without metadata.
 func (c *channel) fill(ctx context.Context, from, to int) error {
-	if err := fillApart(ctx, c.folder, from, to); err != nil || c.bucket == nil {
-		return err
+	if c.bucket == nil {
+		return c.link(from, to)
 	}
 	s, err := s3.Open(ctx, s3.Options{Bucket: "channels", Prefix: c.prefix})
 	if err != nil {
@@ -147,7 +148,7 @@ func (c *channel) fill(ctx context.Context, from, to int) error {
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			if err := put(ctx, s, path.Join("linux-64", file(i)), filepath.Join(c.folder, "linux-64", file(i))); err != nil {
+			if err := put(ctx, s, path.Join("linux-64", file(i)), filepath.Join(c.stock, "linux-64", file(i))); err != nil {
 				select {
 				case errs <- err:
 				default:
@@ -158,6 +159,19 @@ func (c *channel) fill(ctx context.Context, from, to int) error {
 	wg.Wait()
 	close(errs)
 	return <-errs
+}
+
+// link gives packages of the stock a place in the channel's folder.
+func (c *channel) link(from, to int) error {
+	if err := os.MkdirAll(filepath.Join(c.folder, "linux-64"), 0o755); err != nil {
+		return err
+	}
+	for i := from; i < to; i++ {
+		if err := os.Link(filepath.Join(c.stock, "linux-64", file(i)), filepath.Join(c.folder, "linux-64", file(i))); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func put(ctx context.Context, s store.Store, key, name string) error {

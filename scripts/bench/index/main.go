@@ -22,6 +22,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -118,9 +119,14 @@ os._exit(0)
 // compare times all indexers on channels of n packages, in b or in folders. The
 // ratio is to the first one's wall time.
 func compare(ctx context.Context, all []indexer, b *bucket, work string, n int) error {
+	stock := filepath.Join(work, fmt.Sprint("stock-", n))
+	if err := fillApart(ctx, stock, 0, n+2); err != nil {
+		return err
+	}
+	defer os.RemoveAll(stock) //nolint:errcheck // of a temporary folder
 	first := map[string]float64{}
 	for _, x := range all {
-		c, err := newChannel(b, work)
+		c, err := newChannel(b, stock, work)
 		if err != nil {
 			return err
 		}
@@ -135,8 +141,7 @@ func compare(ctx context.Context, all []indexer, b *bucket, work string, n int) 
 			case kind == "more":
 				err = c.fill(ctx, n, n+1)
 			case kind == "publish":
-				err = fillApart(ctx, work, n+1, n+2)
-				command = []string{command[0], "publish", filepath.Join(work, "linux-64", file(n+1)), "--to", c.root}
+				command = []string{command[0], "publish", filepath.Join(stock, "linux-64", file(n+1)), "--to", c.root}
 			}
 			if err != nil {
 				return err
@@ -205,10 +210,22 @@ func fill(root string, from, to int) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	for i := from; i < to; i++ {
-		index := condatest.Index(fmt.Sprintf("package%d", i/builds), "1.0", i%builds, "linux-64")
-		maps.Copy(index, map[string]any{"depends": []string{"python >=3.11,<3.12.0a0", "libstdcxx >=13"}, "license": "MIT", "timestamp": 1700000000000})
-		if err := condatest.WriteFile(filepath.Join(dir, file(i)), index, map[string]string{"share/x": "x"}); err != nil {
+	errs := make(chan error, runtime.NumCPU())
+	for worker := range cap(errs) {
+		go func() {
+			for i := from + worker; i < to; i += cap(errs) {
+				index := condatest.Index(fmt.Sprintf("package%d", i/builds), "1.0", i%builds, "linux-64")
+				maps.Copy(index, map[string]any{"depends": []string{"python >=3.11,<3.12.0a0", "libstdcxx >=13"}, "license": "MIT", "timestamp": 1700000000000})
+				if err := condatest.WriteFile(filepath.Join(dir, file(i)), index, map[string]string{"share/x": "x"}); err != nil {
+					errs <- err
+					return
+				}
+			}
+			errs <- nil
+		}()
+	}
+	for range cap(errs) {
+		if err := <-errs; err != nil {
 			return err
 		}
 	}
