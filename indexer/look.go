@@ -79,6 +79,9 @@ func (r *run) each(ctx context.Context, n int, do func(ctx context.Context, i in
 // else with those of its bytes, which are read for that alone, or at once if
 // size says that they are few.
 func look(ctx context.Context, s store.Reader, key string, size int64) (looked, error) {
+	if err := store.ValidKey(key); err != nil { // others may put anything into a bucket
+		return looked{}, badPackage{fmt.Errorf("%w: rename the object, or delete it", err)}
+	}
 	if 0 < size && size <= smallPackage {
 		whole, err := fetch(ctx, s, key)
 		if err != nil {

@@ -1,11 +1,15 @@
 package s3_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -42,34 +46,34 @@ func refuse(w http.ResponseWriter, status int, code string) {
 }
 
 // each is every kind of request to a store, and the action that it needs.
-var each = map[string]func(*testing.T, *s3.Store) error{
-	"s3:GetObject on arn:aws:s3:::studio/Conda/k": func(t *testing.T, s *s3.Store) error {
-		_, _, err := s.Get(t.Context(), "k", 0, -1)
+var each = map[string]func(context.Context, *s3.Store) error{
+	"s3:GetObject on arn:aws:s3:::studio/Conda/k": func(ctx context.Context, s *s3.Store) error {
+		_, _, err := s.Get(ctx, "k", 0, -1)
 		return err
 	},
-	"s3:ListBucket on arn:aws:s3:::studio, without": func(t *testing.T, s *s3.Store) error {
-		_, _, err := s.Get(t.Context(), "k", 0, 0)
+	"s3:ListBucket on arn:aws:s3:::studio, without": func(ctx context.Context, s *s3.Store) error {
+		_, _, err := s.Get(ctx, "k", 0, 0)
 		return err
 	},
-	"s3:ListBucket on arn:aws:s3:::studio for": func(t *testing.T, s *s3.Store) error {
-		for _, err := range s.List(t.Context(), "", store.ListOptions{}) {
+	"s3:ListBucket on arn:aws:s3:::studio for": func(ctx context.Context, s *s3.Store) error {
+		for _, err := range s.List(ctx, "", store.ListOptions{}) {
 			return err
 		}
 		return nil
 	},
-	"s3:PutObject on arn:aws:s3:::studio/Conda/k": func(t *testing.T, s *s3.Store) error {
-		_, err := s.Put(t.Context(), "k", strings.NewReader("x"), store.PutOptions{})
+	"s3:PutObject on arn:aws:s3:::studio/Conda/k": func(ctx context.Context, s *s3.Store) error {
+		_, err := s.Put(ctx, "k", strings.NewReader("x"), store.PutOptions{})
 		return err
 	},
-	"s3:DeleteObject on arn:aws:s3:::studio/Conda/k": func(t *testing.T, s *s3.Store) error {
-		return s.Delete(t.Context(), "k")
+	"s3:DeleteObject on arn:aws:s3:::studio/Conda/k": func(ctx context.Context, s *s3.Store) error {
+		return s.Delete(ctx, "k")
 	},
 }
 
 func TestARefusalNamesWhatIsMissing(t *testing.T) {
 	for want, do := range each {
 		s := answering(t, s3.Options{}, func(w http.ResponseWriter, _ *http.Request) { refuse(w, http.StatusForbidden, "AccessDenied") })
-		if err := do(t, s); !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), want) {
+		if err := do(t.Context(), s); !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), want) {
 			t.Errorf("want %q: %v", want, err)
 		}
 	}
@@ -78,7 +82,7 @@ func TestARefusalNamesWhatIsMissing(t *testing.T) {
 func TestABucketThatIsMissingIsNoMissingObject(t *testing.T) {
 	for name, do := range each {
 		s := answering(t, s3.Options{}, func(w http.ResponseWriter, _ *http.Request) { refuse(w, http.StatusNotFound, "NoSuchBucket") })
-		if err := do(t, s); !errors.Is(err, store.ErrNoChannel) || !strings.Contains(err.Error(), "bucket studio does not exist") {
+		if err := do(t.Context(), s); !errors.Is(err, store.ErrNoChannel) || !strings.Contains(err.Error(), "bucket studio does not exist") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -104,7 +108,7 @@ func TestAnotherRegion(t *testing.T) {
 				}
 			})
 			for range 2 {
-				if err := do(t, s); err != nil {
+				if err := do(t.Context(), s); err != nil {
 					t.Errorf("%s, %d: %v", name, status, err)
 				}
 			}
@@ -164,7 +168,7 @@ func TestARegionThatNobodyNames(t *testing.T) {
 		refuse(w, http.StatusMovedPermanently, "PermanentRedirect")
 	})
 	for name, do := range each {
-		if err := do(t, s); err == nil || !strings.Contains(err.Error(), "set AWS_REGION") {
+		if err := do(t.Context(), s); err == nil || !strings.Contains(err.Error(), "set AWS_REGION") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -178,7 +182,7 @@ func TestTheExpectedOwner(t *testing.T) {
 			}
 			refuse(w, http.StatusForbidden, "AccessDenied")
 		})
-		if err := do(t, s); err == nil || !strings.Contains(err.Error(), "does not belong to account 123456789012") {
+		if err := do(t.Context(), s); err == nil || !strings.Contains(err.Error(), "does not belong to account 123456789012") {
 			t.Error(err)
 		}
 	}
@@ -206,7 +210,7 @@ func TestAClockThatIsOff(t *testing.T) {
 					_, _ = io.WriteString(w, `<ListBucketResult></ListBucketResult>`)
 				}
 			})
-			if err := do(t, s); err != nil {
+			if err := do(t.Context(), s); err != nil {
 				t.Errorf("%s off, %s: %v", off, name, err)
 			}
 		}
@@ -229,5 +233,53 @@ func TestADamagedBodyIsSentAgain(t *testing.T) {
 	})
 	if _, err := s.Put(t.Context(), "k", strings.NewReader("x"), store.PutOptions{}); err != nil || n.Load() != 2 {
 		t.Errorf("%v after %d attempts", err, n.Load())
+	}
+}
+
+// Credentials that stay expired, whatever is asked for, end in a sentence that
+// says so, and no word of a write that may have landed.
+func TestCredentialsThatStayExpired(t *testing.T) {
+	for name, do := range each {
+		s := answering(t, s3.Options{}, func(w http.ResponseWriter, _ *http.Request) { refuse(w, http.StatusBadRequest, "ExpiredToken") })
+		err := do(store.WithChance(t.Context(), func(int64) int64 { return 0 }), s) // no pauses
+		if strings.HasSuffix(name, "without") { // a HEAD's answer has no room for the reason
+			continue
+		}
+		if !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), "the credentials are no longer good (ExpiredToken)") || strings.Contains(err.Error(), "landed") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// The server of a profile (endpoint_url) is another make's like that of the
+// environment: it is asked whether it honours conditions.
+func TestAnEndpointOfAProfileIsProbed(t *testing.T) {
+	for _, lines := range []string{"endpoint_url = %s\n", "services = mine\n[services mine]\ns3 =\n  endpoint_url = %s\n"} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if !strings.HasPrefix(r.URL.Path, "/studio/") {
+				t.Errorf("asked for %s", r.URL)
+			}
+			_, _ = io.Copy(io.Discard, r.Body)
+			w.Header().Set("ETag", `"e"`) // whatever the condition
+		}))
+		t.Cleanup(server.Close)
+		file := filepath.Join(t.TempDir(), "config")
+		profile := "[profile studio]\nregion = us-east-1\naws_access_key_id = a\naws_secret_access_key = b\n" + fmt.Sprintf(lines, server.URL)
+		if err := os.WriteFile(file, []byte(profile), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for k, v := range map[string]string{
+			"AWS_CONFIG_FILE": file, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull, "AWS_PROFILE": "studio",
+			"AWS_ENDPOINT_URL": "", "AWS_ENDPOINT_URL_S3": "", "AWS_REGION": "", "AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "",
+		} {
+			t.Setenv(k, v)
+		}
+		s, err := s3.Open(t.Context(), s3.Options{Bucket: "studio"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Probe(t.Context(), ""); !errors.Is(err, s3.ErrUnconditional) {
+			t.Errorf("%s: %v", profile, err)
+		}
 	}
 }

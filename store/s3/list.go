@@ -2,13 +2,16 @@ package s3
 
 import (
 	"context"
+	"fmt"
 	"iter"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
 	"github.com/condaworker/condaworker/store"
 )
@@ -84,13 +87,14 @@ func bounds(o store.ListOptions) []string {
 }
 
 // list asks for one page after the other of the keys behind after, up to to;
-// "" is the end.
+// "" is the end. Keys are asked for in the encoding of URLs: others may have put
+// characters into them that XML cannot carry, and one such would end the listing.
 func (s *Store) list(ctx context.Context, prefix string, o store.ListOptions, after, to string) iter.Seq2[store.Info, error] {
 	base := s.prefix
 	if base != "" {
 		base += "/"
 	}
-	in := &s3.ListObjectsV2Input{Bucket: &s.bucket, Prefix: aws.String(base + prefix)}
+	in := &s3.ListObjectsV2Input{Bucket: &s.bucket, Prefix: aws.String(base + prefix), EncodingType: types.EncodingTypeUrl}
 	if o.Shallow {
 		in.Delimiter = aws.String("/")
 	}
@@ -105,11 +109,15 @@ func (s *Store) list(ctx context.Context, prefix string, o store.ListOptions, af
 				page, err = pages.NextPage(ctx)
 				return err
 			})
+			var all []store.Info
+			if err == nil {
+				all, err = entries(page, base)
+			}
 			if err != nil {
 				yield(store.Info{}, s.explain(ctx, "s3:ListBucket", prefix, err))
 				return
 			}
-			for _, in := range entries(page, base) {
+			for _, in := range all {
 				if to != "" && in.Key > to {
 					return
 				}
@@ -131,19 +139,26 @@ func (l lister) ListObjectsV2(ctx context.Context, in *s3.ListObjectsV2Input, o 
 
 // entries are a page's objects and folders in the order of their keys, which
 // it has apart.
-func entries(page *s3.ListObjectsV2Output, base string) []store.Info {
-	all := make([]store.Info, 0, len(page.Contents)+len(page.CommonPrefixes))
+func entries(page *s3.ListObjectsV2Output, base string) (all []store.Info, err error) {
+	all = make([]store.Info, 0, len(page.Contents)+len(page.CommonPrefixes))
 	for _, o := range page.Contents {
 		all = append(all, store.Info{
-			Key: strings.TrimPrefix(aws.ToString(o.Key), base), Size: aws.ToInt64(o.Size),
-			Version: aws.ToString(o.ETag), Modified: aws.ToTime(o.LastModified),
+			Key: aws.ToString(o.Key), Size: aws.ToInt64(o.Size), Version: aws.ToString(o.ETag), Modified: aws.ToTime(o.LastModified),
 		})
 	}
 	for _, p := range page.CommonPrefixes {
-		all = append(all, store.Info{Key: strings.TrimPrefix(aws.ToString(p.Prefix), base)})
+		all = append(all, store.Info{Key: aws.ToString(p.Prefix)})
+	}
+	for i := range all {
+		if page.EncodingType == types.EncodingTypeUrl {
+			if all[i].Key, err = url.QueryUnescape(all[i].Key); err != nil {
+				return nil, fmt.Errorf("read a page of the listing: %w", err)
+			}
+		}
+		all[i].Key = strings.TrimPrefix(all[i].Key, base)
 	}
 	if len(page.CommonPrefixes) > 0 {
 		slices.SortFunc(all, func(a, b store.Info) int { return strings.Compare(a.Key, b.Key) })
 	}
-	return all
+	return all, nil
 }

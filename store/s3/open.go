@@ -1,7 +1,6 @@
 package s3
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -47,9 +46,10 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.Env["AWS_EC2_METADATA_DISABLED"] != "false" {
 		load = append(load, config.WithEC2IMDSClientEnableState(imds.ClientDisabled))
 	}
-	if o.HTTP != nil {
-		load = append(load, config.WithHTTPClient(o.HTTP))
+	if o.HTTP == nil {
+		o.HTTP = awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) { t.ResponseHeaderTimeout = answerTimeout })
 	}
+	load = append(load, config.WithHTTPClient(o.HTTP))
 	cfg, err := config.LoadDefaultConfig(ctx, load...)
 	if err != nil {
 		return nil, fmt.Errorf("read the AWS configuration: %w", err)
@@ -57,9 +57,8 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if _, err := cfg.Credentials.Retrieve(ctx); err != nil {
 		return nil, fmt.Errorf("find AWS credentials for s3://%s: %w; set AWS_PROFILE, or give the queue a role", o.Bucket, err)
 	}
-	endpoint := cmp.Or(o.Env["AWS_ENDPOINT_URL_S3"], o.Env["AWS_ENDPOINT_URL"])
-	custom := endpoint != ""
-	if cfg.Region == "" && custom {
+	endpoint := endpointOf(cfg)
+	if cfg.Region == "" && endpoint != "" {
 		cfg.Region = "us-east-1" // servers of other makes do not ask
 	}
 	if cfg.Region == "" {
@@ -71,13 +70,23 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		if o.Owner != "" {
 			c.APIOptions = append(c.APIOptions, smithyhttp.SetHeaderValue("X-Amz-Expected-Bucket-Owner", o.Owner))
 		}
-		c.UsePathStyle = custom
+		c.UsePathStyle = endpoint != ""
 		c.Retryer = aws.NopRetryer{}                       // ask and settle know which answers are worth another attempt
 		c.DisableLogOutputChecksumValidationSkipped = true // the SDK would print it
 	})
 	s := &Store{bucket: o.Bucket, prefix: o.Prefix, endpoint: endpoint, owner: o.Owner}
 	s.current.Store(client)
 	return s, nil
+}
+
+// answerTimeout is how long a server may take from the end of a request to the
+// beginning of its answer. A longer silence is a lost answer.
+const answerTimeout = time.Minute
+
+// endpointOf is where the server is, wherever the SDK finds it (AWS_ENDPOINT_URL
+// or endpoint_url in a profile, for all services or for S3 alone); "" is Amazon's.
+func endpointOf(cfg aws.Config) string {
+	return aws.ToString(s3.NewFromConfig(cfg).Options().BaseEndpoint)
 }
 
 // client is the one for the bucket's region, as far as that is known.

@@ -111,6 +111,7 @@ func (s *Store) refresh() {
 // the one place that reads the answers of conditional writes.
 func (w *write) settle(ctx context.Context, try func(context.Context) (string, error)) (store.Info, error) {
 	var last error
+	doubtful := false // whether an attempt may have landed
 	for attempt := range attempts {
 		if attempt > 0 {
 			if err := store.Backoff(ctx, attempt); err != nil {
@@ -121,7 +122,8 @@ func (w *write) settle(ctx context.Context, try func(context.Context) (string, e
 		if ctx.Err() != nil {
 			return store.Info{}, fmt.Errorf("write %s: %w", w.key, context.Cause(ctx))
 		}
-		switch last = err; judge(err) {
+		last = err
+		switch judge(err) {
 		case landed:
 			if version == "" {
 				return store.Info{}, fmt.Errorf("write %s: %w", w.key, errNoETag)
@@ -129,9 +131,12 @@ func (w *write) settle(ctx context.Context, try func(context.Context) (string, e
 			return store.Info{Key: w.key, Size: w.size, Version: version, Meta: w.o.Meta}, nil
 		case refused:
 			return w.whose(ctx)
+		case unknown:
+			doubtful = true
 		case expired:
 			w.s.refresh()
 		case gone:
+			doubtful = true
 			if info, same, err := store.Same(ctx, w.s, w.key, w.body, w.o); err != nil || same {
 				return info, err
 			}
@@ -143,7 +148,11 @@ func (w *write) settle(ctx context.Context, try func(context.Context) (string, e
 			return store.Info{}, w.s.explain(ctx, "s3:PutObject", w.key, err)
 		}
 	}
-	return store.Info{}, fmt.Errorf("write %s: gave up after %d attempts, and whether it landed is not known: %w", w.key, attempts, last)
+	last = w.s.explain(ctx, "s3:PutObject", w.key, last)
+	if doubtful {
+		return store.Info{}, fmt.Errorf("write %s: gave up after %d attempts, and whether it landed is not known: %w", w.key, attempts, last)
+	}
+	return store.Info{}, fmt.Errorf("write %s: gave up after %d attempts: %w", w.key, attempts, last)
 }
 
 // whose reads back what is at the key: our bytes are success, whoever wrote
