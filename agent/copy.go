@@ -36,7 +36,7 @@ func isURL(text string) bool { return strings.Contains(text, "://") }
 func (d *desk) findOriginal(ctx context.Context, at string) (original, error) {
 	folder, file := path.Split(at)
 	o := original{url: at, file: file}
-	if unescaped, err := url.PathUnescape(file); err == nil && !strings.HasPrefix(at, "s3:") { // keys are written as they are
+	if unescaped, err := url.PathUnescape(file); err == nil && !strings.HasPrefix(strings.ToLower(at), "s3:") { // keys are written as they are
 		o.file = unescaped
 	}
 	if _, err := conda.ParseFileName(o.file); err != nil {

@@ -28,27 +28,34 @@ type URL struct {
 }
 
 // ParseURL reads a folder's path, file://, s3://bucket/prefix, or http(s)://.
+// White space around it, the case of the scheme and slashes that are too many
+// say nothing.
 func ParseURL(text string) (URL, error) {
-	scheme, rest, found := strings.Cut(text, "://")
-	switch {
-	case text == "":
+	text = strings.TrimSpace(text)
+	if text == "" {
 		return URL{}, fmt.Errorf("the channel URL is empty: name a folder or s3://bucket/prefix")
-	case !found:
-		return URL{Scheme: Folder, Path: filepath.Clean(text)}, nil
-	case scheme == "file":
-		return parseFile(text)
-	case scheme == "s3":
-		return parseS3(text, rest)
-	case scheme == "http" || scheme == "https":
-		return parseWeb(text)
 	}
-	return URL{}, fmt.Errorf("channel URL %s: a channel is a folder, file://, s3:// or https://", text)
+	scheme, rest, found := strings.Cut(text, ":")
+	scheme = strings.ToLower(scheme)
+	rest, slashes := strings.CutPrefix(rest, "//")
+	switch {
+	case found && scheme == "file":
+		return parseFile(text)
+	case found && slashes && scheme == "s3":
+		return parseS3(text, rest)
+	case found && slashes && (scheme == "http" || scheme == "https"):
+		return parseWeb(text)
+	case found && (slashes || scheme == "s3" || scheme == "http" || scheme == "https"): // hardly a folder's name
+		return URL{}, fmt.Errorf("channel URL %s: a channel is a folder, file://, s3:// or https://", text)
+	}
+	return URL{Scheme: Folder, Path: filepath.Clean(text)}, nil
 }
 
-// parseFile takes file:///folder; another host's folder cannot be opened.
+// parseFile takes file:///folder and file:/folder (RFC 8089); another host's
+// folder cannot be opened.
 func parseFile(text string) (URL, error) {
 	u, err := url.Parse(text)
-	if err != nil || u.Host != "" && u.Host != "localhost" || u.Path == "" {
+	if err != nil || u.Host != "" && !strings.EqualFold(u.Host, "localhost") || u.Path == "" {
 		return URL{}, fmt.Errorf("channel URL %s: it is file:///absolute/folder", text)
 	}
 	return URL{Scheme: Folder, Path: filepath.Clean(filepath.FromSlash(u.Path))}, nil
@@ -78,6 +85,7 @@ func parseWeb(text string) (URL, error) {
 	if err != nil || u.Host == "" {
 		return URL{}, fmt.Errorf("channel URL: it is https://host/path")
 	}
+	u.Host = strings.ToLower(u.Host)
 	u.Path = strings.TrimRight(u.Path, "/")
 	u.RawQuery, u.ForceQuery, u.Fragment = "", false, ""
 	return URL{Scheme: HTTP, Web: u.String()}, nil

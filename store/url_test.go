@@ -3,7 +3,7 @@ package store
 import "testing"
 
 func TestFiveSpellingsAreOneChannel(t *testing.T) {
-	for _, text := range []string{"s3://b/p/q", "s3://b/p/q/", "s3://b//p/q", "s3://b/p//q//", "s3://b///p/q/"} {
+	for _, text := range []string{"s3://b/p/q", "s3://b/p/q/", "s3://b//p/q", "s3://b/p//q//", "s3://b///p/q/", "S3://b/p/q", " s3://b/p/q\n"} {
 		u, err := ParseURL(text)
 		if err != nil || u != (URL{Scheme: S3, Bucket: "b", Prefix: "p/q"}) || u.String() != "s3://b/p/q" {
 			t.Errorf("%s: %+v %v", text, u, err)
@@ -16,9 +16,14 @@ func TestParseURL(t *testing.T) {
 		"channel":                  "channel",
 		"./a/../channel/":          "channel",
 		"file:///mnt/channel/":     "/mnt/channel",
+		"file:/mnt/channel":        "/mnt/channel",
+		"FILE://LocalHost/mnt/a":   "/mnt/a",
+		"a:b/c":                    "a:b/c",
+		"HTTPS://Host/X":           "https://host/X",
 		"s3://b":                   "s3://b",
 		"https://user:pw@host/x/?": "https://user:xxxxx@host/x",
 		"":                         "", "s3://": "", "s3:///p": "", "s3://b/../p": "", "s3://b/a\nb": "",
+		"s3:b/p": "", "s3:/b/p": "", "S3:b": "", "https:/host": "", "file:": "", "file:channel": "", "  ": "",
 		"ftp://host/x": "", "file://host/x": "", "https://": "",
 	} {
 		u, err := ParseURL(text)

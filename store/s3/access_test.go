@@ -242,7 +242,7 @@ func TestCredentialsThatStayExpired(t *testing.T) {
 	for name, do := range each {
 		s := answering(t, s3.Options{}, func(w http.ResponseWriter, _ *http.Request) { refuse(w, http.StatusBadRequest, "ExpiredToken") })
 		err := do(store.WithChance(t.Context(), func(int64) int64 { return 0 }), s) // no pauses
-		if strings.HasSuffix(name, "without") { // a HEAD's answer has no room for the reason
+		if strings.HasSuffix(name, "without") {                                     // a HEAD's answer has no room for the reason
 			continue
 		}
 		if !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), "the credentials are no longer good (ExpiredToken)") || strings.Contains(err.Error(), "landed") {
