@@ -126,7 +126,7 @@ func (d *desk) changeChannel(ctx context.Context, o channelOptions, do channelWo
 // named change their place in the index.
 type indexChange struct {
 	phase   string
-	removed bool   // those that are removed from the index are meant
+	removed bool   // they are to come back: a file name is asked for
 	says    string // of a package, behind "would be " in a dry run
 	hint    string
 	change  func(context.Context, store.Store, []string, indexer.Options) (indexer.Report, error)

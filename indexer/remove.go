@@ -132,17 +132,17 @@ func (r *run) edited(ctx context.Context, change func(*edition, *SubdirReport) e
 // Find resolves what a user calls packages to their keys in the channel. A name
 // is a package's key (linux-64/x-1.0-0.conda), its file name, or, of those that
 // are in the index, a match spec with a version (x=1.0, x==1.0=h1234567_0,
-// x>=1,<2). With removed those are found that the index lists as removed; a
-// match spec finds none of them. A name that finds nothing, or too much, is a
-// *NameError.
-func Find(ctx context.Context, s store.Store, names []string, removed bool) ([]string, error) {
+// x>=1,<2). A file's name finds what the index lists as removed, too: a command
+// that was killed is run again. For a restore, which restoring says, it must be
+// one. A name that finds nothing, or too much, is a *NameError.
+func Find(ctx context.Context, s store.Store, names []string, restoring bool) ([]string, error) {
 	subdirs, err := subdirsOf(ctx, s)
 	if err != nil {
 		return nil, err
 	}
 	wanted := make([]func(file string, record json.RawMessage) bool, len(names))
 	for i, name := range names {
-		if wanted[i], err = finder(path.Base(name), removed); err != nil {
+		if wanted[i], err = finder(path.Base(name), restoring); err != nil {
 			return nil, err
 		}
 	}
@@ -152,7 +152,7 @@ func Find(ctx context.Context, s store.Store, names []string, removed bool) ([]s
 		if err != nil {
 			return nil, err
 		}
-		for file, record := range candidates(data, removed) {
+		for file, record := range candidates(data) {
 			for i, name := range names {
 				if wanted[i](file, record) && (path.Dir(name) == "." || path.Dir(name) == subdir) {
 					found[i] = append(found[i], subdir+"/"+file)
@@ -161,8 +161,8 @@ func Find(ctx context.Context, s store.Store, names []string, removed bool) ([]s
 		}
 	}
 	for i, name := range names {
-		if found[i] == nil && removed {
-			return nil, &NameError{name, "no package that was removed from the index is called so"}
+		if found[i] == nil && restoring {
+			return nil, &NameError{name, "no package in the index, or removed from it, is called so"}
 		}
 		if found[i] == nil {
 			return nil, &NameError{name, "no package in the index is called so or matches it"}
@@ -179,12 +179,15 @@ type NameError struct{ Name, Reason string }
 // Error says which and why.
 func (e *NameError) Error() string { return "package " + e.Name + ": " + e.Reason }
 
-// candidates are the files of an index: those in it, or those removed from it.
-func candidates(data *conda.RepoData, removed bool) func(func(string, json.RawMessage) bool) {
-	if !removed {
-		return data.All()
-	}
+// candidates are the files of an index with their records, and those removed
+// from it without.
+func candidates(data *conda.RepoData) func(func(string, json.RawMessage) bool) {
 	return func(yield func(string, json.RawMessage) bool) {
+		for file, record := range data.All() {
+			if !yield(file, record) {
+				return
+			}
+		}
 		for _, file := range data.Removed {
 			if !yield(file, nil) {
 				return
@@ -194,11 +197,11 @@ func candidates(data *conda.RepoData, removed bool) func(func(string, json.RawMe
 }
 
 // finder tells which files are meant by a file name or a match spec.
-func finder(name string, removed bool) (func(string, json.RawMessage) bool, error) {
+func finder(name string, restoring bool) (func(string, json.RawMessage) bool, error) {
 	if isPackage(name) {
 		return func(file string, _ json.RawMessage) bool { return file == name }, nil
 	}
-	if removed {
+	if restoring {
 		return nil, &NameError{name, "it is not the file name of a package, e.g. x-1.0-h1234567_0.conda"}
 	}
 	spec, err := conda.ParseMatchSpec(name)
@@ -210,7 +213,7 @@ func finder(name string, removed bool) (func(string, json.RawMessage) bool, erro
 	}
 	return func(file string, raw json.RawMessage) bool {
 		var record conda.Record
-		return strings.HasPrefix(strings.ToLower(file), strings.ToLower(spec.Name)+"-") && json.Unmarshal(raw, &record) == nil && spec.Match(&record)
+		return raw != nil && strings.HasPrefix(strings.ToLower(file), strings.ToLower(spec.Name)+"-") && json.Unmarshal(raw, &record) == nil && spec.Match(&record)
 	}, nil
 }
 

@@ -1,6 +1,8 @@
 package indexer
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"io/fs"
 	"slices"
@@ -126,7 +128,8 @@ func TestFind(t *testing.T) {
 		"*":                         nil,
 		"tool 1.0 [":                nil,
 		"gone=1.0":                  nil,
-		"gone-1.0-0.conda":          nil,
+		"gone-1.0-0.conda":          {"linux-64/gone-1.0-0.conda"},
+		"none-1.0-0.conda":          nil,
 	} {
 		got, err := Find(t.Context(), s, []string{name}, false)
 		_, named := errors.AsType[*NameError](err)
@@ -134,11 +137,33 @@ func TestFind(t *testing.T) {
 			t.Errorf("%s: %q, %v; want %q", name, got, err, want)
 		}
 	}
-	if got, err := Find(t.Context(), s, []string{"gone-1.0-0.conda"}, true); !slices.Equal(got, []string{"linux-64/gone-1.0-0.conda"}) {
-		t.Errorf("removed: %q, %v", got, err)
+	for name, found := range map[string]bool{"gone-1.0-0.conda": true, "tool-1.0-0.conda": true, "none-1.0-0.conda": false, "gone=1.0": false} {
+		if got, err := Find(t.Context(), s, []string{name}, true); (err == nil) != found || found && !slices.Equal(got, []string{"linux-64/" + name}) {
+			t.Errorf("to restore %s: %q, %v", name, got, err)
+		}
 	}
-	if got, err := Find(t.Context(), s, []string{"tool-1.0-0.conda"}, true); err == nil {
-		t.Errorf("restoring what is in the index: %q", got)
+}
+
+// A removal and a restore that were killed before the end come to it when they
+// are run again (L4): what is derived from the index follows.
+func TestRemoveAndRestoreAgain(t *testing.T) {
+	s := &mem.Store{}
+	builds(t, s, "tool", nil, 0, 1)
+	const key = "linux-64/tool-1.0-0.conda"
+	for i, change := range []func(context.Context, store.Store, []string, Options) (Report, error){Remove, Restore} {
+		name := []string{"remove", "restore"}[i]
+		old := stored(t, s, "linux-64/repodata.json.zst")
+		if _, err := change(t.Context(), s, []string{key}, Options{}); err != nil {
+			t.Fatal(err)
+		}
+		want := stored(t, s, "linux-64/repodata.json.zst")
+		putRaw(t, s, "linux-64/repodata.json.zst", old)
+		if _, err := change(t.Context(), s, []string{key}, Options{}); err != nil {
+			t.Errorf("%s again: %v", name, err)
+		}
+		if got := stored(t, s, "linux-64/repodata.json.zst"); !bytes.Equal(got, want) {
+			t.Errorf("%s again leaves repodata.json.zst old", name)
+		}
 	}
 }
 
