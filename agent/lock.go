@@ -76,6 +76,7 @@ func (d *desk) lockEnter(ctx context.Context, o lockOptions, p *progress, _ *rep
 	err = lock.Enter(ctx, s, lock.Options{
 		Timeout: time.Duration(o.timeout), Holder: h,
 		Waiting: func(h lock.Held) { p.Info("waiting for the channel's lock: " + h.String()) },
+		Warn:    p.Warn,
 	})
 	end(err)
 	if err != nil {

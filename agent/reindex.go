@@ -231,6 +231,7 @@ func (d *desk) locked(ctx context.Context, s store.Store, o lockWish, p *progres
 		Timeout: time.Duration(o.timeout),
 		Holder:  d.holder(),
 		Waiting: func(h lock.Held) { p.Info("waiting for the channel's lock: " + h.String()) },
+		Warn:    p.Warn,
 		Scope:   o.scope,
 		Share:   o.share,
 	})

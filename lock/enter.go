@@ -5,14 +5,13 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"time"
 
 	"github.com/condaworker/condaworker/store"
 )
 
 // enteredTTL is how long a lock holds that nobody renews, as the older scripts
 // have it.
-const enteredTTL = seedTTL * time.Second
+const enteredTTL = maxTTL
 
 // Enter takes the lock for a session whose work is other processes: a step
 // environment of a job enters, and exits at its end. Nobody renews the lock

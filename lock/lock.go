@@ -36,10 +36,11 @@ var ErrServed = errors.New("another holder of the channel's lock did this work m
 // default.
 type Options struct {
 	Key     string        // default Key
-	TTL     time.Duration // a holder that is silent for this long has lost the lock; default 60 s
+	TTL     time.Duration // a holder that is silent for this long has lost the lock; default 60 s, at most 900 s
 	Timeout time.Duration // give up waiting after this time; default never
 	Holder  Holder        // who asks
 	Waiting func(Held)    // told about each holder that is waited for, again every few minutes
+	Warn    func(string)  // told about what lay at Key and was no lock, when it is replaced
 
 	Scope []string // what the work is on, e.g. subdirs; none: on everything
 	Share bool     // leave with ErrServed once another holder has done all of Scope
@@ -49,10 +50,11 @@ type Options struct {
 // anybody else may take it.
 const (
 	defaultTTL = 60 * time.Second
-	renewEvery = 4   // a TTL's part between two renewals
-	fenceAfter = 4   // a TTL's part before its end at which the holder stops
-	pollEvery  = 40  // a TTL's part between two looks of a waiter, on average
-	seedTTL    = 900 // seconds that a record of the older scripts holds
+	renewEvery = 4  // a TTL's part between two renewals
+	fenceAfter = 4  // a TTL's part before its end at which the holder stops
+	pollEvery  = 40 // a TTL's part between two looks of a waiter, on average
+
+	maxTTL = 900 * time.Second // what a record of the older scripts holds, and no record more
 
 	tellEvery = 5 * time.Minute // a waiter says whom it waits for
 )
@@ -84,6 +86,7 @@ func Acquire(ctx context.Context, s store.Store, o Options) (*Lease, context.Con
 	if o.TTL == 0 {
 		o.TTL = defaultTTL
 	}
+	o.TTL = min(o.TTL, maxTTL)
 	w := waiter{s: s, o: o, start: time.Now()}
 	for {
 		cur, err := read(ctx, s, o.Key)
@@ -97,6 +100,7 @@ func Acquire(ctx context.Context, s store.Store, o Options) (*Lease, context.Con
 		if w.free(cur) {
 			l, err := w.take(ctx, cur)
 			if err == nil {
+				w.warn(cur)
 				lctx := l.keep(ctx)
 				return l, lctx, nil
 			}
@@ -131,6 +135,13 @@ func (w *waiter) look(cur current) {
 	}
 	if cur.info.Version != w.seen {
 		w.seen, w.since = cur.info.Version, time.Now()
+	}
+}
+
+// warn tells of an object that was in the lock's place.
+func (w *waiter) warn(cur current) {
+	if cur.foreign && w.o.Warn != nil {
+		w.o.Warn(fmt.Sprintf("%s was no record of a lock and has been replaced by one: nothing else may write it", w.o.Key))
 	}
 }
 

@@ -46,10 +46,18 @@ type Held struct {
 	Holder Holder    `json:"holder"`
 	Since  time.Time `json:"since,omitzero"` // when it was taken, by the holder's clock; zero: it does not say
 	Seen   time.Time `json:"last_heard_of"`  // by the store's clock
+
+	// Foreign says that what lies at the lock's key is no record of a lock: the
+	// older scripts hold it for one, for fifteen minutes.
+	Foreign bool `json:"foreign,omitempty"`
 }
 
 // String says who holds the lock, since when, and when that was last heard of.
 func (h Held) String() string {
+	if h.Foreign {
+		return fmt.Sprintf("held by an object that is no record of a lock, written at %s: it holds for fifteen minutes; delete %s if nobody indexes the channel",
+			h.Seen.UTC().Format(time.RFC3339), Key)
+	}
 	since := ""
 	if !h.Since.IsZero() {
 		since = " since " + h.Since.UTC().Format(time.RFC3339)
@@ -57,8 +65,14 @@ func (h Held) String() string {
 	return fmt.Sprintf("held by %s%s, last heard of at %s", h.Holder, since, h.Seen.UTC().Format(time.RFC3339))
 }
 
-// held is the current record for people.
-func (c current) held() Held { return Held{c.record.Holder, c.record.Since, c.info.Modified} }
+// held is the current record for people. The older scripts write theirs once.
+func (c current) held() Held {
+	h := Held{Holder: c.record.Holder, Since: c.record.Since, Seen: c.info.Modified, Foreign: c.foreign}
+	if c.record.V == 0 && h.Since.IsZero() {
+		h.Since = c.info.Modified
+	}
+	return h
+}
 
 // served is the newest work under the lock that was finished: whose, and on
 // what. It goes on from holder to holder.
@@ -137,27 +151,35 @@ type current struct {
 	epoch  int64
 	served served
 	ttl    time.Duration // of the one who wrote it
+
+	foreign bool // it is no record of a lock
 }
 
-// decode reads any object at the lock's key. What is neither our record nor
-// the older scripts' is free, as they take it, and is replaced conditionally.
+// decode reads any object at the lock's key. What is neither our record nor a
+// tombstone is held or free as the older scripts take it: JSON other than null
+// holds for its fifteen minutes, anything else is free. Both are foreign, unless
+// it has the scripts' ids.
 func decode(text []byte, info store.Info) current {
 	c := current{info: info, state: free}
 	if n, _ := fmt.Sscanf(string(text), tombstoneMark+"%d", &c.epoch); n == 1 {
 		c.served = tombstoneServed(string(text))
 		return c
 	}
-	if json.Unmarshal(text, &c.record) != nil || strings.TrimSpace(string(text)) == "null" {
+	if err := json.Unmarshal(text, &c.record); err != nil || c.record.V == 0 && c.record.Holder == (Holder{}) {
 		c.record = record{}
-		return c
+		c.foreign = len(text) > 0
+		if !json.Valid(text) || strings.TrimSpace(string(text)) == "null" {
+			return c
+		}
 	}
-	c.state, c.epoch, c.served, c.ttl = held, c.record.Epoch, c.record.Served, time.Duration(c.record.TTLMillis)*time.Millisecond
-	if c.record.V == 0 {
-		c.ttl = seedTTL * time.Second
-	}
-	if c.ttl <= 0 {
+	c.state, c.epoch, c.served = held, c.record.Epoch, c.record.Served
+	switch c.ttl = time.Duration(c.record.TTLMillis) * time.Millisecond; {
+	case c.record.V == 0:
+		c.ttl = maxTTL
+	case c.ttl <= 0:
 		c.ttl = defaultTTL
 	}
+	c.ttl = min(c.ttl, maxTTL)
 	return c
 }
 

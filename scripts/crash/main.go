@@ -194,6 +194,13 @@ func (t *table) print() (failed bool) {
 		missed := slices.DeleteFunc(sortedKeys(t.places[command]), func(place string) bool { return t.places[command][place] })
 		fmt.Printf("%s: killed at %d of %d places\n", command, len(t.places[command])-len(missed), len(t.places[command]))
 	}
+	points, struck := 0, 0
+	for _, c := range t.counts {
+		points, struck = points+c.points, struck+c.struck
+	}
+	if struck*2 < points { // a strace that does not strike finds nothing
+		t.failed = append(t.failed, fmt.Sprintf("only %d of %d points were struck", struck, points))
+	}
 	slices.Sort(t.failed)
 	for _, text := range t.failed {
 		fmt.Println("FAILED", text)

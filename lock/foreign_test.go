@@ -1,0 +1,78 @@
+package lock
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/condaworker/condaworker/store"
+	"github.com/condaworker/condaworker/store/mem"
+)
+
+// Whatever lies at the lock's key is held or free as the older scripts take it,
+// nobody waits for it longer than for them, and it is said what it was.
+func TestWhatIsNoRecord(t *testing.T) {
+	for text, want := range map[string]struct {
+		wait    time.Duration
+		foreign bool
+	}{
+		"":                         {},
+		"null":                     {0, true},
+		"hello":                    {0, true},
+		"{\"jobId\":":              {0, true},
+		"\x00\xff":                 {0, true},
+		strings.Repeat("[", 1<<17): {0, true},
+		"[1, 2]":                   {900 * time.Second, true},
+		"5":                        {900 * time.Second, true},
+		"{}":                       {900 * time.Second, true},
+		`{"a": 1}`:                 {900 * time.Second, true},
+		`{"jobId": 5}`:             {900 * time.Second, true},
+		`{"jobId": "j"}`:           {900 * time.Second, false},
+		`{"v": 2, "state": "held", "ttlMs": 9223372036854775807, "jobId": "j"}`: {60 * time.Second, false},
+		`{"v": 2, "state": "held", "ttlMs": 999999999999, "jobId": "j"}`:        {900 * time.Second, false},
+		`{"v": 2, "state": "held", "ttlMs": -5, "epoch": -3, "jobId": "j"}`:     {60 * time.Second, false},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &mem.Store{}
+			if _, err := s.Put(t.Context(), Key, strings.NewReader(text), store.PutOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			var warned, told []string
+			o := Options{Warn: func(s string) { warned = append(warned, s) }, Waiting: func(h Held) { told = append(told, h.String()) }}
+			start := time.Now()
+			if _, held, err := Status(t.Context(), s, ""); held != (want.wait > 0) || err != nil {
+				t.Errorf("%.40q: held %t, %v", text, held, err)
+			}
+			l, _, err := Acquire(t.Context(), s, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if waited := time.Since(start); waited < want.wait || waited > want.wait+5*time.Second {
+				t.Errorf("%.40q: waited %v, want %v", text, waited, want.wait)
+			}
+			if foreign := len(warned) == 1 && strings.Contains(warned[0], Key); foreign != want.foreign {
+				t.Errorf("%.40q: warned %q", text, warned)
+			}
+			if len(told) > 0 && strings.Contains(told[0], "no record of a lock") != want.foreign {
+				t.Errorf("%.40q: told %q", text, told)
+			}
+			if err := l.Release(t.Context(), true); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// Whoever waits for a script is told since when it holds the lock.
+func TestAScriptsRecordSaysSinceWhen(t *testing.T) {
+	s := &mem.Store{}
+	if _, err := s.Put(t.Context(), Key, strings.NewReader(`{"jobId": "job-7", "workerId": "w", "sessionId": "s"}`), store.PutOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	_, _, err := Acquire(t.Context(), s, Options{Timeout: time.Millisecond})
+	if !errors.Is(err, ErrTimeout) || !strings.Contains(err.Error(), "held by job job-7, worker w, session s since 2") {
+		t.Error(err)
+	}
+}
