@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -135,4 +137,38 @@ func importer(path string) (string, bool) {
 		}
 	}
 	return "", false
+}
+
+// Each invariant of the channel and of its lock is in ARCHITECTURE.md and in
+// the documentation of the code that keeps it, by its name.
+func TestInvariantsAreDocumented(t *testing.T) {
+	text, err := os.ReadFile("ARCHITECTURE.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	code := ""
+	for _, pattern := range []string{"indexer/*.go", "lock/*.go"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			if strings.HasSuffix(file, "_test.go") {
+				continue
+			}
+			source, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			code += string(source)
+		}
+	}
+	for _, name := range []string{"S0 chain", "S1 visibility", "S2 referential", "S3 readers", "S4 epochs", "S5 timed exclusion", "S6 fencing", "L1 takeover", "L2 turns", "L3 clocks", "L4 convergence"} {
+		if !strings.Contains(string(text), "- **"+name+"**: ") {
+			t.Errorf("ARCHITECTURE.md has no %s", name)
+		}
+		if !strings.Contains(code, "//   - "+name+": ") {
+			t.Errorf("no package documents %s", name)
+		}
+	}
 }

@@ -3,8 +3,22 @@
 //
 // A package is written once and never replaced. The index is computed from what
 // is stored and committed by a conditional write, so that two indexers at once
-// lose nothing (see Reindex). It holds no lock, reads no clock and prints
-// nothing. Start with Publish and Reindex.
+// lose nothing. It holds no lock, reads no clock and prints nothing. Start with
+// Publish and Reindex.
+//
+// The invariants of a channel, which ARCHITECTURE.md has in full, and which hold
+// with any lock or none:
+//
+//   - S0 chain: a version of the index replaces exactly the one that was read
+//     before what it was computed from was listed (Reindex, Commit);
+//   - S1 visibility: when Reindex or Commit returns without an error, the index
+//     holds what was stored before, and by S0 every later version does;
+//   - S2 referential: what the index names was stored whole before;
+//   - S3 readers: an index object is one whole version, and what is derived from
+//     it is never newer than what was committed;
+//   - S6 fencing: a late write of an older run replaces no newer version, and
+//     brings nothing back that was removed (Remove, Restore);
+//   - L4 convergence: what was killed may be run again.
 package indexer
 
 import (

@@ -3,6 +3,17 @@
 // It is a courtesy that saves work: what keeps the channel right is that the
 // index itself is written conditionally. So a lock that was lost, stolen or
 // forgotten costs time and never a package. Start with Acquire.
+//
+// What it promises, as ARCHITECTURE.md has it in full:
+//
+//   - S4 epochs: each epoch is granted to one holder, and they rise;
+//   - S5 timed exclusion: a Lease's context ends at three quarters of its TTL,
+//     counted from before its last confirmed write, so that at most one live
+//     holder works while clocks run at about the same rate;
+//   - L1 takeover: a holder that stops is replaced within its TTL and a poll;
+//   - L2 turns: a waiter that shares (Options.Share) ends with the first whole
+//     hold that began after it came; others have a chance at each release;
+//   - L3 clocks: what a waiter's clock says of the time of day is of no account.
 package lock
 
 import (
@@ -56,6 +67,9 @@ const (
 
 	maxTTL = 900 * time.Second // what a record of the older scripts holds, and no record more
 
+	watchAtLeast = 20 * time.Second // of a lock that is old already: a holder that lives renews in this time
+	ageMargin    = 5 * time.Second  // for the whole seconds, and the several clocks, of a store
+
 	tellEvery = 5 * time.Minute // a waiter says whom it waits for
 )
 
@@ -78,7 +92,9 @@ type Lease struct {
 // more; work under the lock must use it.
 //
 // A lock whose object has not changed for its holder's TTL, by the clock of
-// the one who watches, is taken over: no two clocks are ever compared.
+// the one who watches, is taken over. Who comes late need not watch for so long
+// if the store says that the object is older than that: the store's clock is
+// compared with itself alone, and no two clocks with one another.
 func Acquire(ctx context.Context, s store.Store, o Options) (*Lease, context.Context, error) {
 	if o.Key == "" {
 		o.Key = Key
@@ -146,7 +162,9 @@ func (w *waiter) warn(cur current) {
 }
 
 func (w *waiter) free(cur current) bool {
-	return cur.state == free || time.Since(w.since) >= cur.ttl || cur.record.Entered && cur.record.session(w.o.Holder)
+	watched := time.Since(w.since)
+	dead := watched >= cur.ttl || watched >= watchAtLeast && cur.info.Age >= cur.ttl+ageMargin
+	return cur.state == free || dead || cur.record.Entered && cur.record.session(w.o.Holder)
 }
 
 // take writes our record in place of what was read. The epoch rises with each

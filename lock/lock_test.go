@@ -3,6 +3,7 @@ package lock
 import (
 	"context"
 	"errors"
+	"io"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -242,6 +243,60 @@ func TestOlderScriptsRecordHoldsFor900Seconds(t *testing.T) {
 		}
 		if err := l.Release(t.Context(), false); err != nil {
 			t.Fatal(err)
+		}
+	})
+}
+
+// Who comes long after a holder died does not wait for the whole lease again,
+// if the store says how old the lock is; a holder that lives is never taken for
+// one that died, whatever the store says.
+func TestALateComerToADeadHolder(t *testing.T) {
+	for text, ttl := range map[string]time.Duration{
+		`{"jobId": "j", "sessionId": "s"}`:                             900 * time.Second,
+		`{"v": 2, "state": "held", "ttlMs": 60000, "jobId": "j"}`:      60 * time.Second,
+		`{"v": 2, "entered": true, "ttlMs": 900000, "sessionId": "s"}`: 900 * time.Second,
+	} {
+		for late, want := range map[time.Duration]time.Duration{0: ttl, ttl - 30*time.Second: 35 * time.Second, 24 * time.Hour: watchAtLeast} {
+			synctest.Test(t, func(t *testing.T) {
+				s := &mem.Store{}
+				if _, err := s.Put(t.Context(), Key, strings.NewReader(text), store.PutOptions{}); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(late)
+				start := time.Now()
+				l, _, err := Acquire(t.Context(), s, Options{})
+				if waited := time.Since(start); err != nil || waited < want || waited > want+5*time.Second {
+					t.Errorf("%s, %s late: waited %s, %v; want %s", text, late, waited, err, want)
+				}
+				if err := l.Release(t.Context(), true); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+}
+
+// aged is a store whose clock is mad: all that it has is a day old.
+type aged struct{ store.Store }
+
+func (s aged) Get(ctx context.Context, key string, off, n int64) (io.ReadCloser, store.Info, error) {
+	body, in, err := s.Store.Get(ctx, key, off, n)
+	in.Age = 24 * time.Hour
+	return body, in, err
+}
+
+func TestAMadClockOfTheStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := aged{&mem.Store{}}
+		l, ctx, err := Acquire(t.Context(), s, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := Acquire(t.Context(), s, Options{Timeout: time.Hour}); !errors.Is(err, ErrTimeout) || ctx.Err() != nil {
+			t.Errorf("a holder that lives: %v, %v", err, context.Cause(ctx))
+		}
+		if err := l.Release(t.Context(), true); err != nil {
+			t.Error(err)
 		}
 	})
 }

@@ -29,6 +29,7 @@ type Info struct {
 	Version  string            // an ETag: opaque; other bytes mean another version
 	Modified time.Time         // when it was written, by the store's clock
 	Meta     map[string]string // as Put was given; nil from List
+	Age      time.Duration     // from Get: how long ago it was written when it was read, all by the store's clock; 0: not known
 	Found    bool              // by a conditional Put: the same bytes were there already, or its first answer was lost
 }
 

@@ -86,7 +86,9 @@ func (s *Store) Get(ctx context.Context, key string, off, n int64) (io.ReadClose
 		d = d[:min(n, int64(len(d)))]
 	}
 	s.read += int64(len(d))
-	return io.NopCloser(bytes.NewReader(d)), o.info(key, true), ctx.Err()
+	in := o.info(key, true)
+	in.Age = time.Since(o.modified)
+	return io.NopCloser(bytes.NewReader(d)), in, ctx.Err()
 }
 
 // info describes the object as S3 does: a listing has no metadata.

@@ -283,3 +283,19 @@ func TestAnEndpointOfAProfileIsProbed(t *testing.T) {
 		}
 	}
 }
+
+func TestAnObjectsAgeIsByTheServersClock(t *testing.T) {
+	now := time.Now().Add(-3 * time.Hour)
+	s := answering(t, s3.Options{}, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Date", now.UTC().Format(http.TimeFormat))
+		w.Header().Set("Last-Modified", now.Add(-time.Hour).UTC().Format(http.TimeFormat))
+		w.Header().Set("ETag", `"e"`)
+	})
+	body, in, err := s.Get(t.Context(), "k", 0, -1)
+	if err != nil || in.Age != time.Hour {
+		t.Fatalf("%s, %v", in.Age, err)
+	}
+	if err := body.Close(); err != nil {
+		t.Error(err)
+	}
+}

@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/condaworker/condaworker/store"
@@ -62,6 +63,9 @@ func (s *Store) Get(ctx context.Context, key string, off, n int64) (io.ReadClose
 	info := store.Info{
 		Key: key, Size: aws.ToInt64(out.ContentLength), Version: aws.ToString(out.ETag),
 		Modified: aws.ToTime(out.LastModified), Meta: out.Metadata,
+	}
+	if at, ok := middleware.GetServerTime(out.ResultMetadata); ok && out.LastModified != nil {
+		info.Age = max(at.Sub(info.Modified), 0)
 	}
 	if _, total, ok := strings.Cut(aws.ToString(out.ContentRange), "/"); ok {
 		if size, err := strconv.ParseInt(total, 10, 64); err == nil {
