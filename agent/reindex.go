@@ -103,8 +103,33 @@ func (d *desk) reindex(ctx context.Context, o reindexOptions) error {
 		if o.check {
 			return fmt.Sprintf("the index of %s agrees with what is stored: %d packages in %d subdirs", url, packages, len(index.Subdirs)), errors.Join(err, disagreement(index, url))
 		}
+		warnOfChanges(index, p)
 		return fmt.Sprintf("indexed %s: %d packages in %d subdirs", url, packages, len(index.Subdirs)), err
 	})
+}
+
+// warnOfMost bounds how many packages are named for one reason.
+const warnOfMost = 50
+
+// warnOfChanges names the packages that somebody has deleted or replaced by
+// hand: clients have met them. A check says it in its own words.
+func warnOfChanges(index indexer.Report, p *progress) {
+	for _, s := range index.Subdirs {
+		for _, what := range []struct {
+			files []string
+			says  string
+		}{
+			{s.Removed, "is stored no more, and has been taken out of the index: publish it again if it was needed"},
+			{s.Updated, "had other bytes than its record said, and its record is made anew: who has its old sha256 cannot install it; publish changes under another build number"},
+		} {
+			for _, file := range what.files[:min(len(what.files), warnOfMost)] {
+				p.Warn(s.Subdir + "/" + file + " " + what.says)
+			}
+			if more := len(what.files) - warnOfMost; more > 0 {
+				p.Warn(fmt.Sprintf("%d more of %s: the same; --report names them", more, s.Subdir))
+			}
+		}
+	}
 }
 
 // validate finds what can be found wrong before the channel is opened.

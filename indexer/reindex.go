@@ -54,7 +54,8 @@ type SubdirReport struct {
 	Swept    int      `json:"swept,omitempty"`   // shards deleted that no index has named for a week
 }
 
-// Skipped is an object that looks like a package and is none.
+// Skipped is an object that looks like a package and is none, or lies where no
+// client looks.
 type Skipped struct {
 	Key    string `json:"key"`
 	Reason string `json:"reason"`
@@ -96,11 +97,13 @@ func Reindex(ctx context.Context, s store.Store, o Options) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
+	var all Report
 	indexed := subdirs
 	if len(o.Subdirs) > 0 {
 		indexed = withNoarch(o.Subdirs)
+	} else if all.Skipped, err = t.strays(ctx, s); err != nil {
+		return all, err
 	}
-	var all Report
 	for _, subdir := range indexed {
 		r := run{s: s, o: o, subdir: subdir}
 		report, err := r.untilCommitted(ctx, r.once)
