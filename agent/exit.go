@@ -46,7 +46,7 @@ func exitCode(err error) int {
 		return exitNoSolution
 	case errors.As(err, &script):
 		return exitScript
-	case errors.Is(err, lock.ErrTimeout):
+	case errors.Is(err, lock.ErrTimeout), errors.Is(err, lock.ErrLost):
 		return exitLock
 	case errors.Is(err, store.ErrConflict):
 		return exitConflict
