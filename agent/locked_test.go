@@ -38,8 +38,7 @@ func TestALostLockIsAskedForAgain(t *testing.T) {
 					if worked > tt.losses {
 						return nil
 					}
-					script := strings.NewReader(`{"jobId": "another", "sessionId": "s"}`)
-					if _, err := s.Put(t.Context(), lock.Key, script, store.PutOptions{}); err != nil {
+					if _, err := s.Put(t.Context(), lock.Key, strings.NewReader("not ours"), store.PutOptions{}); err != nil {
 						t.Error(err)
 					}
 					<-ctx.Done()
