@@ -65,6 +65,34 @@ func TestWhatIsNoRecord(t *testing.T) {
 	}
 }
 
+// Epochs rise (S4) also when the older scripts delete the lock's object, and when
+// somebody has written one that has no next.
+func TestEpochsRiseWhenTheObjectIsDeleted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &mem.Store{}
+		last := int64(0)
+		for _, text := range []string{"", "", "no record", "#condaworker-lock v2 free epoch=9223372036854775807 op=x", "#condaworker-lock v2 free epoch=-4 op=x"} {
+			if err := s.Delete(t.Context(), Key); err != nil {
+				t.Fatal(err)
+			}
+			if text != "" {
+				if _, err := s.Put(t.Context(), Key, strings.NewReader(text), store.PutOptions{}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			time.Sleep(time.Second)
+			l, _, err := Acquire(t.Context(), s, Options{})
+			if err != nil || l.record.Epoch <= last {
+				t.Fatalf("%q: epoch %d after %d, %v", text, l.record.Epoch, last, err)
+			}
+			last = l.record.Epoch
+			if err := l.Release(t.Context(), true); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
 // Whoever waits for a script is told since when it holds the lock.
 func TestAScriptsRecordSaysSinceWhen(t *testing.T) {
 	s := &mem.Store{}

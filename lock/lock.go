@@ -173,7 +173,7 @@ func (w *waiter) free(cur current) bool {
 func (w *waiter) take(ctx context.Context, cur current) (*Lease, error) {
 	l := &Lease{s: w.s, o: w.o, done: make(chan struct{})}
 	l.within = cur.state == held && cur.record.Entered && cur.record.session(w.o.Holder)
-	l.record = record{Holder: w.o.Holder, V: 2, State: stateHeld, Epoch: cur.epoch + 1, Nonce: rand.Text(), TTLMillis: w.o.TTL.Milliseconds(), Since: time.Now().UTC().Truncate(time.Second), Served: cur.served}
+	l.record = record{Holder: w.o.Holder, V: 2, State: stateHeld, Epoch: cur.next(), Nonce: rand.Text(), TTLMillis: w.o.TTL.Milliseconds(), Since: time.Now().UTC().Truncate(time.Second), Served: cur.served}
 	cond := store.IfAbsent
 	if cur.info.Version != "" {
 		cond = store.IfVersion(cur.info)

@@ -3,6 +3,7 @@ package lock
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -153,6 +154,16 @@ type current struct {
 	ttl    time.Duration // of the one who wrote it
 
 	foreign bool // it is no record of a lock
+}
+
+// next is the epoch of the one who takes the lock. Where nobody has left one
+// (the older scripts delete the object) it is the time in milliseconds, so that
+// it is hardly one that was given before.
+func (c current) next() int64 {
+	if c.epoch > 0 && c.epoch < math.MaxInt64 {
+		return c.epoch + 1
+	}
+	return time.Now().UnixMilli()
 }
 
 // decode reads any object at the lock's key. What is neither our record nor a

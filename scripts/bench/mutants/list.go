@@ -38,7 +38,7 @@ var mutants = []mutant{
 	{"a shard is taken for stored", "indexer/shards.go", "	if stored(sum) {", "	if stored(sum) || true {"},
 	{"what a package exports is not kept", "indexer/merge.go", "	if l.runExports != nil {", "	if l.runExports != nil && false {"},
 	{"a body that is cut is taken for whole", "store/s3/s3.go", "	if err == nil || r.left <= 0 || r.lost == attempts || r.ctx.Err() != nil {\n		return n, err\n	}", "	if err != nil {\n		return n, io.EOF\n	}\n	if err == nil {\n		return n, err\n	}"},
-	{"the lock's epoch does not rise", "lock/lock.go", "Epoch: cur.epoch + 1,", "Epoch: cur.epoch,"},
+	{"the lock's epoch does not rise", "lock/record.go", "return c.epoch + 1", "return c.epoch"},
 	{"the lock is taken without a condition", "lock/lock.go", "	cond := store.IfAbsent\n	if cur.info.Version != \"\" {\n		cond = store.IfVersion(cur.info)\n	}", "	cond := store.Always"},
 	{"a waiter leaves with work that had begun before it came", "lock/record.go", "if s.Epoch <= epoch {", "if s.Epoch < epoch {"},
 	{"a package that is being deleted is restored", "indexer/removals.go", "if all[file].Deleting {", "if false {"},
