@@ -189,6 +189,32 @@ func prune(ctx context.Context, s store.Store, o channelOptions, p *progress, r 
 	if err != nil {
 		return "", fmt.Errorf("prune %s: %w", o.url, err)
 	}
+	abortUploads(ctx, s, o, p)
 	return fmt.Sprintf("pruned %s: %d packages %sremoved from the index, %d files %sdeleted, %d kept for now",
 		o.url, len(done.Removed), would, len(done.Deleted), would, len(done.Waiting)), nil
+}
+
+// uploader is a door in which uploads may lie that a killed worker began.
+type uploader interface {
+	AbortAbandoned(ctx context.Context, dryRun bool) (keys []string, err error)
+}
+
+// abortUploads ends them. It needs rights that nothing else needs, and nothing
+// depends on it.
+func abortUploads(ctx context.Context, s store.Store, o channelOptions, p *progress) {
+	u, ok := s.(uploader)
+	if !ok {
+		return
+	}
+	keys, err := u.AbortAbandoned(ctx, o.dryRun)
+	if err != nil {
+		p.Warn(fmt.Sprintf("uploads that nobody goes on with are left to the bucket's lifecycle rules: %v", err))
+	}
+	would := ""
+	if o.dryRun {
+		would = "would be "
+	}
+	for _, key := range keys {
+		p.Info(would + "ended, an upload that nobody goes on with: " + key)
+	}
 }

@@ -161,7 +161,7 @@ func (s *Store) allow(action, key string) string {
 	bucket := "arn:aws:s3:::" + s.bucket
 	text := fmt.Sprintf("allow %s on %s/%s for these credentials", action, bucket, s.key(key))
 	switch action {
-	case "s3:ListBucket":
+	case "s3:ListBucket", "s3:ListBucketMultipartUploads":
 		text = fmt.Sprintf("allow %s on %s for these credentials", action, bucket)
 	case "s3:GetObject":
 		text += ", and s3:ListBucket on " + bucket + ", without which S3 refuses what is not there"

@@ -51,6 +51,53 @@ func (w *write) unfinished(ctx context.Context, at io.ReaderAt) (upload, error) 
 	return upload{}, nil
 }
 
+// AbortAbandoned ends the multipart uploads below the channel that were begun
+// more than a day ago: their parts are paid for and never seen. It returns the
+// keys that they were for; with dryRun it only looks. Whoever asks needs
+// s3:ListBucketMultipartUploads and s3:AbortMultipartUpload.
+func (s *Store) AbortAbandoned(ctx context.Context, dryRun bool) (keys []string, err error) {
+	base := s.key("")
+	if base != "" {
+		base += "/"
+	}
+	in := &s3.ListMultipartUploadsInput{Bucket: &s.bucket, Prefix: &base}
+	for pages := s3.NewListMultipartUploadsPaginator(s.client(), in); pages.HasMorePages(); {
+		var page *s3.ListMultipartUploadsOutput
+		if err := s.ask(ctx, func(ctx context.Context) (err error) {
+			page, err = pages.NextPage(ctx)
+			return err
+		}); err != nil {
+			return keys, s.explain(ctx, "s3:ListBucketMultipartUploads", "", err)
+		}
+		for _, u := range page.Uploads {
+			if u.Initiated == nil || time.Since(*u.Initiated) <= abandoned {
+				continue
+			}
+			key := strings.TrimPrefix(aws.ToString(u.Key), base)
+			if err := s.abortUpload(ctx, u, dryRun); err != nil {
+				return keys, s.explain(ctx, "s3:AbortMultipartUpload", key, err)
+			}
+			keys = append(keys, key)
+		}
+	}
+	return keys, nil
+}
+
+// abortUpload ends one; that another has ended it is as good.
+func (s *Store) abortUpload(ctx context.Context, u types.MultipartUpload, dryRun bool) error {
+	if dryRun {
+		return nil
+	}
+	err := s.ask(ctx, func(ctx context.Context) error {
+		_, err := s.client().AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{Bucket: &s.bucket, Key: u.Key, UploadId: u.UploadId})
+		return err
+	})
+	if judge(err) == gone {
+		return nil
+	}
+	return err
+}
+
 // errOther is an upload of something else.
 var errOther = errors.New("a part is not one of the body's")
 

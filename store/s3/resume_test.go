@@ -5,12 +5,15 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/condaworker/condaworker/store"
 	"github.com/condaworker/condaworker/store/s3"
@@ -143,5 +146,44 @@ func TestAnUploadThatAnotherCompleted(t *testing.T) {
 	in, err := s.Put(t.Context(), "big.conda", bytes.NewReader(body), store.PutOptions{Cond: store.IfAbsent})
 	if err != nil || !in.Found || begun.Load() != 1 || parts.Load() > 7 || looked.Load() != 1 {
 		t.Errorf("%+v, %v after %d uploads, %d parts and %d looks", in, err, begun.Load(), parts.Load(), looked.Load())
+	}
+}
+
+func TestAbandonedUploadsAreAborted(t *testing.T) {
+	upload := func(id string, age time.Duration) string {
+		return "<Upload><Key>Conda/linux-64/" + id + "-1-0.conda</Key><UploadId>" + id + "</UploadId><Initiated>" +
+			time.Now().Add(-age).UTC().Format(time.RFC3339) + "</Initiated></Upload>"
+	}
+	list := "<ListMultipartUploadsResult>" + upload("old", 25*time.Hour) + upload("gone", 72*time.Hour) + upload("new", time.Hour) + "</ListMultipartUploadsResult>"
+	for _, dryRun := range []bool{true, false} {
+		var aborted []string
+		s := answering(t, s3.Options{}, func(w http.ResponseWriter, r *http.Request) {
+			switch q := r.URL.Query(); {
+			case r.Method == http.MethodGet && q.Has("uploads") && q.Get("prefix") == "Conda/":
+				_, _ = io.WriteString(w, list)
+			case r.Method == http.MethodDelete && q.Get("uploadId") == "gone": // by somebody else, since the listing
+				refuse(w, http.StatusNotFound, "NoSuchUpload")
+			case r.Method == http.MethodDelete:
+				aborted = append(aborted, r.URL.Path+" "+q.Get("uploadId"))
+				w.WriteHeader(http.StatusNoContent)
+			default:
+				t.Errorf("%s %s", r.Method, r.URL)
+			}
+		})
+		keys, err := s.AbortAbandoned(t.Context(), dryRun)
+		if want := []string{"linux-64/old-1-0.conda", "linux-64/gone-1-0.conda"}; err != nil || !slices.Equal(keys, want) {
+			t.Errorf("dry run %t: %q, %v", dryRun, keys, err)
+		}
+		var want []string
+		if !dryRun {
+			want = []string{"/studio/Conda/linux-64/old-1-0.conda old"}
+		}
+		if !slices.Equal(aborted, want) {
+			t.Errorf("dry run %t: aborted %q", dryRun, aborted)
+		}
+	}
+	s := answering(t, s3.Options{}, func(w http.ResponseWriter, _ *http.Request) { refuse(w, http.StatusForbidden, "AccessDenied") })
+	if _, err := s.AbortAbandoned(t.Context(), false); !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), "allow s3:ListBucketMultipartUploads on arn:aws:s3:::studio for") {
+		t.Error(err)
 	}
 }
