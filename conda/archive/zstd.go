@@ -31,6 +31,7 @@ func newEncoder(w io.Writer, level zstd.EncoderLevel, threads, window int) (*zst
 		zstd.WithEncoderLevel(level),
 		zstd.WithWindowSize(window),
 		zstd.WithEncoderConcurrency(threads),
+		zstd.WithLowerEncoderMem(window <= small), // buffers that grow suit small texts
 		zstd.WithZeroFrames(true))
 }
 
@@ -51,7 +52,8 @@ func newDecoder(r io.Reader, threads int) (*zstd.Decoder, error) {
 		zstd.WithDecoderLowmem(true))
 }
 
-// small is a text in bytes for which speed of setting up is all that counts.
+// small is a text in bytes for which speed of setting up is all that counts: the
+// tables of a better level are a hundred times the text, and save it one per cent.
 const small = 32 << 10
 
 // Zstd returns b compressed as one frame with its size, e.g. for
@@ -59,34 +61,44 @@ const small = 32 << 10
 func Zstd(b []byte) []byte {
 	level := zstd.SpeedBetterCompression
 	if len(b) < small {
-		level = zstd.SpeedFastest // the tables of the better one are a hundred times the text
+		level = zstd.SpeedFastest
 	}
-	e, err := newEncoder(nil, level, 1, windowFor(int64(len(b))))
-	if err != nil {
-		panic(err) // the options above contradict each other
-	}
-	return e.EncodeAll(b, nil)
+	return encoderOf(level, 1, windowFor(int64(len(b)))).EncodeAll(b, nil)
 }
 
-// Compressor compresses many small texts without making an encoder for each. It
-// may be used by several goroutines at once.
-type Compressor struct{ e *zstd.Encoder }
+// Compressor compresses many texts without making an encoder for each. It may be
+// used by several goroutines at once.
+type Compressor struct{ small, large *zstd.Encoder }
 
 // NewCompressor returns a compressor for count texts of some kilobytes to
-// megabytes, such as the shards of an index. It takes a megabyte or two of memory
-// for each processor that it will use.
+// megabytes, such as the shards of an index. For each processor that it will use
+// it takes a quarter of a megabyte, and two if a text is large.
 func NewCompressor(count int) *Compressor {
 	const window = 1 << 20
-	e, err := newEncoder(nil, zstd.SpeedDefault, max(1, min(count, runtime.GOMAXPROCS(0))), window)
-	if err != nil {
-		panic(err) // the options above contradict each other
+	threads := max(1, min(count, runtime.GOMAXPROCS(0)))
+	return &Compressor{
+		small: encoderOf(zstd.SpeedFastest, threads, small),
+		large: encoderOf(zstd.SpeedDefault, threads, window),
 	}
-	return &Compressor{e}
 }
 
 // Zstd returns b compressed as one frame with its size. Equal input gives equal
 // output, but not that of the function Zstd.
-func (c *Compressor) Zstd(b []byte) []byte { return c.e.EncodeAll(b, nil) }
+func (c *Compressor) Zstd(b []byte) []byte {
+	if len(b) < small {
+		return c.small.EncodeAll(b, nil)
+	}
+	return c.large.EncodeAll(b, nil)
+}
+
+// encoderOf is an encoder for whole texts. It takes its memory with the first.
+func encoderOf(level zstd.EncoderLevel, threads, window int) *zstd.Encoder {
+	e, err := newEncoder(nil, level, threads, window)
+	if err != nil {
+		panic(err) // no caller's options contradict one another
+	}
+	return e
+}
 
 // Unzstd returns b decompressed, all its frames one after the other. It is
 // ErrTooLarge when the result would have more than limit bytes: no more than
