@@ -401,6 +401,21 @@ func RecordFromIndex(index []byte, md5, sha256 string, size int64) (json.RawMess
 	return appendObject(nil, keys), nil
 }
 
+// WithSubdir returns index, the text of an index.json, with subdir, if it names
+// none: clients find no package of a record without one.
+func WithSubdir(index json.RawMessage, subdir string) (json.RawMessage, error) {
+	keys, err := readObject(index, "index.json")
+	if err != nil {
+		return nil, err
+	}
+	switch string(keys["subdir"]) {
+	case "", "null", `""`:
+		keys["subdir"] = appendString(nil, subdir)
+		return appendObject(nil, keys), nil
+	}
+	return index, nil
+}
+
 const stampKey = "indexed_timestamp"
 
 // Stamp returns record with the time in ms since 1970 at which it was first

@@ -121,8 +121,7 @@ func (r *run) instructions(ctx context.Context, l listing) (p *conda.Patch, read
 		return nil, true, err
 	}
 	if p, err = conda.ParsePatch(o.text); err != nil {
-		reason := err.Error() + "; correct it: until then no record is patched anew"
-		r.skipped = append(r.skipped, Skipped{Key: r.subdir + "/" + patchName, Reason: reason, passing: true})
+		r.skip(r.subdir+"/"+patchName, err.Error()+"; correct it: until then no record is patched anew")
 		return nil, false, nil
 	}
 	return p, true, nil

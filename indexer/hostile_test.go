@@ -7,6 +7,8 @@ import (
 	"errors"
 	"io"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -16,6 +18,7 @@ import (
 	"github.com/condaworker/condaworker/conda"
 	"github.com/condaworker/condaworker/conda/archive"
 	"github.com/condaworker/condaworker/store"
+	"github.com/condaworker/condaworker/store/dir"
 	"github.com/condaworker/condaworker/store/mem"
 )
 
@@ -237,9 +240,60 @@ func TestCheckIndex(t *testing.T) {
 		`,"name":"Tool"`:            "Tool",
 		`}{`:                        "info/index.json",
 	} {
-		subdir, err := checkIndex("tool-1.0-0.conda", []byte(strings.Replace(good, "%s", more, 1)))
+		subdir, err := checkIndex("tool-1.0-0.conda", []byte(strings.Replace(good, "%s", more, 1)), "")
 		if want == "" && (err != nil || subdir != "linux-64") || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%q: %q, %v; want %q", more, subdir, err, want)
+		}
+	}
+}
+
+// A folder may hold names that no door of a channel takes. They are named, and
+// the rest is served.
+func TestKeysThatNoChannelHas(t *testing.T) {
+	root := t.TempDir()
+	s := dir.Open(root)
+	publishOK(t, s, simple(t, "good"))
+	for _, name := range []string{"new\nline-1.0-0.conda", "bad\xff-1.0-0.conda", `back\slash-1.0-0.tar.bz2`, "dir-1.0-0.conda/x-1.0-0.conda"} {
+		path := filepath.Join(root, "linux-64", name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, readFile(t, simple(t, "x")), 0o600)); err != nil {
+			t.Skipf("the file system has no such names: %v", err)
+		}
+	}
+	for _, check := range []bool{false, true} {
+		r := reindexOK(t, s, Options{Check: check})
+		var named []string
+		for _, k := range r.Skipped {
+			named = append(named, k.Key)
+			if !strings.Contains(k.Reason, "rename it") {
+				t.Errorf("%s: %s", k.Key, k.Reason)
+			}
+		}
+		slices.Sort(named)
+		if diff := cmp.Diff([]string{`linux-64/back\\slash-1.0-0.tar.bz2`, `linux-64/bad\xff-1.0-0.conda`, `linux-64/new\nline-1.0-0.conda`}, named); diff != "" {
+			t.Errorf("check %v: named as skipped:\n%s", check, diff)
+		}
+	}
+	if got := files(t, s, "linux-64"); !slices.Equal(got, []string{"good-1.0-0.conda"}) {
+		t.Errorf("indexed %q", got)
+	}
+}
+
+// Packages of conda-build's first years name no subdir: they are of the one
+// where they lie, and clients are told so.
+func TestAPackageWithoutASubdir(t *testing.T) {
+	for _, none := range []any{"absent", "", nil} {
+		s := &mem.Store{}
+		in := index("tool", "1.0", 0, "linux-64")
+		in["subdir"] = none
+		if none == "absent" {
+			delete(in, "subdir")
+		}
+		putRaw(t, s, "linux-64/tool-1.0-0.conda", readFile(t, makePackage(t, "tool-1.0-0.conda", in, "x")))
+		if r := reindexOK(t, s, Options{}); len(r.Skipped) > 0 {
+			t.Errorf("%v: skipped %+v", none, r.Skipped)
+		}
+		if got := indexed(t, s, "linux-64")["tool-1.0-0.conda"]; got.Subdir != "linux-64" {
+			t.Errorf("%v: %+v", none, got)
 		}
 	}
 }

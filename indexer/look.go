@@ -168,14 +168,17 @@ func describe(ctx context.Context, s store.Reader, key string) (described, error
 	if err != nil {
 		return d, err
 	}
-	named, err := checkIndex(file, in.IndexJSON)
+	named, err := checkIndex(file, in.IndexJSON, subdir) // packages of before 2016 name none
 	if err == nil && named != subdir {
-		err = fmt.Errorf("its info/index.json has the subdir %s", named)
+		err = fmt.Errorf("its info/index.json has the subdir %s: move it there", named)
+	}
+	if err == nil {
+		d.index, err = conda.WithSubdir(in.IndexJSON, subdir)
 	}
 	if err != nil {
 		return d, badPackage{err}
 	}
-	d.index, d.runExports = in.IndexJSON, runExportsOf(in.RunExports)
+	d.runExports = runExportsOf(in.RunExports)
 	return d, nil
 }
 

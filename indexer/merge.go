@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/condaworker/condaworker/conda"
@@ -27,6 +28,8 @@ func (r *run) list(ctx context.Context, before *conda.RepoData) (listing, error)
 		file := strings.TrimPrefix(in.Key, r.subdir+"/")
 		switch {
 		case strings.Contains(file, "/"):
+		case isPackage(file) && store.ValidKey(in.Key) != nil:
+			r.skip(strings.Trim(strconv.Quote(in.Key), `"`), "its name has characters that no key of a channel has: rename it, or delete it")
 		case isPackage(file):
 			l.packages[file] = in
 		default:
@@ -34,6 +37,11 @@ func (r *run) list(ctx context.Context, before *conda.RepoData) (listing, error)
 		}
 	}
 	return l, nil
+}
+
+// skip notes an object that is left out for a reason that each run finds anew.
+func (r *run) skip(key, reason string) {
+	r.skipped = append(r.skipped, Skipped{Key: key, Reason: reason, passing: true})
 }
 
 // keys are those of the packages in an index, sorted.

@@ -161,7 +161,7 @@ func (p *Package) complete(ctx context.Context, f *os.File, size int64) error {
 
 // checkedRecord is the index record of a package called file, and its subdir.
 func checkedRecord(file string, index []byte, md5, sha256 string, size int64) (json.RawMessage, string, error) {
-	subdir, err := checkIndex(file, index)
+	subdir, err := checkIndex(file, index, "")
 	if err != nil {
 		return nil, "", err
 	}
@@ -170,9 +170,10 @@ func checkedRecord(file string, index []byte, md5, sha256 string, size int64) (j
 }
 
 // checkIndex returns the subdir that the index.json of a package called file
-// names, if the two agree. Names become keys and paths, so nothing that could
-// lead elsewhere gets through, nor what would make the whole index unreadable.
-func checkIndex(file string, index []byte) (string, error) {
+// names, or otherwise if it names none, if the two agree. Names become keys and
+// paths, so nothing that could lead elsewhere gets through, nor what would make
+// the whole index unreadable.
+func checkIndex(file string, index []byte, otherwise string) (string, error) {
 	name, err := conda.ParseFileName(file)
 	if err != nil {
 		return "", err
@@ -190,10 +191,11 @@ func checkIndex(file string, index []byte) (string, error) {
 	if r.Name != name.Name || r.Version != name.Version || r.Build != name.Build {
 		return "", fmt.Errorf("its info/index.json is of %s-%s-%s: rename the file", r.Name, r.Version, r.Build)
 	}
-	if !conda.CanBeSubdir(r.Subdir) {
-		return "", fmt.Errorf("its info/index.json has the subdir %q, which is no platform of conda", r.Subdir)
+	subdir := cmp.Or(r.Subdir, otherwise)
+	if !conda.CanBeSubdir(subdir) {
+		return "", fmt.Errorf("its info/index.json has the subdir %q, which is no platform of conda", subdir)
 	}
-	return r.Subdir, nil
+	return subdir, nil
 }
 
 func metadata(p Package, record, runExports json.RawMessage) map[string]string {
