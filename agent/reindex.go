@@ -93,40 +93,54 @@ func (d *desk) reindex(ctx context.Context, o reindexOptions) error {
 			return fmt.Sprintf("%s was indexed by another worker's run that began while this one waited", url), nil
 		}
 		r.Index = &index
-		packages := 0
-		for _, s := range index.Subdirs {
-			packages += s.Packages
-		}
 		for _, s := range index.Skipped {
 			p.Warn(fmt.Sprintf("left out of the index: %s: %s", s.Key, s.Reason))
 		}
 		if o.check {
-			return fmt.Sprintf("the index of %s agrees with what is stored: %d packages in %d subdirs", url, packages, len(index.Subdirs)), errors.Join(err, disagreement(index, url))
+			return fmt.Sprintf("the index of %s agrees with what is stored: %s", url, counts(index)), errors.Join(err, disagreement(index, url))
 		}
-		warnOfChanges(index, p)
-		return fmt.Sprintf("indexed %s: %d packages in %d subdirs", url, packages, len(index.Subdirs)), err
+		if err == nil {
+			warnOfChanges(p, index)
+		}
+		return fmt.Sprintf("indexed %s: %s", url, counts(index)), err
 	})
 }
 
-// warnOfMost bounds how many packages are named for one reason.
-const warnOfMost = 50
+// counts says how many packages an index has, and how many of them changed.
+func counts(index indexer.Report) string {
+	var packages, added, updated, removed int
+	for _, s := range index.Subdirs {
+		packages += s.Packages
+		added += len(s.Added)
+		updated += len(s.Updated)
+		removed += len(s.Removed)
+	}
+	text := fmt.Sprintf("%d packages in %d subdirs", packages, len(index.Subdirs))
+	if added+updated+removed > 0 {
+		text += fmt.Sprintf("; %d added, %d replaced, %d gone", added, updated, removed)
+	}
+	return text
+}
 
-// warnOfChanges names the packages that somebody has deleted or replaced by
-// hand: clients have met them. A check says it in its own words.
-func warnOfChanges(index indexer.Report, p *progress) {
+// named is how many packages of a subdir are named to whoever reads the log;
+// the report has all.
+const named = 20
+
+// warnOfChanges names what somebody did to packages behind the index's back.
+func warnOfChanges(p *progress, index indexer.Report) {
 	for _, s := range index.Subdirs {
 		for _, what := range []struct {
 			files []string
 			says  string
 		}{
-			{s.Removed, "is stored no more, and has been taken out of the index: publish it again if it was needed"},
-			{s.Updated, "had other bytes than its record said, and its record is made anew: who has its old sha256 cannot install it; publish changes under another build number"},
+			{s.Updated, "was replaced by other bytes, and its record by that of those: clients that know the old hash will refuse it; publish under another build number"},
+			{s.Removed, "is stored no more, and its record was taken out; condaworker channel remove does that without a gap"},
 		} {
-			for _, file := range what.files[:min(len(what.files), warnOfMost)] {
-				p.Warn(s.Subdir + "/" + file + " " + what.says)
+			for _, file := range what.files[:min(len(what.files), named)] {
+				p.Warn(fmt.Sprintf("%s/%s %s", s.Subdir, file, what.says))
 			}
-			if more := len(what.files) - warnOfMost; more > 0 {
-				p.Warn(fmt.Sprintf("%d more of %s: the same; --report names them", more, s.Subdir))
+			if more := len(what.files) - named; more > 0 {
+				p.Warn(fmt.Sprintf("%s: and %d more that each %s", s.Subdir, more, what.says))
 			}
 		}
 	}
@@ -248,32 +262,14 @@ type lockWish struct {
 	share   bool     // a run of another worker's does as well: lock.ErrServed
 }
 
-// mostHolds bounds how often a run asks for a lock that it loses: to one of the
-// older scripts, which look before they write and no more, or by a pause of the
-// whole machine.
-const mostHolds = 3
-
 // locked holds the channel's lock while it works. Losing the lock ends the
-// work; what was committed by then is right all the same. To make the index
-// agree with what is stored is then begun anew.
+// work; what was committed by then is right all the same.
 func (d *desk) locked(ctx context.Context, s store.Store, o lockWish, p *progress, work func(context.Context) error) error {
-	for held := 1; ; held++ {
-		err := d.holding(ctx, s, o, p, work)
-		if !o.indexes || !errors.Is(err, lock.ErrLost) || held == mostHolds {
-			return err
-		}
-		p.Warn(fmt.Sprintf("%v; asking for the lock again", err))
-	}
-}
-
-// holding works under the lock once.
-func (d *desk) holding(ctx context.Context, s store.Store, o lockWish, p *progress, work func(context.Context) error) error {
 	end := p.Phase("lock")
 	lease, held, err := lock.Acquire(ctx, s, lock.Options{
 		Timeout: time.Duration(o.timeout),
 		Holder:  d.holder(),
 		Waiting: func(h lock.Held) { p.Info("waiting for the channel's lock: " + h.String()) },
-		Warn:    p.Warn,
 		Scope:   o.scope,
 		Share:   o.share,
 	})
@@ -286,9 +282,6 @@ func (d *desk) holding(ctx context.Context, s store.Store, o lockWish, p *progre
 		return fmt.Errorf("lock channel %s: %w", o.url, err)
 	}
 	err = work(held)
-	if err != nil && errors.Is(context.Cause(held), lock.ErrLost) && !errors.Is(err, lock.ErrLost) {
-		err = fmt.Errorf("%w: %w", lock.ErrLost, err)
-	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
 	defer cancel()
 	if freed := lease.Release(ctx, o.indexes && err == nil); freed != nil && err == nil {

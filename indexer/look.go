@@ -190,7 +190,7 @@ func inside(ctx context.Context, s store.Reader, info store.Info) (archive.Info,
 		return in, from.err
 	}
 	if err != nil {
-		return in, badPackage{err}
+		return in, badPackage{fmt.Errorf("%w: store it again, or delete it", err)}
 	}
 	return in, nil
 }

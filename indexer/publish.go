@@ -176,7 +176,7 @@ func checkedRecord(file string, index []byte, md5, sha256 string, size int64) (j
 func checkIndex(file string, index []byte, otherwise string) (string, error) {
 	name, err := conda.ParseFileName(file)
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("%w: rename it", err)
 	}
 	if !utf8.Valid(index) {
 		return "", errors.New("its info/index.json is not UTF-8")

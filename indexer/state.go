@@ -58,6 +58,12 @@ type stateFile struct {
 
 const stateVersion = 2
 
+// refusal takes the place of a package's hash in the fingerprint of one that
+// cannot be indexed. Its number counts the changes to what is refused and to
+// what is said of it, so that another program than the one that refused a
+// package looks again.
+const refusal = "refused 2"
+
 // slack is how much older than the index an object must be for its record
 // to be taken from there: it may have been replaced while that index was
 // being made.
@@ -84,7 +90,7 @@ func (r *run) readState(ctx context.Context, index store.Info, l listing) (state
 }
 
 // fingerprint is of an object in the state in which it was listed, and of the
-// package whose record the index has; "" for none.
+// package whose record the index has: its sha256, or refusal.
 func fingerprint(in store.Info, sum string) string {
 	h := sha256.Sum256(fmt.Appendf(nil, "%s %d %s", in.Version, in.Size, sum))
 	return base64.RawStdEncoding.EncodeToString(h[:12])
@@ -114,7 +120,7 @@ func (s state) knew(file string, in store.Info, record json.RawMessage) bool {
 // bad is why an object that was looked into before cannot be indexed, "" when
 // it is another now.
 func (s state) bad(file string, in store.Info) string {
-	if e := s.files[file]; e.Print == fingerprint(in, "") {
+	if e := s.files[file]; e.Print == fingerprint(in, refusal) {
 		return e.Bad
 	}
 	return ""
@@ -140,7 +146,7 @@ func (r *run) writeState(ctx context.Context, was state, e *edition, l listing, 
 	}
 	for _, k := range r.skipped {
 		if file := strings.TrimPrefix(k.Key, r.subdir+"/"); !k.passing {
-			f.Files[file] = seen{Print: fingerprint(l.packages[file], ""), Bad: k.Reason}
+			f.Files[file] = seen{Print: fingerprint(l.packages[file], refusal), Bad: k.Reason}
 		}
 	}
 	text, err := json.Marshal(f)
