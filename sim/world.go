@@ -112,9 +112,9 @@ func Schedule(t *testing.T, seed uint64, packages []Package, keep bool) Result {
 	return result
 }
 
-// large is how often a schedule is one of many workers: each costs as much as
-// several small ones, which find most defects.
-const large = 40
+// large is how often a schedule is one of many workers: those cost as much as
+// all the small ones between them, and small ones find most defects.
+const large = 50
 
 // staff draws the workers and what each does.
 func (w *world) staff(draw *rand.Rand) []*worker {

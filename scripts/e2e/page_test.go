@@ -117,6 +117,12 @@ func (b *browser) search(t *testing.T, text string) {
 	b.do(t, chromedp.Evaluate(`document.getElementById("search").select()`, nil), chromedp.SendKeys("#search", text, chromedp.ByID))
 }
 
+// none is what is said in place of rows, "" when that is hidden.
+func (b *browser) none(t *testing.T) string {
+	t.Helper()
+	return eval[string](t, b, `(e => e.hidden ? "" : e.textContent)(document.getElementById("none"))`)
+}
+
 // pageChannel is a channel folder that condaworker has indexed.
 func (s suite) pageChannel(t *testing.T) string {
 	t.Helper()
@@ -158,7 +164,7 @@ func TestPage(t *testing.T) {
 			}
 		})
 	}
-	for _, href := range eval[[]string](t, b, `search(), [...document.querySelectorAll("#rows a")].map(a => a.href)`) {
+	for _, href := range eval[[]string](t, b, `search(), [...document.querySelectorAll("#rows a[download]")].map(a => a.href)`) {
 		if escaped, isFile := strings.CutPrefix(href, "file://"); isFile {
 			path, err := url.PathUnescape(escaped)
 			if _, statErr := os.Stat(path); err != nil || statErr != nil {
@@ -199,8 +205,8 @@ func lookAtChannel(t *testing.T, b *browser, channel string) {
 		t.Errorf("a search: %q", got)
 	}
 	b.search(t, "nothing such")
-	if got := b.rows(t); len(got) != 0 {
-		t.Errorf("a search for nothing: %q", got)
+	if got := b.rows(t); len(got) != 0 || !strings.HasPrefix(b.none(t), "No package has that") {
+		t.Errorf("a search for nothing: %q, %q", got, b.none(t))
 	}
 	b.do(t, chromedp.Click("#all", chromedp.ByID))
 	b.search(t, "tool")
@@ -224,21 +230,82 @@ func lookAtChannel(t *testing.T, b *browser, channel string) {
 	b.do(t, chromedp.Evaluate(`localStorage.clear()`, nil))
 }
 
-// TestPageOfManyPackages searches a hundred thousand builds.
-func TestPageOfManyPackages(t *testing.T) {
-	start(t)
-	r := conda.NewRepoData("linux-64")
-	for i := range 100_000 {
-		name, version := fmt.Sprintf("package-%d", i/12), fmt.Sprintf("1.%d.0", i%12)
-		r.Set(fmt.Sprintf("%s-%s-0.conda", name, version), json.RawMessage(fmt.Sprintf(`{"name":%q,"version":%q,"build":"0","size":%d,"timestamp":1700000000000}`, name, version, i)))
-	}
-	root := t.TempDir()
-	page, err := site.ChannelPage([]string{"linux-64"})
+// sitePages are a channel's pages without its packages: linux-64 has count
+// builds, noarch has none.
+func sitePages(t *testing.T, count int) (root string) {
+	t.Helper()
+	root = t.TempDir()
+	page, err := site.ChannelPage([]string{"linux-64", "noarch"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	write(t, filepath.Join(root, "index.html"), string(page))
+	r := conda.NewRepoData("linux-64")
+	for i := range count {
+		name, version := fmt.Sprintf("package-%d", i/12), fmt.Sprintf("1.%d.0", i%12)
+		r.Set(fmt.Sprintf("%s-%s-0.conda", name, version), json.RawMessage(fmt.Sprintf(`{"name":%q,"version":%q,"build":"0","size":%d,"timestamp":1700000000000}`, name, version, i)))
+	}
 	write(t, filepath.Join(root, "linux-64", site.DataName), string(site.Data("linux-64", r, nil, nil)))
+	write(t, filepath.Join(root, "noarch", site.DataName), string(site.Data("noarch", conda.NewRepoData("noarch"), nil, nil)))
+	return root
+}
+
+// The page says why it shows nothing, and counts as people do.
+func TestPageOfFewPackages(t *testing.T) {
+	start(t)
+	b := open(t)
+	for count, want := range map[int][2]string{
+		0: {"0 packages, 0 builds", "There are no packages here yet: condaworker publish brings some."},
+		1: {"1 package, 1 build", ""},
+		3: {"1 package, 3 builds; 1 shown", ""},
+	} {
+		root := sitePages(t, count)
+		b.visit(t, "file://", "file://"+root+"/index.html")
+		summary := eval[string](t, b, `document.getElementById("summary").textContent`)
+		if none := b.none(t); summary != want[0] || none != want[1] {
+			t.Errorf("%d: %q, %q, want %q", count, summary, none, want)
+		}
+	}
+	root := sitePages(t, 3)
+	if err := os.Remove(filepath.Join(root, "linux-64", site.DataName)); err != nil {
+		t.Fatal(err)
+	}
+	b.visit(t, "file://", "file://"+root+"/index.html")
+	if none := b.none(t); !strings.HasPrefix(none, "packages.js of linux-64 could not be read") {
+		t.Errorf("without packages.js: %q", none)
+	}
+}
+
+// Whoever chooses a package far down in a long list sees the line to copy; a
+// click on a name shows its builds, and its own before those of longer names.
+func TestPageUse(t *testing.T) {
+	start(t)
+	b := open(t)
+	b.visit(t, "file://", "file://"+sitePages(t, 10_000)+"/index.html")
+	seen := eval[bool](t, b, `(() => {
+		const all = document.querySelectorAll("#rows button");
+		all[all.length - 20].scrollIntoView();
+		all[all.length - 20].click();
+		const box = document.getElementById("chosen").getBoundingClientRect();
+		return box.height > 0 && box.top >= 0 && box.bottom <= innerHeight;
+	})()`)
+	if !seen {
+		t.Error("the line to install is out of sight")
+	}
+	b.search(t, "package-77")
+	if got := b.rows(t); len(got) != 10 && len(got) != 11 || !strings.HasPrefix(got[0], "package-77|") {
+		t.Errorf("the name that was searched for is not first: %q", got)
+	}
+	b.do(t, chromedp.Click("#rows a", chromedp.ByQuery))
+	if got := b.rows(t); len(got) < 12 || !strings.HasPrefix(got[0], "package-77|1.11.0|") || !strings.HasPrefix(got[11], "package-77|1.0.0|") {
+		t.Errorf("all builds: %q", got)
+	}
+}
+
+// TestPageOfManyPackages searches a hundred thousand builds.
+func TestPageOfManyPackages(t *testing.T) {
+	start(t)
+	root := sitePages(t, 100_000)
 	b := open(t)
 	begun := time.Now()
 	b.visit(t, "file://", "file://"+root+"/index.html")
