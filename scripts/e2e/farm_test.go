@@ -5,6 +5,10 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -68,14 +72,56 @@ func (f *farm) worker(t *testing.T, s suite, channel string, packages []string, 
 	f.longest = max(f.longest, time.Since(begun))
 }
 
+// slowList is a door to the server behind which the listing of a subdir takes
+// as long as that of a very large channel.
+func slowList(t *testing.T, endpoint string, takes time.Duration) string {
+	t.Helper()
+	to, err := url.Parse(endpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	forward := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(to)
+		r.Out.Host = r.In.Host // which the request's signature covers
+	}, ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) { // whoever asked was killed
+		w.WriteHeader(http.StatusBadGateway)
+	}}
+	door := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Query().Get("prefix"), "/linux-64/") {
+			select {
+			case <-time.After(takes):
+			case <-r.Context().Done():
+			}
+		}
+		forward.ServeHTTP(w, r)
+	}))
+	t.Cleanup(door.Close)
+	return door.URL
+}
+
 // Forty workers come within a minute, each with three packages; a fifth of
-// them is killed in the middle, some of them with the channel's lock.
+// them is killed in the middle, some of them with the channel's lock. Where an
+// index run takes long, those that wait for it need few more between them.
 func TestFortyWorkers(t *testing.T) {
 	s := start(t)
 	const workers, each = 40, 3
 	draw := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a test repeats itself
-	for name, channel := range map[string]string{"within a minute": "s3://packages/forty", "at once": "s3://packages/forty-at-once"} {
+	quickly := 60 * time.Millisecond
+	for name, c := range map[string]struct {
+		channel         string
+		arrive, slow    time.Duration
+		killed          time.Duration // at most this long after it began
+		mostIndexedRuns int           // 0: as many as come when nobody else is there
+	}{
+		"within a minute":               {"s3://packages/forty", time.Minute, 0, quickly, 0},
+		"at once":                       {"s3://packages/forty-at-once", 0, 0, quickly, 0},
+		"within a minute, slow to list": {"s3://packages/forty-slow", time.Minute, 20 * time.Second, 30 * time.Second, 4},
+	} {
 		t.Run(name, func(t *testing.T) {
+			channel := c.channel
+			if c.slow > 0 {
+				t.Setenv("AWS_ENDPOINT_URL", slowList(t, s.server.Endpoint, c.slow))
+			}
 			var f farm
 			var all []string
 			var wg sync.WaitGroup
@@ -87,11 +133,11 @@ func TestFortyWorkers(t *testing.T) {
 					all = append(all, file)
 				}
 				var arrive, doomed time.Duration
-				if name == "within a minute" {
-					arrive = time.Duration(draw.Int64N(int64(time.Minute)))
+				if c.arrive > 0 {
+					arrive = time.Duration(draw.Int64N(int64(c.arrive)))
 				}
 				if w%5 == 0 {
-					doomed = 5*time.Millisecond + time.Duration(draw.Int64N(int64(60*time.Millisecond)))
+					doomed = 5*time.Millisecond + time.Duration(draw.Int64N(int64(c.killed)))
 				}
 				wg.Go(func() {
 					time.Sleep(arrive)
@@ -109,6 +155,9 @@ func TestFortyWorkers(t *testing.T) {
 			}
 			if len(got) != len(all) {
 				t.Errorf("%d packages in the index, want %d", len(got), len(all))
+			}
+			if c.mostIndexedRuns > 0 && f.indexed > c.mostIndexedRuns {
+				t.Errorf("%d runs indexed the channel, at most %d were needed", f.indexed, c.mostIndexedRuns)
 			}
 			t.Logf("%s: %d runs indexed what was new, %d workers were served by them, %d killed, the longest publish and reindex %s", name, f.indexed, f.shared, f.kills, f.longest.Round(time.Millisecond))
 		})
