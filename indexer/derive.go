@@ -35,8 +35,9 @@ type maker struct {
 	contentType string
 }
 
-// derivedNames are the objects that every subdir has beside repodata.json.
-var derivedNames = []string{zstName, runExportsName, shards.IndexName, site.DataName}
+// derivedNames are the objects that every subdir has beside repodata.json. The
+// one that takes longest to make, on a processor of its own, comes last.
+var derivedNames = []string{runExportsName, shards.IndexName, site.DataName, zstName}
 
 // makers has one for each object that can be derived. Shards come after
 // run_exports.json, which they repeat.
@@ -50,7 +51,17 @@ var makers = map[string]*maker{
 }
 
 func zstd(_ context.Context, _ *run, e *edition, _ map[string]*part) ([]byte, error) {
+	if e.packed != nil {
+		return e.packed(), nil
+	}
 	return archive.Zstd(e.text), nil
+}
+
+// pack begins to compress e's text, beside what comes before it is needed.
+func (e *edition) pack() {
+	text, packed := e.text, make(chan []byte, 1)
+	go func() { packed <- archive.Zstd(text) }()
+	e.packed = sync.OnceValue(func() []byte { return <-packed })
 }
 
 func currentText(_ context.Context, _ *run, e *edition, _ map[string]*part) ([]byte, error) {
@@ -151,17 +162,21 @@ func (r *run) learnSource(ctx context.Context, p *part) error {
 	return nil
 }
 
-// current tells whether all derived objects are made from e.
+// current tells whether all derived objects are made from e. Once one is not,
+// it asks only about those that would else be made for nothing.
 func (r *run) current(ctx context.Context, e *edition, parts map[string]*part) (bool, error) {
+	all := e.shards.complete()
 	for _, name := range e.names() {
-		if err := r.learnSource(ctx, parts[name]); err != nil {
+		if !all && makers[name].reads {
+			continue
+		}
+		p := parts[name]
+		if err := r.learnSource(ctx, p); err != nil {
 			return false, err
 		}
-		if p := parts[name]; !p.exists || p.source != e.source || p.again {
-			return false, nil
-		}
+		all = all && p.exists && p.source == e.source && !p.again
 	}
-	return e.shards.complete(), nil
+	return all, nil
 }
 
 // derive brings the derived objects up to date with e, or with what has been
@@ -214,6 +229,7 @@ func (r *run) catchUp(ctx context.Context, e *edition) error {
 		return err // whoever broke it knows more
 	}
 	e.index, e.data, e.base, e.text, e.source = index, data, data, index.text, hexSHA256(index.text)
+	e.packed = nil
 	e.was, e.all, e.patch, e.meta = "", true, nil, nonNil(maps.Clone(index.info.Meta))
 	return nil
 }

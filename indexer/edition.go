@@ -24,6 +24,7 @@ type edition struct {
 	meta   map[string]string // of repodata.json
 	text   []byte            // repodata.json
 	source string            // the sha256 of text
+	packed func() []byte     // text, compressed; nil: nobody has begun to
 
 	was     string                     // the sha256 of the text it replaces, "" if that was none
 	files   map[string]bool            // by which the two differ

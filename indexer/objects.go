@@ -1,6 +1,7 @@
 package indexer
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -44,9 +45,11 @@ func (o *object) bytes() ([]byte, error) {
 	if o.body == nil {
 		return o.text, nil
 	}
-	text, err := io.ReadAll(io.LimitReader(o.body, maxIndex))
-	o.text = text
-	return text, errors.Join(err, o.close())
+	var text bytes.Buffer
+	text.Grow(int(min(o.info.Size, maxIndex)) + bytes.MinRead) // growing as it comes would take twice as much
+	_, err := text.ReadFrom(io.LimitReader(o.body, maxIndex))
+	o.text = text.Bytes()
+	return o.text, errors.Join(err, o.close())
 }
 
 func (o *object) close() error {

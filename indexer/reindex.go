@@ -347,6 +347,7 @@ func (r *run) write(ctx context.Context, e *edition, parts map[string]*part, rep
 
 // commit puts e's text in place of the one that it was made from.
 func (r *run) commit(ctx context.Context, e *edition, report *SubdirReport) error {
+	e.pack()
 	in, err := r.s.Put(ctx, r.subdir+"/"+indexName, bytes.NewReader(e.text), store.PutOptions{
 		Cond: e.index.over(), Meta: e.meta, ContentType: "application/json", CacheControl: indexCache,
 	})

@@ -68,8 +68,10 @@ func Data(subdir string, r *conda.RepoData, old []byte, changed map[string]bool)
 	for name := range changed {
 		delete(packages, name)
 	}
-	for name, builds := range byName(r, changed) {
-		packages[name] = encode(newestFirst(builds).row(name))
+	for name, files := range byName(r, changed) {
+		if builds := read(r, files); len(builds) > 0 {
+			packages[name] = encode(newestFirst(builds).row(name))
+		}
 	}
 	all := contents{Subdir: subdir, Packages: make([]json.RawMessage, 0, len(packages))}
 	for _, name := range slices.Sorted(maps.Keys(packages)) {
@@ -88,19 +90,28 @@ func encode(v any) []byte {
 	return text
 }
 
-// byName reads the records of these packages, nil for all, grouped by the name
-// that their files have.
-func byName(r *conda.RepoData, names map[string]bool) map[string]builds {
-	all := map[string]builds{}
-	for file, raw := range r.All() {
+// byName are the files of these packages, nil for all, by the name that they
+// have.
+func byName(r *conda.RepoData, names map[string]bool) map[string][]conda.FileName {
+	all := map[string][]conda.FileName{}
+	for file := range r.All() {
 		f, err := conda.ParseFileName(file)
-		if err != nil || names != nil && !names[f.Name] {
-			continue
+		if err == nil && (names == nil || names[f.Name]) {
+			all[f.Name] = append(all[f.Name], f)
 		}
+	}
+	return all
+}
+
+// read reads the records of these files: of one package at a time, since those
+// of a large channel would take more memory than its index.
+func read(r *conda.RepoData, files []conda.FileName) builds {
+	var all builds
+	for _, f := range files {
 		var b build
-		if json.Unmarshal(raw, &b) == nil {
+		if raw, _ := r.Record(f.String()); json.Unmarshal(raw, &b) == nil {
 			b.file = f
-			all[f.Name] = append(all[f.Name], b)
+			all = append(all, b)
 		}
 	}
 	return all

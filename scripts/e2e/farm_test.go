@@ -115,7 +115,7 @@ func TestFortyWorkers(t *testing.T) {
 	}{
 		"within a minute":               {"s3://packages/forty", time.Minute, 0, quickly, 0},
 		"at once":                       {"s3://packages/forty-at-once", 0, 0, quickly, 0},
-		"within a minute, slow to list": {"s3://packages/forty-slow", time.Minute, 20 * time.Second, 30 * time.Second, 4},
+		"within a minute, slow to list": {"s3://packages/forty-slow", time.Minute, 25 * time.Second, 10 * time.Second, 4},
 	} {
 		t.Run(name, func(t *testing.T) {
 			channel := c.channel
