@@ -31,7 +31,7 @@ func newEncoder(w io.Writer, level zstd.EncoderLevel, threads, window int) (*zst
 		zstd.WithEncoderLevel(level),
 		zstd.WithWindowSize(window),
 		zstd.WithEncoderConcurrency(threads),
-		zstd.WithLowerEncoderMem(window <= small), // buffers that grow suit small texts
+		zstd.WithLowerEncoderMem(window <= textWindow), // buffers that grow suit small texts
 		zstd.WithZeroFrames(true))
 }
 
@@ -77,27 +77,18 @@ func Zstd(b []byte) []byte {
 
 // Compressor compresses many texts without making an encoder for each. It may be
 // used by several goroutines at once.
-type Compressor struct{ small, large *zstd.Encoder }
+type Compressor struct{ e *zstd.Encoder }
 
 // NewCompressor returns a compressor for count texts of some kilobytes to
-// megabytes, such as the shards of an index. For each processor that it will use
-// it takes a quarter of a megabyte, and two if a text is large.
+// megabytes, such as the shards of an index. It takes a quarter of a megabyte of
+// memory for each processor that it will use.
 func NewCompressor(count int) *Compressor {
-	threads := max(1, min(count, runtime.GOMAXPROCS(0)))
-	return &Compressor{
-		small: encoderOf(zstd.SpeedFastest, threads, small),
-		large: encoderOf(zstd.SpeedDefault, threads, textWindow),
-	}
+	return &Compressor{encoderOf(zstd.SpeedFastest, max(1, min(count, runtime.GOMAXPROCS(0))), textWindow)}
 }
 
 // Zstd returns b compressed as one frame with its size. Equal input gives equal
 // output, but not that of the function Zstd.
-func (c *Compressor) Zstd(b []byte) []byte {
-	if len(b) < small {
-		return c.small.EncodeAll(b, nil)
-	}
-	return c.large.EncodeAll(b, nil)
-}
+func (c *Compressor) Zstd(b []byte) []byte { return c.e.EncodeAll(b, nil) }
 
 // encoderOf is an encoder for whole texts. It takes its memory with the first.
 func encoderOf(level zstd.EncoderLevel, threads, window int) *zstd.Encoder {
