@@ -41,7 +41,7 @@ var foreign = map[string]string{
 	"github.com/klauspost/compress":     "conda/archive",
 	"github.com/tinylib/msgp":           "conda/shards",
 	"github.com/spf13/cobra":            "agent",
-	"go.yaml.in/yaml/v4":                "builder/recipe",
+	"go.yaml.in/yaml/v4":                "builder/recipe/tree",
 	"golang.org/x/sys":                  "builder/sandbox",
 	"github.com/gofrs/flock":            "store/dir",
 	"github.com/rogpeppe/go-internal":   "tests",

@@ -4,7 +4,7 @@ import (
 	"errors"
 
 	"github.com/condaworker/condaworker/builder"
-	"github.com/condaworker/condaworker/builder/recipe"
+	"github.com/condaworker/condaworker/builder/recipe/tree"
 	"github.com/condaworker/condaworker/env/solve"
 	"github.com/condaworker/condaworker/lock"
 	"github.com/condaworker/condaworker/store"
@@ -27,7 +27,7 @@ func exitCode(err error) int {
 	var (
 		signal     Cancelled
 		usage      usageError
-		problems   recipe.Problems
+		problems   tree.Problems
 		missing    *builder.MissingRecipeError
 		script     *builder.ScriptError
 		test       *builder.TestError

@@ -74,7 +74,7 @@ type Package struct {
 
 // Build makes every package of the recipe that is not skipped, in build order.
 // On an error the packages that were finished before it are returned with it.
-// Errors: recipe.Problems (the recipe is wrong), *ScriptError, *TestError,
+// Errors: tree.Problems (the recipe is wrong), *ScriptError, *TestError,
 // *solve.UnsolvableError, *source.HashError, or whatever the disk said.
 func Build(ctx context.Context, r Request, o Observer) ([]Package, error) {
 	var recipes rendered

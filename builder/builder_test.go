@@ -25,7 +25,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/condaworker/condaworker/builder"
-	"github.com/condaworker/condaworker/builder/recipe"
+	"github.com/condaworker/condaworker/builder/recipe/tree"
 	"github.com/condaworker/condaworker/builder/sandbox"
 	"github.com/condaworker/condaworker/conda/archive"
 )
@@ -424,7 +424,7 @@ func TestFailuresSayWhatFailed(t *testing.T) {
 		"no licence":              {map[string]string{"meta.yaml": head + "about: {license_file: LICENSE}\n"}, nil, `license_file "LICENSE"`},
 		"no source":               {map[string]string{"meta.yaml": head + "source: {path: gone}\n"}, nil, "gone"},
 		"git":                     {map[string]string{"meta.yaml": head + "source: {git_url: 'https://x.example/a.git'}\n"}, nil, "meta.yaml:2:"},
-		"recipe":                  {map[string]string{"meta.yaml": "package: {name: A B, version: 1}\n"}, as[recipe.Problems], "meta.yaml:1:"},
+		"recipe":                  {map[string]string{"meta.yaml": "package: {name: A B, version: 1}\n"}, as[tree.Problems], "meta.yaml:1:"},
 		"no recipe":               {map[string]string{"readme": ""}, as[*builder.MissingRecipeError], "recipe.yaml"},
 		"noarch python":           {map[string]string{"meta.yaml": head + "build: {noarch: python}\n"}, nil, "noarch: python"},
 	} {

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/condaworker/condaworker/builder/recipe/tree"
 	"github.com/condaworker/condaworker/conda"
 )
 
@@ -22,55 +23,55 @@ const maxNameLength = 128
 
 // packageName has conda-build's rules. The name becomes part of file names,
 // paths and object keys, so nothing that could lead elsewhere gets through.
-func (j *job) packageName(n *node, where string) string {
+func (j *job) packageName(n *tree.Node, where string) string {
 	name := j.str(n, where)
 	switch {
-	case n.isNull() || name == "":
-		if n.isNull() {
+	case n.IsNull() || name == "":
+		if n.IsNull() {
 			return ""
 		}
-		j.report.fail(n.pos, "", "%s is empty", where)
+		j.report.Fail(n.Pos, "", "%s is empty", where)
 	case len(name) > maxNameLength:
-		j.report.fail(n.pos, "", "%s has more than %d characters", where, maxNameLength)
+		j.report.Fail(n.Pos, "", "%s has more than %d characters", where, maxNameLength)
 	case strings.ToLower(name) != name:
-		j.report.fail(n.pos, "write "+strings.ToLower(strings.ReplaceAll(name, " ", "-")), "%s %q has capital letters, which package names must not", where, name)
+		j.report.Fail(n.Pos, "write "+strings.ToLower(strings.ReplaceAll(name, " ", "-")), "%s %q has capital letters, which package names must not", where, name)
 	case !nameRule.MatchString(name):
-		j.report.fail(n.pos, "use a-z, 0-9, and - _ . inside", "%s %q is not a package name", where, name)
+		j.report.Fail(n.Pos, "use a-z, 0-9, and - _ . inside", "%s %q is not a package name", where, name)
 	case strings.Contains(name, ".."):
-		j.report.fail(n.pos, "remove a dot", "%s %q is not a package name: it has two dots in a row", where, name)
+		j.report.Fail(n.Pos, "remove a dot", "%s %q is not a package name: it has two dots in a row", where, name)
 	}
 	return name
 }
 
 // version has no hyphen for the same reason: name-version-build is split at the
 // last two of them.
-func (j *job) version(n *node, where string) string {
+func (j *job) version(n *tree.Node, where string) string {
 	version := j.str(n, where)
 	switch {
-	case n.isNull():
+	case n.IsNull():
 	case strings.Contains(version, "-"):
-		j.report.fail(n.pos, "write "+strings.ReplaceAll(version, "-", "_")+" or "+strings.ReplaceAll(version, "-", "."),
+		j.report.Fail(n.Pos, "write "+strings.ReplaceAll(version, "-", "_")+" or "+strings.ReplaceAll(version, "-", "."),
 			"%s %q has a -, which separates the parts of a package's file name", where, version)
 	case !versionRule.MatchString(version) || len(version) > maxNameLength || strings.Contains(version, ".."):
-		j.report.fail(n.pos, "use digits and letters with . or _ between them, e.g. 1.10.2", "%s %q is not a version", where, version)
+		j.report.Fail(n.Pos, "use digits and letters with . or _ between them, e.g. 1.10.2", "%s %q is not a version", where, version)
 	default:
 		if _, err := conda.ParseVersion(version); err != nil {
-			j.report.fail(n.pos, "use digits and letters with . or _ between them, e.g. 1.10.2", "%s: %v", where, err)
+			j.report.Fail(n.Pos, "use digits and letters with . or _ between them, e.g. 1.10.2", "%s: %v", where, err)
 		}
 	}
 	return version
 }
 
 // buildString checks what the recipe gave or a template made of it.
-func (j *job) buildString(n *node, where, s string) {
+func (j *job) buildString(n *tree.Node, where, s string) {
 	if !buildStringRule.MatchString(s) || len(s) > maxNameLength {
-		j.report.fail(n.pos, "use a-z, 0-9, _ . and +", "%s %q cannot be part of a package's file name", where, s)
+		j.report.Fail(n.Pos, "use a-z, 0-9, _ . and +", "%s %q cannot be part of a package's file name", where, s)
 	}
 }
 
 // digest checks a hash that is written in hex and returns it in lower case.
-func (j *job) digest(n *node, where string, length int) string {
-	if n.isNull() {
+func (j *job) digest(n *tree.Node, where string, length int) string {
+	if n.IsNull() {
 		return ""
 	}
 	given := j.str(n, where)
@@ -78,17 +79,17 @@ func (j *job) digest(n *node, where string, length int) string {
 	hint := "replace it by what " + strings.TrimPrefix(path.Ext(where), ".") + "sum ARCHIVE prints"
 	switch {
 	case s == "":
-		j.report.fail(n.pos, "write the archive's hash, or leave the key out", "%s is empty", where)
+		j.report.Fail(n.Pos, "write the archive's hash, or leave the key out", "%s is empty", where)
 	case !hexRule.MatchString(s):
-		j.report.fail(n.pos, hint, "%s is %q: expected %d hex digits", where, given, length)
+		j.report.Fail(n.Pos, hint, "%s is %q: expected %d hex digits", where, given, length)
 	case len(s) != length:
-		j.report.fail(n.pos, hint, "%s has %d hex digits: expected %d", where, len(s), length)
+		j.report.Fail(n.Pos, hint, "%s has %d hex digits: expected %d", where, len(s), length)
 	}
 	return s
 }
 
 // inside checks that a path stays below the folder it is relative to.
-func (j *job) below(n *node, where, folder string) string {
+func (j *job) below(n *tree.Node, where, folder string) string {
 	p := strings.ReplaceAll(j.str(n, where), `\`, "/")
 	if p == "" {
 		return ""
@@ -96,9 +97,9 @@ func (j *job) below(n *node, where, folder string) string {
 	clean := path.Clean(p)
 	switch {
 	case path.IsAbs(p) || len(p) > 1 && p[1] == ':':
-		j.report.fail(n.pos, "make it relative to "+folder, "%s %q is absolute", where, p)
+		j.report.Fail(n.Pos, "make it relative to "+folder, "%s %q is absolute", where, p)
 	case clean == ".." || strings.HasPrefix(clean, "../"):
-		j.report.fail(n.pos, "remove the ..", "%s %q leaves %s", where, p, folder)
+		j.report.Fail(n.Pos, "remove the ..", "%s %q leaves %s", where, p, folder)
 	case clean == ".":
 		return ""
 	}
@@ -106,9 +107,9 @@ func (j *job) below(n *node, where, folder string) string {
 }
 
 // belowAll is below for each item of a list.
-func (j *job) belowAll(n *node, where, folder string) []string {
+func (j *job) belowAll(n *tree.Node, where, folder string) []string {
 	var all []string
-	for _, item := range n.list() {
+	for _, item := range n.All() {
 		if p := j.below(item, where, folder); p != "" {
 			all = append(all, p)
 		}
@@ -117,13 +118,13 @@ func (j *job) belowAll(n *node, where, folder string) []string {
 }
 
 // entryPoints are command = module:function, as Python's packaging has them.
-func (j *job) entryPoints(n *node, where string) []string {
+func (j *job) entryPoints(n *tree.Node, where string) []string {
 	var all []string
-	for _, item := range n.list() {
+	for _, item := range n.All() {
 		s := j.str(item, where)
 		m := entryPointRule.FindStringSubmatch(s)
 		if m == nil {
-			j.report.fail(item.pos, "write name = module:function", "%s %q is not an entry point", where, s)
+			j.report.Fail(item.Pos, "write name = module:function", "%s %q is not an entry point", where, s)
 			continue
 		}
 		all = append(all, m[1]+" = "+m[2]+":"+m[3])
@@ -133,20 +134,20 @@ func (j *job) entryPoints(n *node, where string) []string {
 
 // specs are match specs. Nothing solves those that only the package's users
 // need: an index would carry a wrong one to all of them.
-func (j *job) specs(n *node, where string) []string {
+func (j *job) specs(n *tree.Node, where string) []string {
 	var all []string
-	for _, item := range n.list() {
+	for _, item := range n.All() {
 		s := strings.TrimSpace(j.str(item, where))
 		if s == "" {
 			continue
 		}
 		name := specName(s)
 		if !nameRule.MatchString(strings.ToLower(name)) {
-			j.report.fail(item.pos, "begin with the package's name, e.g. python >=3.11", "%s %q is not a match spec", where, s)
+			j.report.Fail(item.Pos, "begin with the package's name, e.g. python >=3.11", "%s %q is not a match spec", where, s)
 			continue
 		}
 		if _, err := conda.ParseMatchSpec(s); err != nil {
-			j.report.fail(item.pos, "", "%s: %v", where, err)
+			j.report.Fail(item.Pos, "", "%s: %v", where, err)
 			continue
 		}
 		all = append(all, s)
@@ -166,16 +167,16 @@ func specName(s string) string {
 }
 
 // noarch is generic or python; in a meta.yaml true means generic.
-func (j *job) noarch(n *node) string {
+func (j *job) noarch(n *tree.Node) string {
 	s := j.str(n, "build.noarch")
 	switch {
-	case n.isNull():
+	case n.IsNull():
 		return ""
 	case s == "generic" || s == "python":
 		return s
 	case s == "true" && j.format() == V0:
 		return "generic"
 	}
-	j.report.fail(n.pos, "write python or generic, or remove the key", "build.noarch is %q", s)
+	j.report.Fail(n.Pos, "write python or generic, or remove the key", "build.noarch is %q", s)
 	return ""
 }

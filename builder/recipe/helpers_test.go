@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+
+	"github.com/condaworker/condaworker/builder/recipe/tree"
 )
 
 // folder is a recipe's folder with the recipe and empty files beside it.
@@ -37,10 +39,10 @@ func render(t *testing.T, fsys fstest.MapFS, o Options) *Output {
 }
 
 // problems renders a recipe that must be refused.
-func problems(t *testing.T, file, text string) Problems {
+func problems(t *testing.T, file, text string) tree.Problems {
 	t.Helper()
 	_, err := Render(folder(file, text), file, Options{TargetPlatform: "linux-64"})
-	var list Problems
+	var list tree.Problems
 	if !errors.As(err, &list) {
 		t.Fatalf("got %v, want Problems", err)
 	}
@@ -48,7 +50,7 @@ func problems(t *testing.T, file, text string) Problems {
 }
 
 // has fails unless one of the lines is printed at the place with the text.
-func has(t *testing.T, list Problems, place, text string) {
+func has(t *testing.T, list tree.Problems, place, text string) {
 	t.Helper()
 	for _, p := range list {
 		if strings.HasPrefix(p.Error(), place+": ") && strings.Contains(p.Error(), text) {

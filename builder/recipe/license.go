@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/condaworker/condaworker/builder/recipe/jinja"
+	"github.com/condaworker/condaworker/builder/recipe/tree"
 )
 
 //go:embed spdx.txt
@@ -27,9 +28,9 @@ var usualNames = map[string]string{
 
 // license warns of a license that is not an SPDX expression: indexes take it,
 // but nothing that sorts packages by license understands it.
-func (j *job) license(n *node) string {
+func (j *job) license(n *tree.Node) string {
 	s := j.str(n, "about.license")
-	if n.isNull() || s == "" {
+	if n.IsNull() || s == "" {
 		return s
 	}
 	if wrong := notSPDX(s); wrong != "" {
@@ -39,7 +40,7 @@ func (j *job) license(n *node) string {
 		} else if near := jinja.Near(wrong, spdxIdentifiers()); near != "" {
 			hint = "did you mean " + near + "?"
 		}
-		j.report.warn(n.pos, hint, "about.license %q is not an SPDX expression: %q is no license's identifier", s, wrong)
+		j.report.Warn(n.Pos, hint, "about.license %q is not an SPDX expression: %q is no license's identifier", s, wrong)
 	}
 	return s
 }

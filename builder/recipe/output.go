@@ -1,5 +1,7 @@
 package recipe
 
+import "github.com/condaworker/condaworker/builder/recipe/tree"
+
 // Output is one package that a recipe builds, fully evaluated: nothing in it
 // depends on a template, a selector or a variant any more, and nothing behind
 // it needs to know in which format the recipe was written. It is never changed
@@ -24,10 +26,10 @@ type Output struct {
 	Hash      string         // seven hex digits, "" when there is none
 	HashInput []byte         // the JSON text that was hashed; becomes info/hash_input.json
 
-	Format   Format    // the format that the recipe was written in
-	File     string    // the recipe's file name in its folder, e.g. recipe.yaml
-	Rendered []byte    // the evaluated recipe as YAML, for info/recipe
-	Warnings []Problem // what its author should look at; none of them stops a build
+	Format   Format         // the format that the recipe was written in
+	File     string         // the recipe's file name in its folder, e.g. recipe.yaml
+	Rendered []byte         // the evaluated recipe as YAML, for info/recipe
+	Warnings []tree.Problem // what its author should look at; none of them stops a build
 }
 
 // Format is the format of a recipe.
@@ -51,7 +53,7 @@ type Source struct {
 	FileName string   // keeps the download as this file, not unpacked; "" unpacks archives
 	Patches  []string // relative to the recipe folder
 	NoHoist  bool     // keep a single top-level folder instead of lifting its contents
-	Pos      Pos
+	Pos      tree.Pos
 }
 
 // Script is what builds the package.
@@ -100,10 +102,4 @@ type About struct {
 	LicenseFiles                    []string // globs, in the recipe folder or the work folder
 	Summary, Description            string
 	Other                           map[string]any // further keys that the format knows, as given
-}
-
-// Pos is a place in a recipe's file, counted from 1; Line 0 means unknown.
-type Pos struct {
-	File         string // e.g. recipe.yaml
-	Line, Column int
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/condaworker/condaworker/builder/recipe/jinja"
+	"github.com/condaworker/condaworker/builder/recipe/tree"
 )
 
 // use is what becomes of a key.
@@ -36,33 +37,25 @@ func (k keys) names() []string {
 // known checks a mapping's keys. Unknown ones are errors in recipe.yaml, where
 // they always were, and in meta.yaml if another key was meant; conda-build
 // ignores them. It tells whether n is a mapping.
-func (j *job) known(n *node, where string, k keys) bool {
-	if n.isNull() {
+func (j *job) known(n *tree.Node, where string, k keys) bool {
+	if n.IsNull() {
 		return false
 	}
-	if n.kind != mapNode {
-		j.report.fail(n.pos, "", "%s must be a mapping, this is %s", where, n.describe())
+	if n.Kind != tree.Map {
+		j.report.Fail(n.Pos, "", "%s must be a mapping, this is %s", where, n.Describe())
 		return false
 	}
-	for _, f := range n.fields {
-		switch u, ok := k[f.key]; {
+	for _, f := range n.Fields {
+		switch u, ok := k[f.Key]; {
 		case !ok:
 			j.unknownKey(f, where, k)
-		case u == later && !f.value.isNull():
-			j.report.warn(f.pos, "", "%s.%s has no effect in this version", where, f.key)
-		case u == refused && !f.value.idle():
-			j.report.fail(f.pos, remedy(f.key), "%s.%s is not supported in this version", where, f.key)
+		case u == later && !f.Value.IsNull():
+			j.report.Warn(f.Pos, "", "%s.%s has no effect in this version", where, f.Key)
+		case u == refused && !f.Value.Idle():
+			j.report.Fail(f.Pos, remedy(f.Key), "%s.%s is not supported in this version", where, f.Key)
 		}
 	}
 	return true
-}
-
-// idle holds for a value that asks for nothing, such as false or an empty list.
-func (n *node) idle() bool {
-	if n.isNull() || n.kind != scalarNode {
-		return n.isNull() || len(n.items)+len(n.fields) == 0
-	}
-	return n.value == false || n.value == ""
 }
 
 // remedy is what to do about a refused key.
@@ -80,26 +73,26 @@ func remedy(key string) string {
 	return "remove it"
 }
 
-// unknownKey knows the other format's word for a key: recipes are often
+// unknownKey knows the other format's word for a Key: recipes are often
 // translated by hand.
-func (j *job) unknownKey(f field, where string, k keys) {
+func (j *job) unknownKey(f tree.Field, where string, k keys) {
 	hint := ""
-	if near := jinja.Near(f.key, k.names()); near != "" {
+	if near := jinja.Near(f.Key, k.names()); near != "" {
 		hint = fmt.Sprintf("did you mean %q?", near)
 	}
-	if other := otherFormat[f.key]; other != "" && k[other] == honoured && hasKey(k, other) {
+	if other := otherFormat[f.Key]; other != "" && k[other] == honoured && hasKey(k, other) {
 		hint = fmt.Sprintf("here it is called %q", other)
 	}
 	// A misspelt source or requirement would be missing in the package; what is
 	// missing in about hurts nobody.
 	if j.format() == V0 && (hint == "" || where == "about") {
-		j.report.warn(f.pos, hint, "unknown key %q in %s, ignored", f.key, where)
+		j.report.Warn(f.Pos, hint, "unknown key %q in %s, ignored", f.Key, where)
 		return
 	}
 	if hint == "" {
 		hint = "known are " + strings.Join(k.names(), ", ")
 	}
-	j.report.fail(f.pos, hint, "unknown key %q in %s", f.key, where)
+	j.report.Fail(f.Pos, hint, "unknown key %q in %s", f.Key, where)
 }
 
 // hasKey tells a key that is honoured, which is the zero use, from one that is
@@ -120,56 +113,31 @@ var otherFormat = map[string]string{
 
 // str is a scalar's text; "" when it is missing or not a scalar, which is
 // reported.
-func (j *job) str(n *node, where string) string {
-	if n.isNull() {
+func (j *job) str(n *tree.Node, where string) string {
+	if n.IsNull() {
 		return ""
 	}
-	if n.kind != scalarNode {
-		j.report.fail(n.pos, "", "%s must be text, this is %s", where, n.describe())
+	if n.Kind != tree.Scalar {
+		j.report.Fail(n.Pos, "", "%s must be text, this is %s", where, n.Describe())
 		return ""
 	}
-	return scalarText(n.value)
-}
-
-// scalarText is a scalar as its author wrote it: the formats' readings keep
-// 1.10 text.
-func scalarText(v any) string {
-	switch v := v.(type) {
-	case string:
-		return v
-	case bool:
-		return strconv.FormatBool(v)
-	case int64:
-		return strconv.FormatInt(v, 10)
-	}
-	return ""
+	return tree.ScalarText(n.Value)
 }
 
 // fixed refuses the script's variables in a value that no shell reads.
-func (j *job) fixed(n *node, where, value string) {
+func (j *job) fixed(n *tree.Node, where, value string) {
 	for _, name := range slices.Concat(lateNames, packageVariables) {
 		if v := j.platform.shellVariable(name); strings.Contains(value, v) {
-			j.report.fail(n.pos, "set the variable in the script", "%s holds %s, which is known only when the script runs", where, v)
+			j.report.Fail(n.Pos, "set the variable in the script", "%s holds %s, which is known only when the script runs", where, v)
 			return
 		}
 	}
 }
 
-// list is the items of a list; a single value is a list of one.
-func (n *node) list() []*node {
-	switch {
-	case n.isNull():
-		return nil
-	case n.kind == listNode:
-		return n.items
-	}
-	return []*node{n}
-}
-
 // strs is a list of texts; empty ones are left out.
-func (j *job) strs(n *node, where string) []string {
+func (j *job) strs(n *tree.Node, where string) []string {
 	var all []string
-	for _, item := range n.list() {
+	for _, item := range n.All() {
 		if s := j.str(item, where); s != "" {
 			all = append(all, s)
 		}
@@ -178,15 +146,15 @@ func (j *job) strs(n *node, where string) []string {
 }
 
 // boolean is n as a boolean, and fallback when it is missing.
-func (j *job) boolean(n *node, where string, fallback bool) bool {
-	if n.isNull() {
+func (j *job) boolean(n *tree.Node, where string, fallback bool) bool {
+	if n.IsNull() {
 		return fallback
 	}
-	if b, ok := n.value.(bool); ok {
+	if b, ok := n.Value.(bool); ok {
 		return b
 	}
-	switch s := scalarText(n.value); {
-	case n.kind != scalarNode:
+	switch s := tree.ScalarText(n.Value); {
+	case n.Kind != tree.Scalar:
 	case strings.EqualFold(s, "true"):
 		return true
 	case strings.EqualFold(s, "false"):
@@ -196,72 +164,43 @@ func (j *job) boolean(n *node, where string, fallback bool) bool {
 	case j.format() == V0 && slices.Contains([]string{"n", "no", "off", "0", ""}, strings.ToLower(s)):
 		return false
 	}
-	j.report.fail(n.pos, "", "%s must be true or false, this is %s", where, n.quoted())
+	j.report.Fail(n.Pos, "", "%s must be true or false, this is %s", where, n.Quoted())
 	return fallback
 }
 
 // natural is n as a number of at least 0, and 0 when it is missing or empty.
-func (j *job) natural(n *node, where string) int {
-	if n.isNull() || n.value == "" {
+func (j *job) natural(n *tree.Node, where string) int {
+	if n.IsNull() || n.Value == "" {
 		return 0
 	}
-	s := strings.TrimSpace(scalarText(n.value))
+	s := strings.TrimSpace(tree.ScalarText(n.Value))
 	number, err := strconv.ParseInt(s, 10, 64)
-	if n.kind != scalarNode || err != nil || number < 0 || number > math.MaxInt32 {
-		j.report.fail(n.pos, "", "%s must be an integer from 0, this is %s", where, n.quoted())
+	if n.Kind != tree.Scalar || err != nil || number < 0 || number > math.MaxInt32 {
+		j.report.Fail(n.Pos, "", "%s must be an integer from 0, this is %s", where, n.Quoted())
 		return 0
 	}
 	return int(number)
 }
 
-// quoted shows a value in an error.
-func (n *node) quoted() string {
-	if n.kind != scalarNode || n.value == nil {
-		return n.describe()
-	}
-	return strconv.Quote(scalarText(n.value))
-}
-
 // boolOrGlobs is for keys that take true, false or a list of globs.
-func (j *job) boolOrGlobs(n *node, where string, fallback bool) (bool, []string) {
-	if n != nil && n.kind == listNode {
-		return len(n.items) > 0, j.strs(n, where)
+func (j *job) boolOrGlobs(n *tree.Node, where string, fallback bool) (bool, []string) {
+	if n != nil && n.Kind == tree.List {
+		return len(n.Items) > 0, j.strs(n, where)
 	}
-	if s, ok := n.text(); ok && !strings.EqualFold(s, "true") && !strings.EqualFold(s, "false") {
+	if s, ok := n.Text(); ok && !strings.EqualFold(s, "true") && !strings.EqualFold(s, "false") {
 		return true, []string{s}
 	}
 	return j.boolean(n, where, fallback), nil
 }
 
-// value is n as plain Go data, for keys that are free.
-func (n *node) free() any {
-	switch {
-	case n.isNull():
-		return nil
-	case n.kind == listNode:
-		all := make([]any, len(n.items))
-		for i, item := range n.items {
-			all[i] = item.free()
-		}
-		return all
-	case n.kind == mapNode:
-		all := map[string]any{}
-		for _, f := range n.fields {
-			all[f.key] = f.value.free()
-		}
-		return all
-	}
-	return n.value
-}
-
 // freeMap is a free mapping such as extra.
-func (j *job) freeMap(n *node, where string) map[string]any {
-	if n.isNull() {
+func (j *job) freeMap(n *tree.Node, where string) map[string]any {
+	if n.IsNull() {
 		return nil
 	}
-	m, ok := n.free().(map[string]any)
+	m, ok := n.Free().(map[string]any)
 	if !ok {
-		j.report.fail(n.pos, "", "%s must be a mapping, this is %s", where, n.describe())
+		j.report.Fail(n.Pos, "", "%s must be a mapping, this is %s", where, n.Describe())
 	}
 	return m
 }

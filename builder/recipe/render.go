@@ -4,13 +4,13 @@
 //
 // It is pure: it reads the recipe's folder through an fs.FS and nothing else,
 // so the same bytes always give the same outputs. Whatever is wrong is a
-// Problem with line and column of the file as its author wrote it.
+// tree.Problem with line and column of the file as its author wrote it.
 //
-// The way of a recipe.yaml: yaml.go makes a tree with positions, v1_context.go
+// The way of a recipe.yaml: tree makes a tree with places, v1_context.go
 // and v1_eval.go evaluate the templates of a part when v1*.go reads it, and
 // hash.go names the build. The way of a meta.yaml: v0_text.go cuts lines by
 // their selectors, evaluates the text and keeps track of where each line came
-// from, then yaml.go and v0*.go read it. Start with Render.
+// from, then tree and v0*.go read it. Start with Render.
 package recipe
 
 import (
@@ -25,6 +25,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/condaworker/condaworker/builder/recipe/jinja"
+	"github.com/condaworker/condaworker/builder/recipe/tree"
 )
 
 // maxFileSize of a recipe, in bytes. The largest of conda-forge has a tenth.
@@ -70,7 +71,7 @@ func Find(fsys fs.FS) (file string, err error) {
 
 // Render evaluates the recipe in file. It returns its outputs in build order,
 // none when the recipe skips this platform. What is wrong with the recipe is
-// returned as Problems, doubts are in Output.Warnings.
+// returned as tree.Problems, doubts are in Output.Warnings.
 func Render(fsys fs.FS, file string, o Options) ([]*Output, error) {
 	text, err := readFile(fsys, file)
 	if err != nil {
@@ -85,7 +86,7 @@ func Render(fsys fs.FS, file string, o Options) ([]*Output, error) {
 	}
 	job := &job{
 		Options: o, fsys: fsys, file: path.Base(file), text: text,
-		platform: platform, variant: normalVariant(o.Variant), report: &report{}, used: map[string]bool{},
+		platform: platform, variant: normalVariant(o.Variant), report: &tree.Report{}, used: map[string]bool{},
 	}
 	job.variant["build_platform"] = o.BuildPlatform // a recipe that asks for it depends on it
 	if err := job.checkBytes(); err != nil {
@@ -95,7 +96,7 @@ func Render(fsys fs.FS, file string, o Options) ([]*Output, error) {
 	if err != nil || out == nil {
 		return nil, err
 	}
-	out.Warnings = sorted(job.report.warnings)
+	out.Warnings = job.report.Warnings()
 	return []*Output{out}, nil
 }
 
@@ -107,12 +108,26 @@ type job struct {
 	text     string // of the file, as its author wrote it
 	platform platform
 	variant  map[string]any
-	report   *report
+	report   *tree.Report
 	used     map[string]bool // variant keys that were read
 
-	positions positions      // from the tree that is read to the file
-	names     map[string]any // of the platform; made once
-	steps     *jinja.Budget  // of all templates together
+	at    func(line, column int) tree.Pos // from the text that is read as YAML to the file; nil: it is the same
+	names map[string]any                  // of the platform; made once
+	steps *jinja.Budget                   // of all templates together
+}
+
+// reader reads YAML as a part of this job.
+func (j *job) reader(typed func(tag, text string) any, strict bool) *tree.Reader {
+	return &tree.Reader{File: j.file, What: "the recipe", Report: j.report, At: j.at, Typed: typed, Strict: strict}
+}
+
+// dump is the evaluated recipe, for info/recipe.
+func (j *job) dump(root *tree.Node) []byte {
+	text, err := root.Dump()
+	if err != nil {
+		j.report.Fail(root.Pos, "", "cannot write the evaluated recipe: %v", err)
+	}
+	return text
 }
 
 // readFile bounds the size and gives every file the same line ends: places are
@@ -127,7 +142,7 @@ func readFile(fsys fs.FS, file string) (string, error) {
 		return "", fmt.Errorf("read the recipe: %w", err)
 	}
 	if len(data) > maxFileSize {
-		return "", Problems{{Pos: Pos{File: path.Base(file)}, Text: fmt.Sprintf("the recipe is larger than %d bytes", maxFileSize)}}
+		return "", tree.Problems{{Pos: tree.Pos{File: path.Base(file)}, Text: fmt.Sprintf("the recipe is larger than %d bytes", maxFileSize)}}
 	}
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
 	return strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(string(data)), nil
@@ -138,15 +153,15 @@ func readFile(fsys fs.FS, file string) (string, error) {
 func (j *job) checkBytes() error {
 	line, column := 1, 1
 	for i, r := range j.text {
-		at := Pos{j.file, line, column}
+		at := tree.Pos{File: j.file, Line: line, Column: column}
 		switch {
 		case r == utf8.RuneError && !strings.HasPrefix(j.text[i:], "\ufffd"):
-			j.report.fail(at, "save the file as UTF-8", "the byte 0x%02x is not UTF-8", j.text[i])
-			return j.report.err()
+			j.report.Fail(at, "save the file as UTF-8", "the byte 0x%02x is not UTF-8", j.text[i])
+			return j.report.Err()
 		case r < 0x20 && r != '\t' && r != '\n', r == 0x7f, strings.ContainsRune("\u0085\u2028\u2029", r):
 			// The last three end a line for YAML and for no editor.
-			j.report.fail(at, "remove it", "the control character %U cannot be in a recipe", r)
-			return j.report.err()
+			j.report.Fail(at, "remove it", "the control character %U cannot be in a recipe", r)
+			return j.report.Err()
 		}
 		column++
 		if r == '\n' {
@@ -171,7 +186,7 @@ func (j *job) format() Format {
 	return V1
 }
 
-// render reads the recipe in its format. Problems come back all together.
+// render reads the recipe in its format. tree.Problems come back all together.
 func (j *job) render() (*Output, error) {
 	var out *Output
 	if j.format() == V0 {
@@ -179,7 +194,7 @@ func (j *job) render() (*Output, error) {
 	} else {
 		out = j.renderV1()
 	}
-	if err := j.report.err(); err != nil {
+	if err := j.report.Err(); err != nil {
 		return nil, err
 	}
 	return out, nil

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/fstest"
 	"unicode/utf8"
+
+	"github.com/condaworker/condaworker/builder/recipe/tree"
 )
 
 func TestFind(t *testing.T) {
@@ -134,7 +136,7 @@ func TestHostileRecipesAreRefused(t *testing.T) {
 	for name, text := range hostile() {
 		for _, file := range []string{"recipe.yaml", "meta.yaml"} {
 			t.Run(name+" "+file, func(t *testing.T) {
-				if list := problems(t, file, text); len(list) > maxProblems {
+				if list := problems(t, file, text); len(list) > tree.MaxProblems {
 					t.Errorf("%d problems", len(list))
 				}
 			})
@@ -167,7 +169,7 @@ func TestProblemsAreShort(t *testing.T) {
 	for _, file := range []string{"meta.yaml", "recipe.yaml"} {
 		long := strings.Repeat("é", 20_000)
 		list := problems(t, file, head+"build:\n  number: "+long+"\n  noarch: "+long+" # ["+strings.Repeat("(", 20_000)+"]\n")
-		if got := list.Error(); len(got) > 2*(2*maxText+200) || !utf8.ValidString(got) || !strings.Contains(got, "must be an integer") && file == "recipe.yaml" {
+		if got := list.Error(); len(got) > 2*(2*600+200) || !utf8.ValidString(got) || !strings.Contains(got, "must be an integer") && file == "recipe.yaml" {
 			t.Errorf("%d bytes: %.100s", len(got), got)
 		}
 	}
@@ -179,7 +181,7 @@ func TestCutRecipesHavePlaces(t *testing.T) {
 	for file, text := range map[string]string{"meta.yaml": vendorV0, "recipe.yaml": vendorV1} {
 		for n := 0; n < len(text); n += 3 {
 			_, err := Render(folder(file, text[:n]), file, Options{TargetPlatform: "linux-64"})
-			list, ok := errors.AsType[Problems](err)
+			list, ok := errors.AsType[tree.Problems](err)
 			if err != nil && !ok {
 				t.Fatalf("%s cut at %d: %v", file, n, err)
 			}
@@ -208,7 +210,7 @@ func fuzzRender(f *testing.F, file string) {
 		number := 3
 		fsys := folder(file, text, "build.sh")
 		outs, err := Render(fsys, file, Options{TargetPlatform: platform, BuildNumber: &number, Variant: map[string]any{"python": "3.11"}})
-		if list, ok := errors.AsType[Problems](err); ok {
+		if list, ok := errors.AsType[tree.Problems](err); ok {
 			lines := strings.Count(text, "\n") + strings.Count(text, "\r") + 1
 			for _, p := range list {
 				if p.Pos.Line < 0 || p.Pos.Line > lines+1 || p.Pos.File == "" || p.Text == "" {

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/condaworker/condaworker/builder/recipe/tree"
 )
 
 var (
@@ -26,11 +28,11 @@ var (
 // v0Recipe is a meta.yaml that is being read.
 type v0Recipe struct {
 	*job
-	root      *node
+	root      *tree.Node
 	pkg       map[string]any // PKG_NAME and the like, when they are known
 	selectors map[string]any // names of selectors; made once
 	mentioned []string       // names in the templates
-	build     *node
+	build     *tree.Node
 }
 
 // newV0 completes the variant.
@@ -48,15 +50,15 @@ func (j *job) renderV0() *Output {
 	if r.root == nil {
 		return nil
 	}
-	if v := r.root.get("outputs"); v != nil {
-		r.report.fail(v.pos, "give each output a recipe of its own", "recipes with several outputs (outputs:) are not supported yet")
+	if v := r.root.Get("outputs"); v != nil {
+		r.report.Fail(v.Pos, "give each output a recipe of its own", "recipes with several outputs (outputs:) are not supported yet")
 		return nil
 	}
 	if !r.known(r.root, "the recipe", v0Top) {
 		return nil
 	}
-	r.build = r.root.get("build")
-	if r.boolean(r.build.get("skip"), "build.skip", false) {
+	r.build = r.root.Get("build")
+	if r.boolean(r.build.Get("skip"), "build.skip", false) {
 		return nil
 	}
 	out := &Output{Format: V0, File: j.file}
@@ -66,18 +68,18 @@ func (j *job) renderV0() *Output {
 	r.requirements(out)
 	r.tests(out)
 	r.about(out)
-	out.Extra = j.freeMap(r.root.get("extra"), "extra")
-	if len(j.report.errors) > 0 {
+	out.Extra = j.freeMap(r.root.Get("extra"), "extra")
+	if j.report.Failed() {
 		return nil
 	}
 	r.nameBuild(out)
-	out.Rendered = j.dumpYAML(r.root)
+	out.Rendered = j.dump(r.root)
 	return out
 }
 
 // read evaluates and parses the text. Recipes that mention what only the
 // recipe itself tells, such as PKG_VERSION, are read twice.
-func (r *v0Recipe) read(second bool) *node {
+func (r *v0Recipe) read(second bool) *tree.Node {
 	if !second {
 		r.firstPass()
 	}
@@ -85,7 +87,7 @@ func (r *v0Recipe) read(second bool) *node {
 	if !ok {
 		return nil
 	}
-	root := (&reader{job: r.job, typed: v0Typed}).parse(text)
+	root := r.reader(v0Typed, false).Parse(text)
 	if root != nil {
 		r.complete(root, "")
 	}
@@ -96,87 +98,79 @@ func (r *v0Recipe) read(second bool) *node {
 // second pass.
 func (r *v0Recipe) firstPass() {
 	kept := r.report
-	r.report = &report{}
+	r.report = &tree.Report{}
 	defer func() { r.report = kept }()
 	text, ok := r.evaluate(true)
 	if !ok || !slices.ContainsFunc(r.mentioned, func(n string) bool { return slices.Contains(packageVariables, n) || n == "environ" }) {
 		return
 	}
-	root := (&reader{job: r.job, typed: v0Typed}).parse(text)
+	root := r.reader(v0Typed, false).Parse(text)
 	if root == nil {
 		return
 	}
-	number := scalarText(root.get("build").get("number").scalar())
+	number := root.Get("build").Get("number").Scalar()
 	if r.BuildNumber != nil {
 		number = strconv.Itoa(*r.BuildNumber)
 	}
 	if number == "" {
 		number = "0"
 	}
-	name := cmp.Or(r.PackageName, scalarText(root.get("package").get("name").scalar()))
+	name := cmp.Or(r.PackageName, root.Get("package").Get("name").Scalar())
 	r.pkg = map[string]any{
-		"PKG_NAME": name, "PKG_VERSION": scalarText(root.get("package").get("version").scalar()), "PKG_BUILDNUM": number,
+		"PKG_NAME": name, "PKG_VERSION": root.Get("package").Get("version").Scalar(), "PKG_BUILDNUM": number,
 		"PKG_HASH": hashPlaceholder, "PKG_BUILD_STRING": lateMark("PKG_BUILD_STRING"),
 	}
 }
 
-// scalar is a value that may be missing.
-func (n *node) scalar() any {
-	if n == nil {
-		return nil
-	}
-	return n.value
-}
-
 // complete puts the shell's variables where a template printed what only a
 // running script knows. The hash in build.string is left to nameBuild.
-func (r *v0Recipe) complete(n *node, key string) {
-	if s, ok := n.text(); ok {
+func (r *v0Recipe) complete(n *tree.Node, key string) {
+	if s, ok := n.Text(); ok {
 		if key != "string" {
 			s = strings.ReplaceAll(s, hashPlaceholder, r.platform.shellVariable("PKG_HASH"))
 		}
-		n.value = r.shellText(s)
+		n.Value = r.shellText(s)
 	}
-	for _, item := range n.items {
+	for _, item := range n.Items {
 		r.complete(item, "")
 	}
-	for _, f := range n.fields {
-		r.complete(f.value, f.key)
+	for _, f := range n.Fields {
+		r.complete(f.Value, f.Key)
 	}
 }
 
 // identity reads what the package is called.
 func (r *v0Recipe) identity(out *Output) {
-	n := r.root.get("package")
+	n := r.root.Get("package")
 	if n == nil {
-		r.report.fail(r.root.pos, "add package: with name: and version:", "the recipe has no package")
+		r.report.Fail(r.root.Pos, "add package: with name: and version:", "the recipe has no package")
 		return
 	}
 	if !r.known(n, "package", v0Package) {
 		return
 	}
 	for _, key := range []string{"name", "version"} {
-		if n.get(key) == nil {
-			r.report.fail(n.pos, "", "package.%s is missing", key)
+		if n.Get(key) == nil {
+			r.report.Fail(n.Pos, "", "package.%s is missing", key)
 		}
 	}
-	out.Name = r.packageName(n.get("name"), "package.name")
-	out.Version = r.version(n.get("version"), "package.version")
+	out.Name = r.packageName(n.Get("name"), "package.name")
+	out.Version = r.version(n.Get("version"), "package.version")
 	r.overrideName(out, n)
 }
 
 // requirements reads the specs and gives them the variant's versions, as conda-
 // build does when it finalizes a recipe.
 func (r *v0Recipe) requirements(out *Output) {
-	n := r.root.get("requirements")
-	if n != nil && n.kind == listNode {
-		r.report.fail(n.pos, "put them below run: or host:", "requirements must be a mapping, this is a list")
+	n := r.root.Get("requirements")
+	if n != nil && n.Kind == tree.List {
+		r.report.Fail(n.Pos, "put them below run: or host:", "requirements must be a mapping, this is a list")
 		return
 	}
 	if !r.known(n, "requirements", v0Requirements) {
 		return
 	}
-	specs := func(key string) []string { return wordSpecs(r.specs(n.get(key), "requirements."+key)) }
+	specs := func(key string) []string { return wordSpecs(r.specs(n.Get(key), "requirements."+key)) }
 	build, host, run := specs("build"), specs("host"), specs("run")
 	pinFrom := host
 	if len(host) == 0 {
@@ -191,8 +185,8 @@ func (r *v0Recipe) requirements(out *Output) {
 	}
 	// Without a host section conda-build builds in one prefix, unless the recipe
 	// asks for two or for a compiler.
-	merge := r.boolean(r.build.get("merge_build_host"), "build.merge_build_host", true)
-	if n.get("host") == nil && len(build) > 0 && merge && !slices.Contains(r.mentioned, "compiler") {
+	merge := r.boolean(r.build.Get("merge_build_host"), "build.merge_build_host", true)
+	if n.Get("host") == nil && len(build) > 0 && merge && !slices.Contains(r.mentioned, "compiler") {
 		out.Build.MergeBuildHost = true
 	}
 }
@@ -228,31 +222,31 @@ func (r *v0Recipe) pinnedRun(run, built []string) []string {
 // about takes the first of several home pages: a package's metadata has room
 // for one.
 func (r *v0Recipe) about(out *Output) {
-	n := r.root.get("about")
+	n := r.root.Get("about")
 	if !r.known(n, "about", v0About) {
 		return
 	}
-	text := func(key string) string { return r.str(n.get(key), "about."+key) }
+	text := func(key string) string { return r.str(n.Get(key), "about."+key) }
 	first := func(key string) string {
-		if all := r.strs(n.get(key), "about."+key); len(all) > 0 {
+		if all := r.strs(n.Get(key), "about."+key); len(all) > 0 {
 			return all[0]
 		}
 		return ""
 	}
 	out.About = About{
 		Home: first("home"), Repository: first("dev_url"), Documentation: first("doc_url"),
-		License: r.license(n.get("license")), LicenseFamily: text("license_family"),
+		License: r.license(n.Get("license")), LicenseFamily: text("license_family"),
 		Summary: strings.TrimSpace(text("summary")), Description: text("description"), Other: map[string]any{},
 	}
-	for _, file := range r.strs(n.get("license_file"), "about.license_file") {
+	for _, file := range r.strs(n.Get("license_file"), "about.license_file") {
 		for _, name := range []string{"SRC_DIR", "RECIPE_DIR"} {
 			file = strings.TrimPrefix(file, r.platform.shellVariable(name)+"/")
 		}
 		out.About.LicenseFiles = append(out.About.LicenseFiles, file)
 	}
 	for _, key := range []string{"doc_source_url", "license_url", "identifiers", "tags", "keywords"} {
-		if v := n.get(key); v != nil {
-			out.About.Other[key] = v.free()
+		if v := n.Get(key); v != nil {
+			out.About.Other[key] = v.Free()
 		}
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/condaworker/condaworker/builder/recipe/tree"
 )
 
 var v0Build = keys{
@@ -30,35 +32,35 @@ var v0Build = keys{
 func (r *v0Recipe) readBuild(out *Output) {
 	n := r.build
 	r.known(n, "build", v0Build)
-	out.BuildNumber = r.natural(n.get("number"), "build.number")
+	out.BuildNumber = r.natural(n.Get("number"), "build.number")
 	if r.BuildNumber != nil {
 		out.BuildNumber = *r.BuildNumber
 	}
-	out.Noarch = r.noarch(n.get("noarch"))
-	if r.boolean(n.get("noarch_python"), "build.noarch_python", false) {
+	out.Noarch = r.noarch(n.Get("noarch"))
+	if r.boolean(n.Get("noarch_python"), "build.noarch_python", false) {
 		out.Noarch = "python"
 	}
 	out.Subdir = r.TargetPlatform
 	if out.Noarch != "" {
 		out.Subdir = "noarch"
 	}
-	out.Script = r.script(n.get("script"))
-	r.scriptEnv(&out.Script, n.get("script_env"))
-	ignore, globs := r.boolOrGlobs(n.get("ignore_prefix_files"), "build.ignore_prefix_files", false)
-	relocate, _ := r.boolOrGlobs(n.get("binary_relocation"), "build.binary_relocation", true)
+	out.Script = r.script(n.Get("script"))
+	r.scriptEnv(&out.Script, n.Get("script_env"))
+	ignore, globs := r.boolOrGlobs(n.Get("ignore_prefix_files"), "build.ignore_prefix_files", false)
+	relocate, _ := r.boolOrGlobs(n.Get("binary_relocation"), "build.binary_relocation", true)
 	out.Build = Build{
 		IgnorePrefixFiles: ignore && len(globs) == 0, IgnorePrefixGlobs: globs,
-		IgnoreBinaryFiles:  !r.boolean(n.get("detect_binary_files_with_prefix"), "build.detect_binary_files_with_prefix", !r.platform.windows()),
+		IgnoreBinaryFiles:  !r.boolean(n.Get("detect_binary_files_with_prefix"), "build.detect_binary_files_with_prefix", !r.platform.windows()),
 		BinaryRelocation:   relocate,
-		AlwaysIncludeFiles: r.strs(n.get("always_include_files"), "build.always_include_files"),
-		EntryPoints:        r.entryPoints(n.get("entry_points"), "build.entry_points"),
-		MergeBuildHost:     r.boolean(n.get("merge_build_host"), "build.merge_build_host", false),
+		AlwaysIncludeFiles: r.strs(n.Get("always_include_files"), "build.always_include_files"),
+		EntryPoints:        r.entryPoints(n.Get("entry_points"), "build.entry_points"),
+		MergeBuildHost:     r.boolean(n.Get("merge_build_host"), "build.merge_build_host", false),
 	}
-	if !r.boolean(n.get("include_recipe"), "build.include_recipe", true) {
-		r.report.fail(n.get("include_recipe").pos, "remove it if the recipe may be read by everybody who gets the package",
+	if !r.boolean(n.Get("include_recipe"), "build.include_recipe", true) {
+		r.report.Fail(n.Get("include_recipe").Pos, "remove it if the recipe may be read by everybody who gets the package",
 			"build.include_recipe: false is not supported in this version, which packs the recipe's folder")
 	}
-	for _, key := range r.strs(n.get("force_use_keys"), "build.force_use_keys") {
+	for _, key := range r.strs(n.Get("force_use_keys"), "build.force_use_keys") {
 		r.use(key)
 	}
 }
@@ -66,26 +68,26 @@ func (r *v0Recipe) readBuild(out *Output) {
 // script refuses what conda-build does not: with both, it runs only one of
 // them, and which is a surprise. On Windows recipes often carry a bld.bat for
 // older versions.
-func (r *v0Recipe) script(n *node) Script {
+func (r *v0Recipe) script(n *tree.Node) Script {
 	file := r.defaultScript("build.sh", "bld.bat")
 	lines := r.strs(n, "build.script")
 	switch {
 	case len(lines) == 0:
 		return Script{File: file}
 	case file != "" && !r.platform.windows():
-		r.report.fail(n.pos, "keep one of them", "the recipe has both build.script and a %s", file)
+		r.report.Fail(n.Pos, "keep one of them", "the recipe has both build.script and a %s", file)
 	}
 	return Script{Lines: lines}
 }
 
 // scriptEnv reads NAME, which is passed on, and NAME=value.
-func (r *v0Recipe) scriptEnv(s *Script, n *node) {
-	for _, item := range n.list() {
+func (r *v0Recipe) scriptEnv(s *Script, n *tree.Node) {
+	for _, item := range n.All() {
 		name, value, given := strings.Cut(r.str(item, "build.script_env"), "=")
 		name = strings.TrimSpace(name)
 		switch {
 		case !variableRule.MatchString(name):
-			r.report.fail(item.pos, "write NAME or NAME=value", "build.script_env: %q is not a variable's name", name)
+			r.report.Fail(item.Pos, "write NAME or NAME=value", "build.script_env: %q is not a variable's name", name)
 		case !given:
 			s.PassEnv = append(s.PassEnv, name)
 		default:
@@ -110,7 +112,7 @@ func (r *v0Recipe) nameBuild(out *Output) {
 		platform = ""
 	}
 	out.Variant = r.usedVariant(platform, nil)
-	for _, key := range r.strs(r.build.get("force_ignore_keys"), "build.force_ignore_keys") {
+	for _, key := range r.strs(r.build.Get("force_ignore_keys"), "build.force_ignore_keys") {
 		delete(out.Variant, key)
 	}
 	contents := maps.Clone(out.Variant)
@@ -141,15 +143,15 @@ func (r *v0Recipe) nameBuild(out *Output) {
 	}
 	out.BuildString = prefix + strconv.Itoa(out.BuildNumber)
 	r.customString(out, hash)
-	r.putBuild("number", &node{value: strconv.Itoa(out.BuildNumber)})
-	r.putBuild("string", &node{value: out.BuildString})
+	r.putBuild("number", &tree.Node{Value: strconv.Itoa(out.BuildNumber)})
+	r.putBuild("string", &tree.Node{Value: out.BuildString})
 }
 
 // putBuild sets a key of the evaluated recipe, so that info/recipe shows the
 // number and string that were used.
-func (r *v0Recipe) putBuild(key string, v *node) {
+func (r *v0Recipe) putBuild(key string, v *tree.Node) {
 	if r.build == nil {
-		r.build = &node{kind: mapNode}
+		r.build = &tree.Node{Kind: tree.Map}
 		replaceField(r.root, "build", r.build)
 	}
 	replaceField(r.build, key, v)
@@ -186,7 +188,7 @@ func (r *v0Recipe) labels(out *Output) string {
 
 // customString puts the hash where a template asked for it before it was known.
 func (r *v0Recipe) customString(out *Output, hash string) {
-	n := r.build.get("string")
+	n := r.build.Get("string")
 	if n == nil {
 		return
 	}
@@ -196,7 +198,7 @@ func (r *v0Recipe) customString(out *Output, hash string) {
 	r.buildString(n, "build.string", s)
 	follows := slices.Contains(r.mentioned, "PKG_BUILDNUM")
 	if r.BuildNumber != nil && !follows {
-		r.report.warn(n.pos, "use {{ PKG_BUILDNUM }} in it, or remove it",
+		r.report.Warn(n.Pos, "use {{ PKG_BUILDNUM }} in it, or remove it",
 			"build.string %q does not follow the build number %d that was chosen for this build", s, *r.BuildNumber)
 	}
 	out.BuildString = s

@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/condaworker/condaworker/builder/recipe/tree"
 )
 
 // archiveRule are the names of what is unpacked.
@@ -22,7 +24,7 @@ var v0Source = keys{
 // sources keeps the recipe's order: archives given on the command line replace
 // urls in it.
 func (r *v0Recipe) sources(out *Output) {
-	for _, n := range r.root.get("source").list() {
+	for _, n := range r.root.Get("source").All() {
 		if s, ok := r.source(n); ok {
 			out.Sources = append(out.Sources, s)
 		}
@@ -31,38 +33,38 @@ func (r *v0Recipe) sources(out *Output) {
 
 // source reads one source. A source that has nothing to fetch on this platform
 // is left out with a warning: selectors may have cut it.
-func (r *v0Recipe) source(n *node) (Source, bool) {
-	s := Source{Pos: n.pos}
+func (r *v0Recipe) source(n *tree.Node) (Source, bool) {
+	s := Source{Pos: n.Pos}
 	if r.foreignCondition(n) || !r.known(n, "source", v0Source) {
 		return s, false
 	}
-	if other := slices.IndexFunc(n.fields, func(f field) bool { return f.key == "hg_url" || f.key == "svn_url" }); other >= 0 {
-		r.report.fail(n.fields[other].pos, "use a url to an archive", "%s is not supported", n.fields[other].key)
+	if other := slices.IndexFunc(n.Fields, func(f tree.Field) bool { return f.Key == "hg_url" || f.Key == "svn_url" }); other >= 0 {
+		r.report.Fail(n.Fields[other].Pos, "use a url to an archive", "%s is not supported", n.Fields[other].Key)
 		return s, false
 	}
 	switch {
-	case n.get("url") != nil:
-		s.URLs = r.urls(n.get("url"), "source.url")
-	case n.get("git_url") != nil:
-		s.Git, s.GitRev = r.str(n.get("git_url"), "source.git_url"), r.gitRev(n)
-	case n.get("path") != nil:
-		s.Path = r.sourcePath(n.get("path"))
+	case n.Get("url") != nil:
+		s.URLs = r.urls(n.Get("url"), "source.url")
+	case n.Get("git_url") != nil:
+		s.Git, s.GitRev = r.str(n.Get("git_url"), "source.git_url"), r.gitRev(n)
+	case n.Get("path") != nil:
+		s.Path = r.sourcePath(n.Get("path"))
 	default:
-		r.report.warn(n.pos, "", "the source has no url, path or git_url for %s, ignored", r.TargetPlatform)
+		r.report.Warn(n.Pos, "", "the source has no url, path or git_url for %s, ignored", r.TargetPlatform)
 		return s, false
 	}
-	s.SHA256 = r.digest(n.get("sha256"), "source.sha256", 64)
-	s.MD5 = r.digest(n.get("md5"), "source.md5", 32)
-	s.Folder = r.below(n.get("folder"), "source.folder", "the work folder")
-	s.Patches = r.belowAll(n.get("patches"), "source.patches", "the recipe's folder")
-	s.FileName = r.fileName(n.get("fn"), s.URLs)
-	s.NoHoist = slices.ContainsFunc(n.fields, func(f field) bool { return f.key == "no_hoist" })
+	s.SHA256 = r.digest(n.Get("sha256"), "source.sha256", 64)
+	s.MD5 = r.digest(n.Get("md5"), "source.md5", 32)
+	s.Folder = r.below(n.Get("folder"), "source.folder", "the work folder")
+	s.Patches = r.belowAll(n.Get("patches"), "source.patches", "the recipe's folder")
+	s.FileName = r.fileName(n.Get("fn"), s.URLs)
+	s.NoHoist = slices.ContainsFunc(n.Fields, func(f tree.Field) bool { return f.Key == "no_hoist" })
 	return s, true
 }
 
 // fileName is what a download is kept as. Conda-build tells an archive by this
 // name; here an archive is told by its url, so the two must not differ.
-func (r *v0Recipe) fileName(n *node, urls []string) string {
+func (r *v0Recipe) fileName(n *tree.Node, urls []string) string {
 	name := r.below(n, "source.fn", "the work folder")
 	if !archiveRule.MatchString(name) {
 		return name
@@ -70,7 +72,7 @@ func (r *v0Recipe) fileName(n *node, urls []string) string {
 	for _, u := range urls {
 		u, _, _ = strings.Cut(u, "?")
 		if !archiveRule.MatchString(path.Base(u)) {
-			r.report.fail(n.pos, "use a url that ends in the archive's name",
+			r.report.Fail(n.Pos, "use a url that ends in the archive's name",
 				"source.fn %q is an archive's name, and the end of the url %s is not: it would not be unpacked", name, u)
 		}
 	}
@@ -79,13 +81,13 @@ func (r *v0Recipe) fileName(n *node, urls []string) string {
 
 // foreignCondition finds recipe.yaml's if: in a meta.yaml, which conda-build
 // takes for unknown keys: the source would be lost.
-func (r *v0Recipe) foreignCondition(n *node) bool {
-	if n.kind != mapNode {
+func (r *v0Recipe) foreignCondition(n *tree.Node) bool {
+	if n.Kind != tree.Map {
 		return false
 	}
-	for _, f := range n.fields {
-		if f.key == "if" && n.get("then") != nil {
-			r.report.fail(f.pos, "write the keys as they are, each line with a selector such as # [linux64] behind it",
+	for _, f := range n.Fields {
+		if f.Key == "if" && n.Get("then") != nil {
+			r.report.Fail(f.Pos, "write the keys as they are, each line with a selector such as # [linux64] behind it",
 				"if: and then: are recipe.yaml's: in meta.yaml this source would be ignored")
 			return true
 		}
@@ -94,15 +96,15 @@ func (r *v0Recipe) foreignCondition(n *node) bool {
 }
 
 // gitRev is the one revision that is named.
-func (r *v0Recipe) gitRev(n *node) string {
+func (r *v0Recipe) gitRev(n *tree.Node) string {
 	rev := ""
 	for _, key := range []string{"git_rev", "git_tag", "git_branch"} {
-		v := n.get(key)
+		v := n.Get(key)
 		if v == nil {
 			continue
 		}
 		if rev != "" {
-			r.report.fail(v.pos, "keep one of git_rev, git_tag and git_branch", "the git source has two revisions")
+			r.report.Fail(v.Pos, "keep one of git_rev, git_tag and git_branch", "the git source has two revisions")
 		}
 		rev = r.str(v, "source."+key)
 	}

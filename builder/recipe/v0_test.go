@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/condaworker/condaworker/builder/recipe/tree"
 )
 
 const vendorV0 = `{% set name = "keyshot" %}
@@ -89,10 +91,10 @@ func TestRenderV0(t *testing.T) {
 		Sources: []Source{
 			{
 				URLs: []string{"archive_files/keyshot_2025_2_2025.zip"}, SHA256: sha, Folder: "installer",
-				Patches: []string{"fix.patch"}, Pos: Pos{"meta.yaml", 12, 5},
+				Patches: []string{"fix.patch"}, Pos: tree.Pos{File: "meta.yaml", Line: 12, Column: 5},
 			},
-			{Path: "../../k", NoHoist: true, Pos: Pos{"meta.yaml", 18, 5}},
-			{Git: "https://example.org/x.git", GitRev: "v1", Pos: Pos{"meta.yaml", 20, 5}},
+			{Path: "../../k", NoHoist: true, Pos: tree.Pos{File: "meta.yaml", Line: 18, Column: 5}},
+			{Git: "https://example.org/x.git", GitRev: "v1", Pos: tree.Pos{File: "meta.yaml", Line: 20, Column: 5}},
 		},
 		Script: Script{
 			Lines:   []string{"install.run --to $PREFIX", "${PYTHON} -m pip install ."},
@@ -146,17 +148,17 @@ func TestSelectors(t *testing.T) {
 			t.Fatal(err)
 		}
 		r := newV0(&job{
-			Options: Options{TargetPlatform: "linux-64", BuildPlatform: "linux-64", Env: map[string]string{"HOME": "/root"}}, platform: p, report: &report{},
+			Options: Options{TargetPlatform: "linux-64", BuildPlatform: "linux-64", Env: map[string]string{"HOME": "/root"}}, platform: p, report: &tree.Report{},
 			used: map[string]bool{}, variant: map[string]any{"cuda": "12", "c_compiler": "gcc"},
 		})
-		got, keep := r.chooseLine(in, func(int) Pos { return Pos{} }, map[string]bool{})
+		got, keep := r.chooseLine(in, func(int) tree.Pos { return tree.Pos{} }, map[string]bool{})
 		if !keep {
 			got = ""
 		} else if got == "" {
 			got = "-"
 		}
-		if got != want || len(r.report.errors) > 0 {
-			t.Errorf("%q became %q, want %q %v", in, got, want, r.report.errors)
+		if got != want || r.report.Failed() {
+			t.Errorf("%q became %q, want %q %v", in, got, want, r.report.Err())
 		}
 	}
 }
@@ -265,7 +267,7 @@ about:
   license: Commercial
 `
 	number := 1
-	list := Problems(render(t, folder("meta.yaml", text), Options{BuildNumber: &number}).Warnings)
+	list := tree.Problems(render(t, folder("meta.yaml", text), Options{BuildNumber: &number}).Warnings)
 	has(t, list, "meta.yaml:5:5", "no url, path or git_url for linux-64")
 	has(t, list, "meta.yaml:8:3", "twice, first in line 7")
 	has(t, list, "meta.yaml:9:3", "ignore_run_exports has no effect")

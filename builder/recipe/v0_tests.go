@@ -3,6 +3,8 @@ package recipe
 import (
 	"io/fs"
 	"strings"
+
+	"github.com/condaworker/condaworker/builder/recipe/tree"
 )
 
 var v0Test = keys{
@@ -13,20 +15,20 @@ var v0Test = keys{
 // tests reads the test section and the test scripts beside the recipe, which
 // conda-build runs without being told.
 func (r *v0Recipe) tests(out *Output) {
-	n := r.root.get("test")
+	n := r.root.Get("test")
 	if n == nil {
-		n = &node{kind: mapNode}
+		n = &tree.Node{Kind: tree.Map}
 	}
 	if !r.known(n, "test", v0Test) {
 		return
 	}
 	t := Test{
-		Imports:  r.imports(n.get("imports")),
-		Requires: wordSpecs(r.specs(n.get("requires"), "test.requires")),
-		Files:    r.belowAll(n.get("files"), "test.files", "the recipe's folder"),
-		Source:   r.belowAll(n.get("source_files"), "test.source_files", "the work folder"),
+		Imports:  r.imports(n.Get("imports")),
+		Requires: wordSpecs(r.specs(n.Get("requires"), "test.requires")),
+		Files:    r.belowAll(n.Get("files"), "test.files", "the recipe's folder"),
+		Source:   r.belowAll(n.Get("source_files"), "test.source_files", "the work folder"),
 	}
-	t.Script.Lines = append(r.testFile(), r.strs(n.get("commands"), "test.commands")...)
+	t.Script.Lines = append(r.testFile(), r.strs(n.Get("commands"), "test.commands")...)
 	if len(t.Script.Lines)+len(t.Imports) > 0 {
 		out.Tests = append(out.Tests, t)
 	}
@@ -36,7 +38,7 @@ func (r *v0Recipe) tests(out *Output) {
 	}
 	for _, name := range []string{"run_test.pl", "run_test.r", "run_test.lua"} {
 		if r.exists(name) {
-			r.report.warn(Pos{File: name}, "", "tests of this kind are not run in this version")
+			r.report.Warn(tree.Pos{File: name}, "", "tests of this kind are not run in this version")
 		}
 	}
 }
@@ -50,7 +52,7 @@ func (r *v0Recipe) testFile() []string {
 	}
 	text, err := fs.ReadFile(r.fsys, name)
 	if err != nil {
-		r.report.fail(Pos{File: name}, "", "cannot read it: %v", err)
+		r.report.Fail(tree.Pos{File: name}, "", "cannot read it: %v", err)
 		return nil
 	}
 	return []string{strings.TrimRight(strings.ReplaceAll(string(text), "\r\n", "\n"), "\n")}
@@ -58,18 +60,18 @@ func (r *v0Recipe) testFile() []string {
 
 // imports are module names; mappings with a lang: other than python are not
 // tested here.
-func (r *v0Recipe) imports(n *node) []string {
+func (r *v0Recipe) imports(n *tree.Node) []string {
 	var all []string
-	for _, item := range n.list() {
-		if item.kind != mapNode {
+	for _, item := range n.All() {
+		if item.Kind != tree.Map {
 			all = append(all, r.str(item, "test.imports"))
 			continue
 		}
-		if r.str(item.get("lang"), "test.imports.lang") == "python" {
-			all = append(all, r.strs(item.get("imports"), "test.imports.imports")...)
+		if r.str(item.Get("lang"), "test.imports.lang") == "python" {
+			all = append(all, r.strs(item.Get("imports"), "test.imports.imports")...)
 			continue
 		}
-		r.report.warn(item.pos, "", "test.imports of other languages than python are not run in this version")
+		r.report.Warn(item.Pos, "", "test.imports of other languages than python are not run in this version")
 	}
 	return all
 }

@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/condaworker/condaworker/builder/recipe/jinja"
+	"github.com/condaworker/condaworker/builder/recipe/tree"
 )
 
 // A meta.yaml is text before it is YAML. As conda-build does, lines are first
@@ -25,14 +26,14 @@ type selected struct {
 }
 
 // choose applies the selectors of text. at gives the place of a line of it.
-func (r *v0Recipe) choose(text string, at func(line, column int) Pos) selected {
+func (r *v0Recipe) choose(text string, at func(line, column int) tree.Pos) selected {
 	var out selected
 	var b strings.Builder
 	known := map[string]bool{}
 	line := 0
 	for full := range strings.SplitSeq(text, "\n") {
 		line++
-		kept, keep := r.chooseLine(full, func(column int) Pos { return at(line, column) }, known)
+		kept, keep := r.chooseLine(full, func(column int) tree.Pos { return at(line, column) }, known)
 		if !keep {
 			continue
 		}
@@ -47,7 +48,7 @@ func (r *v0Recipe) choose(text string, at func(line, column int) Pos) selected {
 // chooseLine keeps or drops a line. A comment becomes an empty line, so that
 // line numbers stay; what is known caches the selectors' truth, since a recipe
 // repeats a few of them on hundreds of lines.
-func (r *v0Recipe) chooseLine(full string, at func(column int) Pos, known map[string]bool) (string, bool) {
+func (r *v0Recipe) chooseLine(full string, at func(column int) tree.Pos, known map[string]bool) (string, bool) {
 	line := strings.TrimRight(full, " \t\r")
 	if strings.HasPrefix(strings.TrimLeft(line, " \t"), "#") {
 		return "", true
@@ -62,13 +63,13 @@ func (r *v0Recipe) chooseLine(full string, at func(column int) Pos, known map[st
 	first, last := m[6], m[7]
 	if m[4] < 0 {
 		first, last = m[8], m[9]
-		r.report.warn(at(utf8.RuneCountInString(line[:first-1])+1), "write a list over several lines, and a selector behind #",
+		r.report.Warn(at(utf8.RuneCountInString(line[:first-1])+1), "write a list over several lines, and a selector behind #",
 			"[%s] at the end of a line is a selector, even without a #", line[first:last])
 	}
 	source := line[first:last]
 	yes, done := known[source]
 	if !done {
-		yes = r.selects(source, m[4] >= 0, func(offset int) Pos { return at(utf8.RuneCountInString(line[:first+offset]) + 1) })
+		yes = r.selects(source, m[4] >= 0, func(offset int) tree.Pos { return at(utf8.RuneCountInString(line[:first+offset]) + 1) })
 		known[source] = yes
 	}
 	kept := line[:m[3]]
@@ -80,7 +81,7 @@ func (r *v0Recipe) chooseLine(full string, at func(column int) Pos, known map[st
 
 // selects evaluates a selector; names that nothing defines are false. comment
 // tells that it stands behind a #.
-func (r *v0Recipe) selects(source string, comment bool, at func(offset int) Pos) bool {
+func (r *v0Recipe) selects(source string, comment bool, at func(offset int) tree.Pos) bool {
 	x, err := jinja.ParseExpression(source, jinja.Meta)
 	if err == nil {
 		var yes bool
@@ -93,19 +94,24 @@ func (r *v0Recipe) selects(source string, comment bool, at func(offset int) Pos)
 		if e.Hint == "" && !comment {
 			e.Hint = "brackets at the end of a line are a selector: write the list over several lines"
 		}
-		r.report.fail(at(min(e.Offset, len(source))), e.Hint, "the selector [%s] is not valid: %s", source, e.Text)
+		r.report.Fail(at(min(e.Offset, len(source))), e.Hint, "the selector [%s] is not valid: %s", source, e.Text)
 	}
 	return false
 }
 
+// here is a place in the recipe's file.
+func (j *job) here(line, column int) tree.Pos {
+	return tree.Pos{File: j.file, Line: line, Column: column}
+}
+
 // evaluate runs the three steps. In a lenient pass undefined names are empty.
 func (r *v0Recipe) evaluate(lenient bool) (string, bool) {
-	raw := r.choose(r.text, direct{r.file}.at)
-	before := func(line, column int) Pos {
+	raw := r.choose(r.text, r.here)
+	before := func(line, column int) tree.Pos {
 		if line > len(raw.lines) { // the end of the text
-			return Pos{r.file, max(1, len(raw.lines)), 1}
+			return tree.Pos{File: r.file, Line: max(1, len(raw.lines)), Column: 1}
 		}
-		return Pos{r.file, raw.lines[line-1], column}
+		return tree.Pos{File: r.file, Line: raw.lines[line-1], Column: column}
 	}
 	t, err := jinja.Parse(raw.text, jinja.Meta)
 	if err != nil {
@@ -120,85 +126,36 @@ func (r *v0Recipe) evaluate(lenient bool) (string, bool) {
 	}
 	rendered := newRenderedText(raw.text, text, spans, before)
 	again := r.choose(text, rendered.at)
-	r.positions = &evaluated{again.lines, rendered}
-	return again.text, len(r.report.errors) == 0
+	r.at = (&evaluated{again.lines, rendered}).at
+	return again.text, !r.report.Failed()
 }
 
 // failAt reports a template's error at its place in the file.
-func (r *v0Recipe) failAt(text string, err error, at func(line, column int) Pos) {
+func (r *v0Recipe) failAt(text string, err error, at func(line, column int) tree.Pos) {
 	var e *jinja.Error
 	if !errors.As(err, &e) {
-		r.report.fail(Pos{File: r.file}, "", "%v", err)
+		r.report.Fail(tree.Pos{File: r.file}, "", "%v", err)
 		return
 	}
-	line, column := newLineIndex(text).place(e.Offset)
-	r.report.fail(at(line, column), e.Hint, "%s", r.shellText(e.Text))
-}
-
-// lineIndex finds the line of an offset, and back. It is asked in the text's
-// order, and goes on from the last answer: lines can be very long.
-type lineIndex struct {
-	text   string
-	starts []int
-	last   textPlace
-}
-
-// textPlace is one place in both ways to count it.
-type textPlace struct{ line, column, offset int }
-
-// newLineIndex finds the lines once.
-func newLineIndex(text string) *lineIndex {
-	starts := []int{0}
-	for i := range len(text) {
-		if text[i] == '\n' {
-			starts = append(starts, i+1)
-		}
-	}
-	return &lineIndex{text: text, starts: starts, last: textPlace{1, 1, 0}}
-}
-
-// place is the line and column of an offset in bytes.
-func (x *lineIndex) place(offset int) (line, column int) {
-	offset = min(offset, len(x.text))
-	line = sort.Search(len(x.starts), func(i int) bool { return x.starts[i] > offset })
-	if line != x.last.line || offset < x.last.offset {
-		x.last = textPlace{line, 1, x.starts[line-1]}
-	}
-	x.last.column += utf8.RuneCountInString(x.text[x.last.offset:offset])
-	x.last.offset = offset
-	return line, x.last.column
-}
-
-// offset is the reverse of place.
-func (x *lineIndex) offset(line, column int) int {
-	if line > len(x.starts) {
-		return len(x.text)
-	}
-	if line != x.last.line || column < x.last.column {
-		x.last = textPlace{line, 1, x.starts[line-1]}
-	}
-	for x.last.column < column && x.last.offset < len(x.text) && x.text[x.last.offset] != '\n' {
-		x.last.offset += runeLength(x.text[x.last.offset:])
-		x.last.column++
-	}
-	return x.last.offset
+	line, column := tree.NewLines(text).Place(e.Offset)
+	r.report.Fail(at(line, column), e.Hint, "%s", r.shellText(e.Text))
 }
 
 // renderedText leads from a template's output back to the template.
 type renderedText struct {
-	source, out *lineIndex
+	source, out *tree.Lines
 	spans       []jinja.Span
-	before      func(line, column int) Pos
+	before      func(line, column int) tree.Pos
 }
 
-func newRenderedText(source, out string, spans []jinja.Span, before func(line, column int) Pos) *renderedText {
-	return &renderedText{newLineIndex(source), newLineIndex(out), spans, before}
+func newRenderedText(source, out string, spans []jinja.Span, before func(line, column int) tree.Pos) *renderedText {
+	return &renderedText{tree.NewLines(source), tree.NewLines(out), spans, before}
 }
 
 // at leads a place of the output to the template: into copied text letter by
 // letter, to the tag where a tag made it.
-func (t *renderedText) at(line, column int) Pos {
-	offset := t.out.offset(line, column)
+func (t *renderedText) at(line, column int) tree.Pos {
+	offset := t.out.Offset(line, column)
 	i := sort.Search(len(t.spans), func(i int) bool { return t.spans[i].Out > offset }) - 1
 	if i < 0 {
 		return t.before(1, 1)
@@ -208,7 +165,7 @@ func (t *renderedText) at(line, column int) Pos {
 	if span.Same {
 		source += offset - span.Out
 	}
-	return t.before(t.source.place(source))
+	return t.before(t.source.Place(source))
 }
 
 // evaluated is the positions of the text that is read as YAML.
@@ -218,7 +175,7 @@ type evaluated struct {
 }
 
 // at leads a place of the YAML to the file.
-func (e *evaluated) at(line, column int) Pos {
+func (e *evaluated) at(line, column int) tree.Pos {
 	if line < 1 || line > len(e.lines) {
 		line = len(e.lines)
 	}

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/condaworker/condaworker/builder/recipe/tree"
 )
 
 // The vocabulary of recipe.yaml's sections that this file reads.
@@ -26,12 +28,12 @@ var (
 // v1Recipe is a recipe.yaml that is being read.
 type v1Recipe struct {
 	*job
-	root    *node
+	root    *tree.Node
 	context map[string]any
-	order   []string // of the context's keys
-	done    []field  // the evaluated sections, for Output.Rendered
-	ignored []string // build.variant.ignore_keys
-	values  int      // that templates made
+	order   []string     // of the context's keys
+	done    []tree.Field // the evaluated sections, for Output.Rendered
+	ignored []string     // build.variant.ignore_keys
+	values  int          // that templates made
 
 	numbered bool // the build number is a context entry, which Options.BuildNumber replaces
 }
@@ -54,20 +56,19 @@ func v1Typed(_, text string) any {
 
 // renderV1 returns nil when the recipe skips the platform, or has problems.
 func (j *job) renderV1() *Output {
-	j.positions = direct{j.file}
 	r := &v1Recipe{job: j, context: map[string]any{}}
-	r.root = (&reader{job: j, typed: v1Typed, strict: true}).parse(j.text)
+	r.root = j.reader(v1Typed, true).Parse(j.text)
 	if r.root == nil || r.severalOutputs() || !j.known(r.root, "the recipe", v1Top) {
 		return nil
 	}
-	r.readContext(r.root.get("context"))
+	r.readContext(r.root.Get("context"))
 	r.warnOfOldHabits()
-	if r.skip(r.root.get("build").get("skip")) {
+	if r.skip(r.root.Get("build").Get("skip")) {
 		return nil
 	}
 	out := &Output{Format: V1, File: j.file}
-	if v := r.root.get("schema_version"); v != nil && scalarText(v.value) != "1" {
-		j.report.fail(v.pos, "write 1", "schema_version %s is not known", v.quoted())
+	if v := r.root.Get("schema_version"); v != nil && tree.ScalarText(v.Value) != "1" {
+		j.report.Fail(v.Pos, "write 1", "schema_version %s is not known", v.Quoted())
 	}
 	r.identity(out)
 	r.sources(out)
@@ -78,23 +79,23 @@ func (j *job) renderV1() *Output {
 	if extra := r.section("extra"); extra != nil {
 		out.Extra = j.freeMap(extra, "extra")
 	}
-	if len(j.report.errors) > 0 {
+	if j.report.Failed() {
 		return nil
 	}
 	r.nameBuild(out, build)
-	out.Rendered = r.dump()
+	out.Rendered = r.dump(r.sections())
 	return out
 }
 
 // severalOutputs refuses what would otherwise build one package of several.
 func (r *v1Recipe) severalOutputs() bool {
-	for _, f := range r.root.fields {
-		switch f.key {
+	for _, f := range r.root.Fields {
+		switch f.Key {
 		case "outputs", "recipe", "staging":
-			r.report.fail(f.pos, "give each output a recipe of its own", "recipes with several outputs (%s:) are not supported yet", f.key)
+			r.report.Fail(f.Pos, "give each output a recipe of its own", "recipes with several outputs (%s:) are not supported yet", f.Key)
 			return true
 		case "cache":
-			r.report.fail(f.pos, "give each output a recipe of its own", "the key cache: was replaced by staging outputs, which are not supported yet")
+			r.report.Fail(f.Pos, "give each output a recipe of its own", "the key cache: was replaced by staging outputs, which are not supported yet")
 			return true
 		}
 	}
@@ -102,8 +103,8 @@ func (r *v1Recipe) severalOutputs() bool {
 }
 
 // section evaluates a top-level section.
-func (r *v1Recipe) section(key string) *node {
-	raw := r.root.get(key)
+func (r *v1Recipe) section(key string) *tree.Node {
+	raw := r.root.Get(key)
 	if raw == nil {
 		return nil
 	}
@@ -113,17 +114,31 @@ func (r *v1Recipe) section(key string) *node {
 }
 
 // keep adds a section to the rendered recipe.
-func (r *v1Recipe) keep(key string, n *node) {
-	if !n.isNull() {
-		r.done = append(r.done, field{key: key, value: n})
+func (r *v1Recipe) keep(key string, n *tree.Node) {
+	if !n.IsNull() {
+		r.done = append(r.done, tree.Field{Key: key, Value: n})
 	}
+}
+
+// sections are the evaluated ones in the order of the format's documentation,
+// so that the same recipe always gives the same bytes.
+func (r *v1Recipe) sections() *tree.Node {
+	root := &tree.Node{Kind: tree.Map}
+	for _, key := range []string{"package", "source", "build", "requirements", "tests", "about", "extra"} {
+		for _, f := range r.done {
+			if f.Key == key {
+				root.Fields = append(root.Fields, f)
+			}
+		}
+	}
+	return root
 }
 
 // identity reads what the package is called.
 func (r *v1Recipe) identity(out *Output) {
-	raw := r.root.get("package")
+	raw := r.root.Get("package")
 	if raw == nil {
-		r.report.fail(r.root.pos, "add package: with name: and version:", "the recipe has no package")
+		r.report.Fail(r.root.Pos, "add package: with name: and version:", "the recipe has no package")
 		return
 	}
 	n := r.section("package")
@@ -131,24 +146,24 @@ func (r *v1Recipe) identity(out *Output) {
 		return
 	}
 	for _, key := range []string{"name", "version"} {
-		if n.get(key) == nil && raw.get(key) == nil {
-			r.report.fail(n.pos, "", "package.%s is missing", key)
+		if n.Get(key) == nil && raw.Get(key) == nil {
+			r.report.Fail(n.Pos, "", "package.%s is missing", key)
 		}
 	}
-	out.Name = r.packageName(n.get("name"), "package.name")
-	out.Version = r.version(n.get("version"), "package.version")
+	out.Name = r.packageName(n.Get("name"), "package.name")
+	out.Version = r.version(n.Get("version"), "package.version")
 	r.overrideName(out, n)
 }
 
 // overrideName puts Options.PackageName in the recipe's place.
-func (j *job) overrideName(out *Output, n *node) {
+func (j *job) overrideName(out *Output, n *tree.Node) {
 	if j.PackageName == "" {
 		return
 	}
-	out.Name = j.packageName(&node{value: j.PackageName, pos: n.pos}, "the name that was given for the package,")
-	for i, f := range n.fields {
-		if f.key == "name" {
-			n.fields[i].value = &node{value: out.Name, pos: f.value.pos}
+	out.Name = j.packageName(&tree.Node{Value: j.PackageName, Pos: n.Pos}, "the name that was given for the package,")
+	for i, f := range n.Fields {
+		if f.Key == "name" {
+			n.Fields[i].Value = &tree.Node{Value: out.Name, Pos: f.Value.Pos}
 		}
 	}
 }
@@ -160,10 +175,10 @@ func (r *v1Recipe) requirements(out *Output) {
 		return
 	}
 	out.Requirements = Requirements{
-		Build:          r.pinned(r.specs(n.get("build"), "requirements.build"), " =", ""),
-		Host:           r.pinned(r.specs(n.get("host"), "requirements.host"), " =", ""),
-		Run:            r.specs(n.get("run"), "requirements.run"),
-		RunConstraints: r.specs(n.get("run_constraints"), "requirements.run_constraints"),
+		Build:          r.pinned(r.specs(n.Get("build"), "requirements.build"), " =", ""),
+		Host:           r.pinned(r.specs(n.Get("host"), "requirements.host"), " =", ""),
+		Run:            r.specs(n.Get("run"), "requirements.run"),
+		RunConstraints: r.specs(n.Get("run_constraints"), "requirements.run_constraints"),
 	}
 }
 
@@ -194,29 +209,29 @@ func (r *v1Recipe) about(out *Output) {
 	if !r.known(n, "about", v1About) {
 		return
 	}
-	text := func(key string) string { return r.str(n.get(key), "about."+key) }
+	text := func(key string) string { return r.str(n.Get(key), "about."+key) }
 	out.About = About{
 		Home: text("homepage"), Repository: text("repository"), Documentation: text("documentation"),
-		License: r.license(n.get("license")), LicenseFamily: text("license_family"),
-		LicenseFiles: r.strs(n.get("license_file"), "about.license_file"),
+		License: r.license(n.Get("license")), LicenseFamily: text("license_family"),
+		LicenseFiles: r.strs(n.Get("license_file"), "about.license_file"),
 		Summary:      strings.TrimSpace(text("summary")), Description: text("description"),
 	}
 }
 
 // skip tells whether build.skip holds: true, a condition, or a list of them.
-func (r *v1Recipe) skip(n *node) bool {
-	return slices.ContainsFunc(n.list(), func(item *node) bool {
-		switch v := item.value.(type) {
+func (r *v1Recipe) skip(n *tree.Node) bool {
+	return slices.ContainsFunc(n.All(), func(item *tree.Node) bool {
+		switch v := item.Value.(type) {
 		case bool:
 			return v
 		case string:
 			yes, _ := r.condition(item, v)
 			return yes
 		}
-		if item.kind == mapNode {
-			return r.skip(r.evaluate(&node{kind: listNode, items: []*node{item}, pos: item.pos}, scopeConditions))
+		if item.Kind == tree.Map {
+			return r.skip(r.evaluate(&tree.Node{Kind: tree.List, Items: []*tree.Node{item}, Pos: item.Pos}, scopeConditions))
 		}
-		r.report.fail(item.pos, "", "build.skip must be a condition, this is %s", item.quoted())
+		r.report.Fail(item.Pos, "", "build.skip must be a condition, this is %s", item.Quoted())
 		return false
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/condaworker/condaworker/builder/recipe/jinja"
+	"github.com/condaworker/condaworker/builder/recipe/tree"
 )
 
 var (
@@ -31,88 +32,79 @@ var (
 
 // build reads the build section, all but build.string, which needs the hash.
 // It returns the section for nameBuild.
-func (r *v1Recipe) build(out *Output) *node {
-	raw := r.root.get("build")
-	n := &node{kind: mapNode}
+func (r *v1Recipe) build(out *Output) *tree.Node {
+	raw := r.root.Get("build")
+	n := &tree.Node{Kind: tree.Map}
 	out.Build.BinaryRelocation = true
 	if raw != nil {
 		if !r.known(raw, "build", v1Build) {
 			return n
 		}
-		n.pos = raw.pos
+		n.Pos = raw.Pos
 	}
-	for _, f := range raw.fieldsBut("string", "skip") {
+	for _, f := range raw.FieldsBut("string", "skip") {
 		kind := scopeFields
-		if f.key == "script" {
+		if f.Key == "script" {
 			kind = scopeScript
 		}
-		n.fields = append(n.fields, field{f.key, f.pos, r.evaluate(f.value, kind)})
+		n.Fields = append(n.Fields, tree.Field{Key: f.Key, Pos: f.Pos, Value: r.evaluate(f.Value, kind)})
 	}
-	out.BuildNumber = r.natural(n.get("number"), "build.number")
+	out.BuildNumber = r.natural(n.Get("number"), "build.number")
 	if r.BuildNumber != nil {
 		out.BuildNumber = *r.BuildNumber
 	}
-	out.Noarch = r.noarch(n.get("noarch"))
+	out.Noarch = r.noarch(n.Get("noarch"))
 	out.Subdir = r.TargetPlatform
 	if out.Noarch != "" {
 		out.Subdir = "noarch"
 	}
-	out.Script = r.script(n.get("script"), scriptRules{where: "build.script", fallback: r.defaultScript("build.sh", "build.bat"), files: true})
-	out.Build.AlwaysIncludeFiles = r.strs(n.get("always_include_files"), "build.always_include_files")
-	out.Build.MergeBuildHost = r.boolean(n.get("merge_build_and_host_envs"), "build.merge_build_and_host_envs", false)
+	out.Script = r.script(n.Get("script"), scriptRules{where: "build.script", fallback: r.defaultScript("build.sh", "build.bat"), files: true})
+	out.Build.AlwaysIncludeFiles = r.strs(n.Get("always_include_files"), "build.always_include_files")
+	out.Build.MergeBuildHost = r.boolean(n.Get("merge_build_and_host_envs"), "build.merge_build_and_host_envs", false)
 	r.buildParts(out, n)
 	r.keep("build", n)
 	return n
 }
 
-// fieldsBut are a mapping's fields without some: those are evaluated at another
-// time.
-func (n *node) fieldsBut(names ...string) []field {
-	if n == nil {
-		return nil
-	}
-	return slices.DeleteFunc(slices.Clone(n.fields), func(f field) bool { return slices.Contains(names, f.key) })
-}
-
 // buildParts reads the sections of build.
-func (r *v1Recipe) buildParts(out *Output, n *node) {
-	if p := n.get("python"); r.known(p, "build.python", v1Python) {
-		out.Build.EntryPoints = r.entryPoints(p.get("entry_points"), "build.python.entry_points")
+func (r *v1Recipe) buildParts(out *Output, n *tree.Node) {
+	if p := n.Get("python"); r.known(p, "build.python", v1Python) {
+		out.Build.EntryPoints = r.entryPoints(p.Get("entry_points"), "build.python.entry_points")
 	}
-	if l := n.get("dynamic_linking"); r.known(l, "build.dynamic_linking", v1Linking) {
-		out.Build.BinaryRelocation, _ = r.boolOrGlobs(l.get("binary_relocation"), "build.dynamic_linking.binary_relocation", true)
+	if l := n.Get("dynamic_linking"); r.known(l, "build.dynamic_linking", v1Linking) {
+		out.Build.BinaryRelocation, _ = r.boolOrGlobs(l.Get("binary_relocation"), "build.dynamic_linking.binary_relocation", true)
 	}
-	if p := n.get("prefix_detection"); r.known(p, "build.prefix_detection", v1Prefix) {
-		ignore, globs := r.boolOrGlobs(p.get("ignore"), "build.prefix_detection.ignore", false)
+	if p := n.Get("prefix_detection"); r.known(p, "build.prefix_detection", v1Prefix) {
+		ignore, globs := r.boolOrGlobs(p.Get("ignore"), "build.prefix_detection.ignore", false)
 		out.Build.IgnorePrefixFiles, out.Build.IgnorePrefixGlobs = ignore && len(globs) == 0, globs
-		out.Build.IgnoreBinaryFiles = r.boolean(p.get("ignore_binary_files"), "build.prefix_detection.ignore_binary_files", false)
+		out.Build.IgnoreBinaryFiles = r.boolean(p.Get("ignore_binary_files"), "build.prefix_detection.ignore_binary_files", false)
 	}
-	r.files(out, n.get("files"))
-	if v := n.get("variant"); r.known(v, "build.variant", v1Variant) {
-		for _, key := range r.strs(v.get("use_keys"), "build.variant.use_keys") {
+	r.files(out, n.Get("files"))
+	if v := n.Get("variant"); r.known(v, "build.variant", v1Variant) {
+		for _, key := range r.strs(v.Get("use_keys"), "build.variant.use_keys") {
 			r.use(key)
 		}
-		r.ignored = r.strs(v.get("ignore_keys"), "build.variant.ignore_keys")
+		r.ignored = r.strs(v.Get("ignore_keys"), "build.variant.ignore_keys")
 	}
 }
 
 // files is a list of globs, or include and exclude.
-func (r *v1Recipe) files(out *Output, n *node) {
-	if n == nil || n.kind != mapNode {
+func (r *v1Recipe) files(out *Output, n *tree.Node) {
+	if n == nil || n.Kind != tree.Map {
 		out.Build.FilesInclude = r.strs(n, "build.files")
 		return
 	}
 	if r.known(n, "build.files", v1Files) {
-		out.Build.FilesInclude = r.strs(n.get("include"), "build.files.include")
-		out.Build.FilesExclude = r.strs(n.get("exclude"), "build.files.exclude")
+		out.Build.FilesInclude = r.strs(n.Get("include"), "build.files.include")
+		out.Build.FilesExclude = r.strs(n.Get("exclude"), "build.files.exclude")
 	}
 }
 
 // nameBuild makes hash and build string: the last step, when it is known
 // which variant keys were read.
-func (r *v1Recipe) nameBuild(out *Output, build *node) {
-	raw := r.root.get("build").get("string")
-	text, _ := raw.text()
+func (r *v1Recipe) nameBuild(out *Output, build *tree.Node) {
+	raw := r.root.Get("build").Get("string")
+	text, _ := raw.Text()
 	t, err := jinja.Parse(text, jinja.Recipe)
 	if err != nil {
 		r.templateError(raw, err)
@@ -135,9 +127,9 @@ func (r *v1Recipe) nameBuild(out *Output, build *node) {
 	if raw != nil {
 		out.BuildString = r.customString(out, raw, t)
 	}
-	replaceField(build, "number", &node{value: int64(out.BuildNumber)})
-	replaceField(build, "string", &node{value: out.BuildString})
-	if !slices.ContainsFunc(r.done, func(f field) bool { return f.key == "build" }) {
+	replaceField(build, "number", &tree.Node{Value: int64(out.BuildNumber)})
+	replaceField(build, "string", &tree.Node{Value: out.BuildString})
+	if !slices.ContainsFunc(r.done, func(f tree.Field) bool { return f.Key == "build" }) {
 		r.keep("build", build)
 	}
 }
@@ -156,14 +148,14 @@ func labels(variant map[string]any) string {
 	return b.String()
 }
 
-func (r *v1Recipe) customString(out *Output, raw *node, t *jinja.Template) string {
-	if raw.kind != scalarNode {
-		r.report.fail(raw.pos, "", "build.string must be text, this is %s", raw.describe())
+func (r *v1Recipe) customString(out *Output, raw *tree.Node, t *jinja.Template) string {
+	if raw.Kind != tree.Scalar {
+		r.report.Fail(raw.Pos, "", "build.string must be text, this is %s", raw.Describe())
 		return ""
 	}
 	evaluate := func(number int) string {
-		if !jinja.IsTemplate(scalarText(raw.value), jinja.Recipe) {
-			return scalarText(raw.value)
+		if !jinja.IsTemplate(tree.ScalarText(raw.Value), jinja.Recipe) {
+			return tree.ScalarText(raw.Value)
 		}
 		s := r.scope(scopeFields)
 		s.Lookup = func(name string) (any, bool) {
@@ -182,7 +174,7 @@ func (r *v1Recipe) customString(out *Output, raw *node, t *jinja.Template) strin
 		return v
 	}
 	s := evaluate(out.BuildNumber)
-	if len(r.report.errors) == 0 {
+	if !r.report.Failed() {
 		r.buildString(raw, "build.string", s)
 		r.warnOfFixedString(raw, s, r.numbered || evaluate(out.BuildNumber+1) != s)
 	}
@@ -191,20 +183,20 @@ func (r *v1Recipe) customString(out *Output, raw *node, t *jinja.Template) strin
 
 // warnOfFixedString: a build number that was chosen for being free is of no
 // use in a file name that does not show it.
-func (j *job) warnOfFixedString(n *node, s string, follows bool) {
+func (j *job) warnOfFixedString(n *tree.Node, s string, follows bool) {
 	if j.BuildNumber != nil && !follows {
-		j.report.warn(n.pos, "use ${{ build_number }} in it, or remove it",
+		j.report.Warn(n.Pos, "use ${{ build_number }} in it, or remove it",
 			"build.string %q does not follow the build number %d that was chosen for this build", s, *j.BuildNumber)
 	}
 }
 
 // replaceField sets a key of an evaluated mapping.
-func replaceField(n *node, key string, v *node) {
-	for i, f := range n.fields {
-		if f.key == key {
-			n.fields[i].value = v
+func replaceField(n *tree.Node, key string, v *tree.Node) {
+	for i, f := range n.Fields {
+		if f.Key == key {
+			n.Fields[i].Value = v
 			return
 		}
 	}
-	n.fields = append(n.fields, field{key: key, value: v})
+	n.Fields = append(n.Fields, tree.Field{Key: key, Value: v})
 }

@@ -9,40 +9,41 @@ import (
 	"strings"
 
 	"github.com/condaworker/condaworker/builder/recipe/jinja"
+	"github.com/condaworker/condaworker/builder/recipe/tree"
 )
 
 var singleName = regexp.MustCompile(`^\$\{\{\s*(\w+)\s*\}\}$`)
 
 // readContext evaluates the context in order: an entry sees those before it.
-func (r *v1Recipe) readContext(n *node) {
-	if n.isNull() {
+func (r *v1Recipe) readContext(n *tree.Node) {
+	if n.IsNull() {
 		return
 	}
-	if n.kind != mapNode {
-		r.report.fail(n.pos, "", "context must be a mapping, this is %s", n.describe())
+	if n.Kind != tree.Map {
+		r.report.Fail(n.Pos, "", "context must be a mapping, this is %s", n.Describe())
 		return
 	}
-	for _, f := range n.fields {
-		if !variableRule.MatchString(f.key) {
-			r.report.fail(f.pos, "use letters, digits and _", "the context's key %q cannot be a variable", f.key)
+	for _, f := range n.Fields {
+		if !variableRule.MatchString(f.Key) {
+			r.report.Fail(f.Pos, "use letters, digits and _", "the context's key %q cannot be a variable", f.Key)
 			continue
 		}
 		v, ok := r.contextValue(f)
 		if !ok {
-			v = jinja.Undefined{Name: f.key} // reported; what uses it is not
+			v = jinja.Undefined{Name: f.Key} // reported; what uses it is not
 		}
-		if r.BuildNumber != nil && f.key == r.numberEntry() {
+		if r.BuildNumber != nil && f.Key == r.numberEntry() {
 			v, r.numbered = int64(*r.BuildNumber), true
 		}
-		r.context[f.key] = v
-		r.order = append(r.order, f.key)
+		r.context[f.Key] = v
+		r.order = append(r.order, f.Key)
 	}
 }
 
 // numberEntry is the context's entry that build.number consists of, "" when
 // it is not one: replacing the entry changes all that is made of it.
 func (r *v1Recipe) numberEntry() string {
-	text, _ := r.root.get("build").get("number").text()
+	text, _ := r.root.Get("build").Get("number").Text()
 	m := singleName.FindStringSubmatch(text)
 	if m == nil {
 		return ""
@@ -52,35 +53,35 @@ func (r *v1Recipe) numberEntry() string {
 
 // contextValue evaluates an entry. Lists are kept as lists, which conditions
 // and filters can use.
-func (r *v1Recipe) contextValue(f field) (any, bool) {
-	switch f.value.kind {
-	case listNode:
+func (r *v1Recipe) contextValue(f tree.Field) (any, bool) {
+	switch f.Value.Kind {
+	case tree.List:
 		var all []any
-		for _, item := range f.value.items {
-			if item.kind != scalarNode {
-				r.report.fail(item.pos, "", "a list in the context holds plain values only, this is %s", item.describe())
+		for _, item := range f.Value.Items {
+			if item.Kind != tree.Scalar {
+				r.report.Fail(item.Pos, "", "a list in the context holds plain values only, this is %s", item.Describe())
 				return nil, false
 			}
-			all = append(all, item.value)
+			all = append(all, item.Value)
 		}
 		return all, true
-	case mapNode:
-		r.report.fail(f.value.pos, "write a template, e.g. ${{ \"a\" if win else \"b\" }}", "the context's value must be plain or a list, this is %s", f.value.describe())
+	case tree.Map:
+		r.report.Fail(f.Value.Pos, "write a template, e.g. ${{ \"a\" if win else \"b\" }}", "the context's value must be plain or a list, this is %s", f.Value.Describe())
 		return nil, false
 	}
-	text, ok := f.value.text()
+	text, ok := f.Value.Text()
 	if !ok || !jinja.IsTemplate(text, jinja.Recipe) {
-		return f.value.value, true
+		return f.Value.Value, true
 	}
 	v, err := r.templateValue(text, scopeFields)
 	if err != nil {
-		r.templateError(f.value, err)
+		r.templateError(f.Value, err)
 		return nil, false
 	}
-	return contextType(v, f.value.plain, text), true
+	return contextType(v, f.Value.Plain, text), true
 }
 
-// contextType types a rendered value: quotes in the file keep text, and mixed
+// contextType types a rendered Value: quotes in the file keep text, and mixed
 // text is read again as a boolean or an integer.
 func contextType(v any, plain bool, template string) any {
 	s, isText := v.(string)
@@ -217,14 +218,14 @@ func (r *v1Recipe) usesFailed(names []string) bool {
 var errReported = errors.New("an entry of the context that it uses has failed")
 
 // templateError reports an error inside n's text.
-func (j *job) templateError(n *node, err error) {
+func (j *job) templateError(n *tree.Node, err error) {
 	if errors.Is(err, errReported) {
 		return
 	}
 	var e *jinja.Error
 	if !errors.As(err, &e) {
-		j.report.fail(n.pos, "", "%v", err)
+		j.report.Fail(n.Pos, "", "%v", err)
 		return
 	}
-	j.report.fail(j.inside(n, e.Offset), e.Hint, "%s", e.Text)
+	j.report.Fail(n.Inside(j.text, e.Offset), e.Hint, "%s", e.Text)
 }

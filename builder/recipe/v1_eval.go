@@ -7,115 +7,116 @@ import (
 	"strings"
 
 	"github.com/condaworker/condaworker/builder/recipe/jinja"
+	"github.com/condaworker/condaworker/builder/recipe/tree"
 )
 
 // evaluate returns n with its templates evaluated and its conditions decided.
 // What cannot be evaluated is reported and becomes null.
-func (r *v1Recipe) evaluate(n *node, kind scopeKind) *node {
-	switch n.kind {
-	case listNode:
-		out := &node{kind: listNode, pos: n.pos, source: n.source}
-		for _, item := range n.items {
-			out.items = append(out.items, r.item(item, kind)...)
+func (r *v1Recipe) evaluate(n *tree.Node, kind scopeKind) *tree.Node {
+	switch n.Kind {
+	case tree.List:
+		out := &tree.Node{Kind: tree.List, Pos: n.Pos}
+		for _, item := range n.Items {
+			out.Items = append(out.Items, r.item(item, kind)...)
 		}
 		return out
-	case mapNode:
-		out := &node{kind: mapNode, pos: n.pos, source: n.source}
-		if misplaced := n.get("if"); misplaced != nil && n.get("then") != nil {
-			r.report.fail(misplaced.pos, "make it a list item: - if: …", "if: and then: stand in a list only")
-			return &node{pos: n.pos}
+	case tree.Map:
+		out := &tree.Node{Kind: tree.Map, Pos: n.Pos}
+		if misplaced := n.Get("if"); misplaced != nil && n.Get("then") != nil {
+			r.report.Fail(misplaced.Pos, "make it a list item: - if: …", "if: and then: stand in a list only")
+			return &tree.Node{Pos: n.Pos}
 		}
-		for _, f := range n.fields {
+		for _, f := range n.Fields {
 			inner := kind
-			if f.key == "script" || f.key == "content" {
+			if f.Key == "script" || f.Key == "content" {
 				inner = scopeScript
 			}
-			out.fields = append(out.fields, field{f.key, f.pos, r.evaluate(f.value, inner)})
+			out.Fields = append(out.Fields, tree.Field{Key: f.Key, Pos: f.Pos, Value: r.evaluate(f.Value, inner)})
 		}
 		return out
 	}
-	text, ok := n.text()
+	text, ok := n.Text()
 	if !ok || !jinja.IsTemplate(text, jinja.Recipe) {
 		return n
 	}
 	v, err := r.templateValue(text, kind)
 	if err != nil {
 		r.templateError(n, err)
-		return &node{pos: n.pos}
+		return &tree.Node{Pos: n.Pos}
 	}
-	return r.made(v, n.pos)
+	return r.made(v, n.Pos)
 }
 
 // made is a node of an evaluated value. Templates can make lists much longer
 // than a file: they are counted like the file's.
-func (r *v1Recipe) made(v any, pos Pos) *node {
-	if r.values++; r.values > maxNodes {
-		r.report.fail(pos, "", "the recipe's templates make more than %d values", maxNodes)
-		return &node{pos: pos}
+func (r *v1Recipe) made(v any, pos tree.Pos) *tree.Node {
+	if r.values++; r.values > tree.MaxNodes {
+		r.report.Fail(pos, "", "the recipe's templates make more than %d values", tree.MaxNodes)
+		return &tree.Node{Pos: pos}
 	}
 	switch v := v.(type) {
 	case []any:
-		n := &node{kind: listNode, pos: pos}
+		n := &tree.Node{Kind: tree.List, Pos: pos}
 		for _, item := range v {
-			n.items = append(n.items, r.made(item, pos))
+			n.Items = append(n.Items, r.made(item, pos))
 		}
 		return n
 	case *jinja.Dict:
-		n := &node{kind: mapNode, pos: pos}
+		n := &tree.Node{Kind: tree.Map, Pos: pos}
 		for _, key := range v.Keys() {
 			item, _ := v.Get(key)
-			n.fields = append(n.fields, field{key, pos, r.made(item, pos)})
+			n.Fields = append(n.Fields, tree.Field{Key: key, Pos: pos, Value: r.made(item, pos)})
 		}
 		return n
 	case jinja.Late:
-		return &node{value: string(v), pos: pos}
+		return &tree.Node{Value: string(v), Pos: pos}
 	case float64:
-		return &node{value: variantText(v), pos: pos}
+		return &tree.Node{Value: variantText(v), Pos: pos}
 	case string, bool, int64:
-		return &node{value: v, pos: pos}
+		return &tree.Node{Value: v, Pos: pos}
 	}
-	return &node{pos: pos}
+	return &tree.Node{Pos: pos}
 }
 
 // item evaluates a list's item, which a condition may make none or many.
-func (r *v1Recipe) item(n *node, kind scopeKind) []*node {
-	if n.kind == mapNode && slices.ContainsFunc(n.fields, func(f field) bool { return f.key == "if" }) {
+func (r *v1Recipe) item(n *tree.Node, kind scopeKind) []*tree.Node {
+	if n.Kind == tree.Map && slices.ContainsFunc(n.Fields, func(f tree.Field) bool { return f.Key == "if" }) {
 		return r.branch(n, kind)
 	}
 	v := r.evaluate(n, kind)
-	text, isText := v.text()
-	raw, _ := n.text()
+	text, isText := v.Text()
+	raw, _ := n.Text()
 	switch {
-	case isText && text == "", v.isNull() && raw != "":
+	case isText && text == "", v.IsNull() && raw != "":
 		return nil
-	case v.kind == listNode && n.kind == scalarNode:
-		return v.items
+	case v.Kind == tree.List && n.Kind == tree.Scalar:
+		return v.Items
 	}
-	return []*node{v}
+	return []*tree.Node{v}
 }
 
 // branch is what if: chooses, its items in the place of the condition.
-func (r *v1Recipe) branch(n *node, kind scopeKind) []*node {
-	var cond, then, alt *node
-	for _, f := range n.fields {
-		switch f.key {
+func (r *v1Recipe) branch(n *tree.Node, kind scopeKind) []*tree.Node {
+	var cond, then, alt *tree.Node
+	for _, f := range n.Fields {
+		switch f.Key {
 		case "if":
-			cond = f.value
+			cond = f.Value
 		case "then":
-			then = f.value
+			then = f.Value
 		case "else":
-			alt = f.value
+			alt = f.Value
 		default:
 			hint := "a condition has if:, then: and else:"
-			if near := jinja.Near(f.key, []string{"then", "else"}); near != "" {
+			if near := jinja.Near(f.Key, []string{"then", "else"}); near != "" {
 				hint = fmt.Sprintf("did you mean %q?", near)
 			}
-			r.report.fail(f.pos, hint, "unknown key %q beside if:", f.key)
+			r.report.Fail(f.Pos, hint, "unknown key %q beside if:", f.Key)
 			return nil
 		}
 	}
 	if then == nil {
-		r.report.fail(n.pos, "add then: with what to do", "if: without then:")
+		r.report.Fail(n.Pos, "add then: with what to do", "if: without then:")
 		return nil
 	}
 	yes, ok := r.decide(cond)
@@ -129,8 +130,8 @@ func (r *v1Recipe) branch(n *node, kind scopeKind) []*node {
 	if kind == scopeScript {
 		r.useMentioned(other)
 	}
-	var out []*node
-	for _, item := range chosen.list() {
+	var out []*tree.Node
+	for _, item := range chosen.All() {
 		out = append(out, r.item(item, kind)...)
 	}
 	return out
@@ -138,17 +139,17 @@ func (r *v1Recipe) branch(n *node, kind scopeKind) []*node {
 
 // useMentioned counts the names of a branch that is not taken: for scripts,
 // and only there, both branches make the variant.
-func (r *v1Recipe) useMentioned(n *node) {
+func (r *v1Recipe) useMentioned(n *tree.Node) {
 	if n == nil {
 		return
 	}
-	for _, item := range n.items {
+	for _, item := range n.Items {
 		r.useMentioned(item)
 	}
-	for _, f := range n.fields {
-		r.useMentioned(f.value)
+	for _, f := range n.Fields {
+		r.useMentioned(f.Value)
 	}
-	if text, ok := n.text(); ok && jinja.IsTemplate(text, jinja.Recipe) {
+	if text, ok := n.Text(); ok && jinja.IsTemplate(text, jinja.Recipe) {
 		if t, err := jinja.Parse(text, jinja.Recipe); err == nil {
 			r.useAll(t.Names())
 		}
@@ -156,25 +157,25 @@ func (r *v1Recipe) useMentioned(n *node) {
 }
 
 // decide evaluates a condition; ok is false when that failed and was reported.
-func (r *v1Recipe) decide(n *node) (yes, ok bool) {
-	switch v := n.value.(type) {
+func (r *v1Recipe) decide(n *tree.Node) (yes, ok bool) {
+	switch v := n.Value.(type) {
 	case bool:
 		return v, true
 	case string:
 		return r.condition(n, v)
 	}
-	r.report.fail(n.pos, "write an expression such as linux and not aarch64", "the condition is %s", n.describe())
+	r.report.Fail(n.Pos, "write an expression such as linux and not aarch64", "the condition is %s", n.Describe())
 	return false, false
 }
 
 // condition evaluates an expression that stands without ${{ }}.
-func (r *v1Recipe) condition(n *node, text string) (yes, ok bool) {
+func (r *v1Recipe) condition(n *tree.Node, text string) (yes, ok bool) {
 	if jinja.IsTemplate(text, jinja.Recipe) {
 		if strings.HasPrefix(strings.TrimSpace(text), "${{") {
 			v := r.evaluate(n, scopeConditions)
-			return r.boolean(v, "the condition", false), !v.isNull()
+			return r.boolean(v, "the condition", false), !v.IsNull()
 		}
-		r.report.fail(n.pos, "write the expression alone", "a condition needs no ${{ }}")
+		r.report.Fail(n.Pos, "write the expression alone", "a condition needs no ${{ }}")
 		return false, false
 	}
 	x, err := jinja.ParseExpression(text, jinja.Recipe)

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/condaworker/condaworker/builder/recipe/jinja"
+	"github.com/condaworker/condaworker/builder/recipe/tree"
 )
 
 var (
@@ -23,20 +24,20 @@ func (r *v1Recipe) warnOfOldHabits() {
 }
 
 // warnOfBareTemplates looks at every text of the recipe.
-func (r *v1Recipe) warnOfBareTemplates(n *node) {
-	for _, item := range n.items {
+func (r *v1Recipe) warnOfBareTemplates(n *tree.Node) {
+	for _, item := range n.Items {
 		r.warnOfBareTemplates(item)
 	}
-	for _, f := range n.fields {
-		r.warnOfBareTemplates(f.value)
+	for _, f := range n.Fields {
+		r.warnOfBareTemplates(f.Value)
 	}
-	text, ok := n.text()
-	if !ok || n.source == nil {
+	text, ok := n.Text()
+	if !ok || !n.Written() {
 		return
 	}
 	for _, m := range bareTemplate.FindAllStringSubmatchIndex(text, -1) {
 		if r.mentionsKnown(text[m[4]:m[5]]) {
-			r.report.warn(r.inside(n, m[2]), "write $"+text[m[2]:m[3]],
+			r.report.Warn(n.Inside(r.text, m[2]), "write $"+text[m[2]:m[3]],
 				"%s has no $ before it: recipe.yaml keeps it as text", text[m[2]:m[3]])
 		}
 	}
@@ -54,23 +55,23 @@ func (r *v1Recipe) mentionsKnown(source string) bool {
 }
 
 // warnOfSelectors looks at YAML's comments, not at those of scripts.
-func (r *v1Recipe) warnOfSelectors(n *node, lines []string) {
-	if n.source != nil && n.source.LineComment != "" {
+func (r *v1Recipe) warnOfSelectors(n *tree.Node, lines []string) {
+	if n.Comment() != "" {
 		r.warnOfSelector(n, lines)
 	}
-	for _, item := range n.items {
+	for _, item := range n.Items {
 		r.warnOfSelectors(item, lines)
 	}
-	for _, f := range n.fields {
-		r.warnOfSelectors(f.value, lines)
+	for _, f := range n.Fields {
+		r.warnOfSelectors(f.Value, lines)
 	}
 }
 
 // warnOfSelector speaks up only for names that a selector of meta.yaml would
 // have: [1] in a comment means nothing.
-func (r *v1Recipe) warnOfSelector(n *node, lines []string) {
-	m := commentSelector.FindStringSubmatch(n.source.LineComment)
-	if m == nil || n.pos.Line > len(lines) {
+func (r *v1Recipe) warnOfSelector(n *tree.Node, lines []string) {
+	m := commentSelector.FindStringSubmatch(n.Comment())
+	if m == nil || n.Pos.Line > len(lines) {
 		return
 	}
 	x, err := jinja.ParseExpression(m[1], jinja.Meta)
@@ -82,11 +83,11 @@ func (r *v1Recipe) warnOfSelector(n *node, lines []string) {
 	if len(names) == 0 || !slices.ContainsFunc(names, func(s string) bool { _, ok := flags[s]; return ok || s == "py" }) {
 		return
 	}
-	line := lines[n.pos.Line-1]
-	column := n.pos.Column
+	line := lines[n.Pos.Line-1]
+	column := n.Pos.Column
 	if i := strings.LastIndexByte(line, '#'); i >= 0 {
 		column = len([]rune(line[:i])) + 1
 	}
-	r.report.warn(Pos{r.file, n.pos.Line, column}, "write a list item with if: "+strings.TrimSpace(m[1])+" and then:",
+	r.report.Warn(tree.Pos{File: r.file, Line: n.Pos.Line, Column: column}, "write a list item with if: "+strings.TrimSpace(m[1])+" and then:",
 		"# [%s] is meta.yaml's selector: in recipe.yaml it is a comment without effect", m[1])
 }

@@ -5,6 +5,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"github.com/condaworker/condaworker/builder/recipe/tree"
 )
 
 var v1Script = keys{
@@ -41,13 +43,13 @@ func (j *job) defaultScript(unix, windows string) string {
 
 // script is a mapping, a list of commands, or a text that is a command or names
 // a file.
-func (r *v1Recipe) script(n *node, rules scriptRules) Script {
+func (r *v1Recipe) script(n *tree.Node, rules scriptRules) Script {
 	switch {
-	case n.isNull():
+	case n.IsNull():
 		return Script{File: rules.fallback, Interpreter: interpreterOf(rules.fallback)}
-	case n.kind == mapNode:
+	case n.Kind == tree.Map:
 		return r.scriptMap(n, rules)
-	case n.kind == listNode:
+	case n.Kind == tree.List:
 		r.warnOfFileNames(n, rules)
 		return Script{Lines: r.strs(n, rules.where)}
 	}
@@ -78,11 +80,11 @@ func (r *v1Recipe) scriptFile(text string) string {
 
 // warnOfFileNames: in a list a file's name is a command, which is looked for
 // on PATH and in the work folder.
-func (r *v1Recipe) warnOfFileNames(n *node, rules scriptRules) {
-	for _, item := range n.items {
-		s, ok := item.text()
+func (r *v1Recipe) warnOfFileNames(n *tree.Node, rules scriptRules) {
+	for _, item := range n.Items {
+		s, ok := item.Text()
 		if ok && slices.Contains([]string{".sh", ".bat"}, path.Ext(s)) && !strings.ContainsAny(s, " /\\\n") && rules.files {
-			r.report.warn(item.pos, "write script: "+s+", without the list",
+			r.report.Warn(item.Pos, "write script: "+s+", without the list",
 				"%q in a list is a command, not the file in the recipe's folder", s)
 		}
 	}
@@ -110,15 +112,15 @@ func interpreterOf(file string) string {
 }
 
 // scriptMap reads the long form.
-func (r *v1Recipe) scriptMap(n *node, rules scriptRules) Script {
+func (r *v1Recipe) scriptMap(n *tree.Node, rules scriptRules) Script {
 	s := Script{File: rules.fallback}
 	if !r.known(n, rules.where, v1Script) {
 		return s
 	}
-	content, file := n.get("content"), n.get("file")
+	content, file := n.Get("content"), n.Get("file")
 	switch {
 	case content != nil && file != nil:
-		r.report.fail(file.pos, "keep one of them", "%s has both content and file", rules.where)
+		r.report.Fail(file.Pos, "keep one of them", "%s has both content and file", rules.where)
 	case content != nil:
 		s.File, s.Lines = "", r.strs(content, rules.where+".content")
 	case file != nil:
@@ -126,50 +128,50 @@ func (r *v1Recipe) scriptMap(n *node, rules scriptRules) Script {
 		if found := r.scriptFile(s.File); found != "" {
 			s.File = found
 		} else if s.File != "" {
-			r.report.warn(file.pos, "", "%s.file: there is no %s in the recipe's folder", rules.where, s.File)
+			r.report.Warn(file.Pos, "", "%s.file: there is no %s in the recipe's folder", rules.where, s.File)
 		}
 	}
-	s.Interpreter = r.str(n.get("interpreter"), rules.where+".interpreter")
+	s.Interpreter = r.str(n.Get("interpreter"), rules.where+".interpreter")
 	if s.Interpreter == "" {
 		s.Interpreter = interpreterOf(s.File)
 	}
-	s.Dir = r.below(n.get("cwd"), rules.where+".cwd", "the work folder")
-	s.Secrets = r.variables(n.get("secrets"), rules.where+".secrets")
-	s.Env = r.scriptEnv(n.get("env"), rules.where+".env")
+	s.Dir = r.below(n.Get("cwd"), rules.where+".cwd", "the work folder")
+	s.Secrets = r.variables(n.Get("secrets"), rules.where+".secrets")
+	s.Env = r.scriptEnv(n.Get("env"), rules.where+".env")
 	return s
 }
 
 // variables are names of environment variables.
-func (j *job) variables(n *node, where string) []string {
+func (j *job) variables(n *tree.Node, where string) []string {
 	names := j.strs(n, where)
-	for i, item := range n.list() {
+	for i, item := range n.All() {
 		if i < len(names) && !variableRule.MatchString(names[i]) {
-			j.report.fail(item.pos, "use letters, digits and _", "%s: %q is not a variable's name", where, names[i])
+			j.report.Fail(item.Pos, "use letters, digits and _", "%s: %q is not a variable's name", where, names[i])
 		}
 	}
 	return names
 }
 
 // scriptEnv leaves empty values out: a condition may have made them empty.
-func (r *v1Recipe) scriptEnv(n *node, where string) map[string]string {
-	if n.isNull() {
+func (r *v1Recipe) scriptEnv(n *tree.Node, where string) map[string]string {
+	if n.IsNull() {
 		return nil
 	}
-	if n.kind != mapNode {
-		r.report.fail(n.pos, "", "%s must be a mapping, this is %s", where, n.describe())
+	if n.Kind != tree.Map {
+		r.report.Fail(n.Pos, "", "%s must be a mapping, this is %s", where, n.Describe())
 		return nil
 	}
 	env := map[string]string{}
-	for _, f := range n.fields {
-		value := r.str(f.value, where+"."+f.key)
+	for _, f := range n.Fields {
+		value := r.str(f.Value, where+"."+f.Key)
 		switch {
-		case !variableRule.MatchString(f.key):
-			r.report.fail(f.pos, "use letters, digits and _", "%s: %q is not a variable's name", where, f.key)
+		case !variableRule.MatchString(f.Key):
+			r.report.Fail(f.Pos, "use letters, digits and _", "%s: %q is not a variable's name", where, f.Key)
 		case strings.Contains(value, "\n"):
-			r.report.fail(f.value.pos, "", "%s.%s has more than one line", where, f.key)
+			r.report.Fail(f.Value.Pos, "", "%s.%s has more than one line", where, f.Key)
 		case value != "":
-			env[f.key] = value
-			r.fixed(f.value, where+"."+f.key, value)
+			env[f.Key] = value
+			r.fixed(f.Value, where+"."+f.Key, value)
 		}
 	}
 	return env

@@ -3,6 +3,8 @@ package recipe
 import (
 	"net/url"
 	"strings"
+
+	"github.com/condaworker/condaworker/builder/recipe/tree"
 )
 
 // The keys of a source, by its kind.
@@ -24,7 +26,7 @@ var (
 // sources keeps the recipe's order: archives given on the command line replace
 // urls in it.
 func (r *v1Recipe) sources(out *Output) {
-	for _, n := range r.section("source").list() {
+	for _, n := range r.section("source").All() {
 		if s, ok := r.source(n); ok {
 			out.Sources = append(out.Sources, s)
 		}
@@ -32,63 +34,63 @@ func (r *v1Recipe) sources(out *Output) {
 }
 
 // source reads one source, whose kind is told by its key.
-func (r *v1Recipe) source(n *node) (Source, bool) {
-	if n.kind != mapNode {
-		if !n.isNull() {
-			r.report.fail(n.pos, "write url: or path: before it", "a source is a mapping, this is %s", n.quoted())
+func (r *v1Recipe) source(n *tree.Node) (Source, bool) {
+	if n.Kind != tree.Map {
+		if !n.IsNull() {
+			r.report.Fail(n.Pos, "write url: or path: before it", "a source is a mapping, this is %s", n.Quoted())
 		}
 		return Source{}, false
 	}
-	s := Source{Pos: n.pos}
+	s := Source{Pos: n.Pos}
 	kinds := map[string]keys{"url": v1URLSource, "path": v1PathSource, "git": v1GitSource}
-	var found []field
-	for _, f := range n.fields {
-		if _, ok := kinds[f.key]; ok {
+	var found []tree.Field
+	for _, f := range n.Fields {
+		if _, ok := kinds[f.Key]; ok {
 			found = append(found, f)
 		}
 	}
 	switch {
 	case len(found) == 0:
-		r.report.fail(n.pos, "add one of them", "the source has no url, path or git")
+		r.report.Fail(n.Pos, "add one of them", "the source has no url, path or git")
 		return s, false
 	case len(found) > 1:
-		r.report.fail(found[1].pos, "make it two sources", "the source has both %s and %s", found[0].key, found[1].key)
+		r.report.Fail(found[1].Pos, "make it two sources", "the source has both %s and %s", found[0].Key, found[1].Key)
 		return s, false
-	case found[0].value.isNull():
-		if len(r.report.errors) == 0 { // else its template has failed
-			r.report.fail(found[0].pos, "", "source.%s is empty", found[0].key)
+	case found[0].Value.IsNull():
+		if !r.report.Failed() { // else its template has failed
+			r.report.Fail(found[0].Pos, "", "source.%s is empty", found[0].Key)
 		}
 		return s, false
 	}
-	r.known(n, "source", kinds[found[0].key])
-	switch found[0].key {
+	r.known(n, "source", kinds[found[0].Key])
+	switch found[0].Key {
 	case "url":
-		s.URLs = r.urls(n.get("url"), "source.url")
+		s.URLs = r.urls(n.Get("url"), "source.url")
 	case "path":
-		s.Path = r.sourcePath(n.get("path"))
+		s.Path = r.sourcePath(n.Get("path"))
 	case "git":
-		s.Git, s.GitRev = r.str(n.get("git"), "source.git"), r.gitRev(n)
+		s.Git, s.GitRev = r.str(n.Get("git"), "source.git"), r.gitRev(n)
 	}
-	s.SHA256 = r.digest(n.get("sha256"), "source.sha256", 64)
-	s.MD5 = r.digest(n.get("md5"), "source.md5", 32)
-	s.Folder = r.below(n.get("target_directory"), "source.target_directory", "the work folder")
-	s.FileName = r.below(n.get("file_name"), "source.file_name", "the work folder")
-	s.Patches = r.belowAll(n.get("patches"), "source.patches", "the recipe's folder")
+	s.SHA256 = r.digest(n.Get("sha256"), "source.sha256", 64)
+	s.MD5 = r.digest(n.Get("md5"), "source.md5", 32)
+	s.Folder = r.below(n.Get("target_directory"), "source.target_directory", "the work folder")
+	s.FileName = r.below(n.Get("file_name"), "source.file_name", "the work folder")
+	s.Patches = r.belowAll(n.Get("patches"), "source.patches", "the recipe's folder")
 	return s, true
 }
 
 // urls checks what can be checked without fetching.
-func (j *job) urls(n *node, where string) []string {
+func (j *job) urls(n *tree.Node, where string) []string {
 	var all []string
-	for _, item := range n.list() {
+	for _, item := range n.All() {
 		u := strings.TrimSpace(j.str(item, where))
 		if u == "" {
-			j.report.fail(item.pos, "", "%s is empty", where)
+			j.report.Fail(item.Pos, "", "%s is empty", where)
 			continue
 		}
 		if parsed, err := url.Parse(u); err == nil && parsed.User != nil {
 			if _, secret := parsed.User.Password(); secret {
-				j.report.warn(item.pos, "fetch it another way", "%s has a password in it, which goes into the package's metadata", where)
+				j.report.Warn(item.Pos, "fetch it another way", "%s has a password in it, which goes into the package's metadata", where)
 			}
 		}
 		all = append(all, u)
@@ -98,7 +100,7 @@ func (j *job) urls(n *node, where string) []string {
 
 // sourcePath may lead out of the recipe's folder: archives often lie beside
 // the recipes.
-func (j *job) sourcePath(n *node) string {
+func (j *job) sourcePath(n *tree.Node) string {
 	p := j.str(n, "source.path")
 	for _, prefix := range []string{"./", "${RECIPE_DIR}/", `%RECIPE_DIR%\`, "%RECIPE_DIR%/"} {
 		p = strings.TrimPrefix(p, prefix)
@@ -107,15 +109,15 @@ func (j *job) sourcePath(n *node) string {
 }
 
 // gitRev is the one revision that is named.
-func (r *v1Recipe) gitRev(n *node) string {
+func (r *v1Recipe) gitRev(n *tree.Node) string {
 	rev := ""
 	for _, key := range []string{"rev", "tag", "branch"} {
-		v := n.get(key)
+		v := n.Get(key)
 		if v == nil {
 			continue
 		}
 		if rev != "" {
-			r.report.fail(v.pos, "keep one of rev, tag and branch", "the git source has two revisions")
+			r.report.Fail(v.Pos, "keep one of rev, tag and branch", "the git source has two revisions")
 		}
 		rev = r.str(v, "source."+key)
 	}

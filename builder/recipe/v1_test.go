@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/condaworker/condaworker/builder/recipe/tree"
 )
 
 const vendorV1 = `context:
@@ -89,9 +91,9 @@ func TestRenderV1(t *testing.T) {
 		Sources: []Source{
 			{
 				URLs: []string{"https://example.org/Blender4.2/blender-4.2.5-linux.tar.xz"}, SHA256: sha, Folder: "blender",
-				Pos: Pos{"recipe.yaml", 13, 7},
+				Pos: tree.Pos{File: "recipe.yaml", Line: 13, Column: 7},
 			},
-			{Git: "https://example.org/tool.git", GitRev: "v4.2.5", Pos: Pos{"recipe.yaml", 21, 5}},
+			{Git: "https://example.org/tool.git", GitRev: "v4.2.5", Pos: tree.Pos{File: "recipe.yaml", Line: 21, Column: 5}},
 		},
 		Script: Script{Lines: []string{"bash $RECIPE_DIR/build.sh", "${PYTHON} -m pip install ."}},
 		Requirements: Requirements{
@@ -325,7 +327,7 @@ about:
   license: GPL3
 `
 	number := 1
-	list := Problems(render(t, folder("recipe.yaml", text), Options{BuildNumber: &number}).Warnings)
+	list := tree.Problems(render(t, folder("recipe.yaml", text), Options{BuildNumber: &number}).Warnings)
 	has(t, list, "recipe.yaml:5:22", "{{ target_platform }} has no $ before it")
 	has(t, list, "recipe.yaml:6:23", "# [linux] is meta.yaml's selector")
 	has(t, list, "recipe.yaml:8:11", "does not follow the build number 1")

@@ -1,5 +1,7 @@
 package recipe
 
+import "github.com/condaworker/condaworker/builder/recipe/tree"
+
 // The kinds of tests, by the key that they begin with.
 var (
 	v1ScriptTest       = keys{"script": honoured, "requirements": honoured, "files": honoured}
@@ -12,10 +14,10 @@ var (
 
 // tests reads each test of the list.
 func (r *v1Recipe) tests(out *Output) {
-	for _, n := range r.section("tests").list() {
-		if n.kind != mapNode {
-			if !n.isNull() {
-				r.report.fail(n.pos, "begin with script: or python:", "a test is a mapping, this is %s", n.quoted())
+	for _, n := range r.section("tests").All() {
+		if n.Kind != tree.Map {
+			if !n.IsNull() {
+				r.report.Fail(n.Pos, "begin with script: or python:", "a test is a mapping, this is %s", n.Quoted())
 			}
 			continue
 		}
@@ -24,14 +26,14 @@ func (r *v1Recipe) tests(out *Output) {
 }
 
 // test reads one. What is not run here is said, never taken for passed.
-func (r *v1Recipe) test(n *node) []Test {
+func (r *v1Recipe) test(n *tree.Node) []Test {
 	for _, key := range v1OtherTests {
-		if v := n.get(key); v != nil {
-			r.report.warn(n.pos, "", "tests of the kind %s are not run in this version", key)
+		if v := n.Get(key); v != nil {
+			r.report.Warn(n.Pos, "", "tests of the kind %s are not run in this version", key)
 			return nil
 		}
 	}
-	if p := n.get("python"); p != nil {
+	if p := n.Get("python"); p != nil {
 		if !r.known(n, "tests", v1PythonTest) || !r.known(p, "tests.python", v1PythonKeys) {
 			return nil
 		}
@@ -40,33 +42,33 @@ func (r *v1Recipe) test(n *node) []Test {
 	if !r.known(n, "tests", v1ScriptTest) {
 		return nil
 	}
-	if n.get("script") == nil {
-		if len(n.fields) > 0 && len(r.report.errors) == 0 {
-			r.report.warn(n.pos, "add script: or python:", "the test does nothing")
+	if n.Get("script") == nil {
+		if len(n.Fields) > 0 && !r.report.Failed() {
+			r.report.Warn(n.Pos, "add script: or python:", "the test does nothing")
 		}
 		return nil
 	}
-	t := Test{Script: r.script(n.get("script"), scriptRules{where: "tests.script", files: true})}
-	if q := n.get("requirements"); r.known(q, "tests.requirements", v1TestRequirements) {
-		t.Requires = append(r.specs(q.get("run"), "tests.requirements.run"), r.specs(q.get("build"), "tests.requirements.build")...)
+	t := Test{Script: r.script(n.Get("script"), scriptRules{where: "tests.script", files: true})}
+	if q := n.Get("requirements"); r.known(q, "tests.requirements", v1TestRequirements) {
+		t.Requires = append(r.specs(q.Get("run"), "tests.requirements.run"), r.specs(q.Get("build"), "tests.requirements.build")...)
 	}
-	if f := n.get("files"); r.known(f, "tests.files", v1TestFiles) {
-		t.Files = r.belowAll(f.get("recipe"), "tests.files.recipe", "the recipe's folder")
-		t.Source = r.belowAll(f.get("source"), "tests.files.source", "the work folder")
+	if f := n.Get("files"); r.known(f, "tests.files", v1TestFiles) {
+		t.Files = r.belowAll(f.Get("recipe"), "tests.files.recipe", "the recipe's folder")
+		t.Source = r.belowAll(f.Get("source"), "tests.files.source", "the work folder")
 	}
 	return []Test{t}
 }
 
 // pythonTests are one test for each version of Python.
-func (r *v1Recipe) pythonTests(n *node) []Test {
+func (r *v1Recipe) pythonTests(n *tree.Node) []Test {
 	t := Test{
-		Imports:  r.strs(n.get("imports"), "tests.python.imports"),
-		PipCheck: r.boolean(n.get("pip_check"), "tests.python.pip_check", true),
+		Imports:  r.strs(n.Get("imports"), "tests.python.imports"),
+		PipCheck: r.boolean(n.Get("pip_check"), "tests.python.pip_check", true),
 	}
 	if len(t.Imports) == 0 {
-		r.report.fail(n.pos, "add imports: with the modules to import", "tests.python imports nothing")
+		r.report.Fail(n.Pos, "add imports: with the modules to import", "tests.python imports nothing")
 	}
-	versions := r.strs(n.get("python_version"), "tests.python.python_version")
+	versions := r.strs(n.Get("python_version"), "tests.python.python_version")
 	if len(versions) == 0 {
 		versions = []string{""}
 	}

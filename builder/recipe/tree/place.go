@@ -1,4 +1,4 @@
-package recipe
+package tree
 
 import (
 	"strings"
@@ -8,27 +8,16 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// positions leads from the text that was read as YAML to the file: they differ
-// in a meta.yaml, whose lines are cut and evaluated first.
-type positions interface {
-	at(line, column int) Pos
-}
-
-// direct is for a file that is read as it stands.
-type direct struct{ file string }
-
-// at is the same place.
-func (d direct) at(line, column int) Pos { return Pos{d.file, line, column} }
-
-// inside is the place of byte offset of n's text. YAML folds, unescapes and
-// indents: the text is followed through the file, letter by letter.
-func (j *job) inside(n *node, offset int) Pos {
-	value, ok := n.text()
+// Inside is the place of byte offset of n's text, in the file whose whole text
+// is given. YAML folds, unescapes and indents: the text is followed through the
+// file, letter by letter.
+func (n *Node) Inside(file string, offset int) Pos {
+	value, ok := n.Text()
 	if n.source == nil || !ok {
-		return n.pos
+		return n.Pos
 	}
-	w := walker{text: j.text, line: n.source.Line, column: n.source.Column}
-	w.pos = lineStart(j.text, w.line)
+	w := walker{text: file, line: n.source.Line, column: n.source.Column}
+	w.pos = lineStart(file, w.line)
 	for range w.column - 1 {
 		w.pos += max(1, runeLength(w.text[w.pos:]))
 	}
@@ -44,10 +33,21 @@ func (j *job) inside(n *node, offset int) Pos {
 		}
 	}
 	if w.pos >= len(w.text) {
-		return n.pos
+		return n.Pos
 	}
-	return Pos{j.file, w.line, w.column}
+	return Pos{n.Pos.File, w.line, w.column}
 }
+
+// Comment is the text behind n in its line, with its #; "" when there is none.
+func (n *Node) Comment() string {
+	if n.source == nil {
+		return ""
+	}
+	return n.source.LineComment
+}
+
+// Written tells a node that stands in the file from one that evaluation made.
+func (n *Node) Written() bool { return n.source != nil }
 
 // lineStart is the byte offset at which a line begins.
 func lineStart(text string, line int) int {

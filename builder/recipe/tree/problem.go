@@ -1,4 +1,7 @@
-package recipe
+// Package tree reads YAML into a tree whose every value knows its place in the
+// file that its author wrote, and gathers what is wrong with it. It knows no
+// recipe: which keys there are and what they mean is its callers' to say.
+package tree
 
 import (
 	"cmp"
@@ -6,6 +9,12 @@ import (
 	"slices"
 	"strings"
 )
+
+// Pos is a place in a file, counted from 1; Line 0 means unknown.
+type Pos struct {
+	File         string // e.g. recipe.yaml
+	Line, Column int    // columns count letters, not bytes, as editors do
+}
 
 // Problem is one thing that is wrong, or doubtful, in a recipe.
 type Problem struct {
@@ -54,34 +63,34 @@ func (p Pos) String() string {
 	return fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Column)
 }
 
-// maxProblems is how many problems are worth reading at once.
-const maxProblems = 50
+// MaxProblems is how many problems are worth reading at once.
+const MaxProblems = 50
 
-// report gathers what is found while a recipe is read. Reading goes on after a
+// Report gathers what is found while a recipe is read. Reading goes on after a
 // problem, so that its author sees all of them in one run.
-type report struct {
+type Report struct {
 	errors   Problems
 	warnings Problems
 }
 
-// fail notes an error and goes on: an author wants all mistakes at once.
-func (r *report) fail(pos Pos, hint, format string, args ...any) {
-	r.add(Problem{Pos: pos, Text: fmt.Sprintf(format, args...), Hint: hint})
+// Fail notes an error and goes on: an author wants all mistakes at once.
+func (r *Report) Fail(pos Pos, hint, format string, args ...any) {
+	r.Add(Problem{Pos: pos, Text: fmt.Sprintf(format, args...), Hint: hint})
 }
 
-// warn notes a doubt; the recipe is rendered all the same.
-func (r *report) warn(pos Pos, hint, format string, args ...any) {
-	r.add(Problem{Pos: pos, Text: fmt.Sprintf(format, args...), Hint: hint, Warning: true})
+// Warn notes a doubt; the recipe is rendered all the same.
+func (r *Report) Warn(pos Pos, hint, format string, args ...any) {
+	r.Add(Problem{Pos: pos, Text: fmt.Sprintf(format, args...), Hint: hint, Warning: true})
 }
 
-// add keeps p unless the same was said before: a text is often evaluated twice.
-func (r *report) add(p Problem) {
+// Add keeps p unless the same was said before: a text is often evaluated twice.
+func (r *Report) Add(p Problem) {
 	p.Text, p.Hint = shortened(p.Text), shortened(p.Hint)
 	list := &r.errors
 	if p.Warning {
 		list = &r.warnings
 	}
-	if len(*list) < maxProblems && !slices.Contains(*list, p) {
+	if len(*list) < MaxProblems && !slices.Contains(*list, p) {
 		*list = append(*list, p)
 	}
 }
@@ -98,13 +107,20 @@ func shortened(s string) string {
 	return strings.ToValidUTF8(s[:maxText/2], "") + " … " + strings.ToValidUTF8(s[len(s)-maxText/2:], "")
 }
 
-// err is the problems as an error, nil when there are none.
-func (r *report) err() error {
+// Failed tells whether anything is wrong so far.
+func (r *Report) Failed() bool { return len(r.errors) > 0 }
+
+// Err is the problems as an error, in the file's order; nil when there are
+// none.
+func (r *Report) Err() error {
 	if len(r.errors) == 0 {
 		return nil
 	}
 	return sorted(r.errors)
 }
+
+// Warnings are the doubts, in the file's order.
+func (r *Report) Warnings() Problems { return sorted(r.warnings) }
 
 // sorted puts problems in the order of the file: they were found in another.
 func sorted(list Problems) Problems {

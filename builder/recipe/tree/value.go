@@ -1,0 +1,74 @@
+package tree
+
+import "strconv"
+
+// Idle holds for a value that asks for nothing, such as false or an empty list.
+func (n *Node) Idle() bool {
+	if n.IsNull() || n.Kind != Scalar {
+		return n.IsNull() || len(n.Items)+len(n.Fields) == 0
+	}
+	return n.Value == false || n.Value == ""
+}
+
+// ScalarText is a scalar as its author wrote it: the formats' readings keep
+// 1.10 text.
+func ScalarText(v any) string {
+	switch v := v.(type) {
+	case string:
+		return v
+	case bool:
+		return strconv.FormatBool(v)
+	case int64:
+		return strconv.FormatInt(v, 10)
+	}
+	return ""
+}
+
+// All is the items of a list; a single value is a list of one.
+func (n *Node) All() []*Node {
+	switch {
+	case n.IsNull():
+		return nil
+	case n.Kind == List:
+		return n.Items
+	}
+	return []*Node{n}
+}
+
+// Quoted shows a value in an error.
+func (n *Node) Quoted() string {
+	if n.Kind != Scalar || n.Value == nil {
+		return n.Describe()
+	}
+	return strconv.Quote(ScalarText(n.Value))
+}
+
+// Free is n as plain Go data: nil, bool, int64, string, []any, map[string]any, for keys that are free.
+func (n *Node) Free() any {
+	switch {
+	case n.IsNull():
+		return nil
+	case n.Kind == List:
+		all := make([]any, len(n.Items))
+		for i, item := range n.Items {
+			all[i] = item.Free()
+		}
+		return all
+	case n.Kind == Map:
+		all := map[string]any{}
+		for _, f := range n.Fields {
+			all[f.Key] = f.Value.Free()
+		}
+		return all
+	}
+	return n.Value
+}
+
+// Scalar is a scalar's text as its author wrote it; "" for anything else and
+// for a missing node.
+func (n *Node) Scalar() string {
+	if n == nil || n.Kind != Scalar {
+		return ""
+	}
+	return ScalarText(n.Value)
+}
