@@ -166,10 +166,10 @@ func (b *build) number(i int) func(context.Context) error {
 		if err != nil {
 			return err
 		}
-		if i >= len(again) {
+		if i >= len(again.Outputs) {
 			return fmt.Errorf("%s builds something else with build number %d: do not make skip or outputs depend on the build number", b.file, n)
 		}
-		b.out = again[i]
+		b.out = again.Outputs[i]
 		b.Info(fmt.Sprintf("build number %d, build string %s", n, b.out.BuildString))
 		if !came {
 			return nil

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/condaworker/condaworker/builder/recipe"
 	"github.com/condaworker/condaworker/builder/source"
 	"github.com/condaworker/condaworker/env"
 )
@@ -38,8 +39,8 @@ func (b *build) supported() error {
 	for _, s := range b.out.Sources {
 		at := fmt.Sprintf("%s:%d:%d", s.Pos.File, s.Pos.Line, s.Pos.Column)
 		switch {
-		case s.Git != "":
-			return fmt.Errorf("%s: the source %s is a git repository, which this version does not fetch: use a url or a path", at, s.Git)
+		case s.Git != nil:
+			return fmt.Errorf("%s: the source %s is a git repository, which this version does not fetch: use a url or a path", at, s.Git.URL)
 		case len(s.Patches) > 0:
 			return fmt.Errorf("%s: the source has patches, which this version does not apply: apply them in the script", at)
 		}
@@ -88,7 +89,7 @@ func (b *build) fetch(ctx context.Context) error {
 // environments makes the prefixes that the script builds with: host
 // requirements in PREFIX, build requirements in BUILD_PREFIX.
 func (b *build) environments(ctx context.Context) error {
-	host, tools := b.out.Requirements.Host, b.out.Requirements.Build
+	host, tools := recipe.Specs(b.out.Requirements.Host), recipe.Specs(b.out.Requirements.Build)
 	if b.mergedPrefix() {
 		host, tools = slices.Concat(host, tools), nil
 	}

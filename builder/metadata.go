@@ -49,7 +49,7 @@ func (b *build) indexJSON() ([]byte, error) {
 	index := map[string]any{
 		"name": b.out.Name, "version": b.out.Version,
 		"build": b.out.BuildString, "build_number": b.out.BuildNumber,
-		"subdir": b.out.Subdir, "depends": distinct(b.out.Requirements.Run),
+		"subdir": b.out.Subdir, "depends": distinct(recipe.Specs(b.out.Requirements.Run)),
 		"timestamp": b.packageTime().UnixMilli(),
 		"arch":      nil, "platform": nil,
 	}
@@ -58,7 +58,7 @@ func (b *build) indexJSON() ([]byte, error) {
 	} else {
 		index["arch"], index["platform"] = conda.Arch(b.out.Subdir), conda.Platform(b.out.Subdir)
 	}
-	if c := distinct(b.out.Requirements.RunConstraints); len(c) > 0 {
+	if c := distinct(recipe.Specs(b.out.Requirements.RunConstraints)); len(c) > 0 {
 		index["constrains"] = c
 	}
 	setText(index, "license", b.out.About.License)
@@ -158,7 +158,7 @@ func (b *build) testFiles() ([]pack.InfoFile, error) {
 	var files []pack.InfoFile
 	var script strings.Builder
 	var requires []string
-	for i, t := range b.out.Tests {
+	for i, t := range singleTests(b.out.Tests) {
 		lines := testLines(t, i)
 		if len(lines) == 0 {
 			continue

@@ -42,9 +42,13 @@ func render(r Request, o Observer) (rendered, error) {
 			BuildNumber:    number,
 		}
 	}
-	out.outputs, err = recipe.Render(out.files, out.file, out.options(r.BuildNumber))
+	result, err := recipe.Render(out.files, out.file, out.options(r.BuildNumber))
 	if err != nil {
 		return rendered{}, fmt.Errorf("render %s: %w", out.dir, err)
+	}
+	out.outputs = result.Outputs
+	for _, w := range result.Warnings {
+		o.Warn(w.Error())
 	}
 	for _, p := range out.outputs {
 		for _, w := range p.Warnings {

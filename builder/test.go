@@ -40,7 +40,8 @@ func (e *TestError) Unwrap() error { return e.Err }
 // each of its tests there. The work folder and the build prefix are out of
 // the way, so that a package that still points to them fails.
 func (b *build) test(ctx context.Context) error {
-	if !slices.ContainsFunc(b.out.Tests, func(t recipe.Test) bool { return len(testLines(t, 0)) > 0 }) {
+	tests := singleTests(b.out.Tests)
+	if !slices.ContainsFunc(tests, func(t recipe.Test) bool { return len(testLines(t, 0)) > 0 }) {
 		b.Info("the recipe has no tests")
 		return nil
 	}
@@ -49,7 +50,7 @@ func (b *build) test(ctx context.Context) error {
 		return err
 	}
 	defer restore()
-	for i, t := range b.out.Tests {
+	for i, t := range tests {
 		if len(testLines(t, i)) == 0 {
 			continue
 		}
@@ -122,13 +123,42 @@ func testLines(t recipe.Test, i int) []string {
 	default:
 		lines = append(lines, t.Script.Lines...)
 	}
-	for _, module := range t.Imports {
+	if t.Python == nil {
+		return lines
+	}
+	for _, module := range t.Python.Imports {
 		lines = append(lines, "python -c 'import "+module+"'")
 	}
-	if t.PipCheck {
+	if !t.Python.NoPip {
 		lines = append(lines, "python -m pip check")
 	}
 	return lines
+}
+
+// singleTests gives each version of Python that a test names a test of its own,
+// with what it needs installed.
+func singleTests(tests []recipe.Test) []recipe.Test {
+	var all []recipe.Test
+	for _, t := range tests {
+		if t.Python == nil {
+			t.Requires = slices.Concat(t.Requires, t.Build)
+			all = append(all, t)
+			continue
+		}
+		versions := t.Python.Versions
+		if len(versions) == 0 {
+			versions = []string{""}
+		}
+		for _, v := range versions {
+			one := t
+			one.Requires = append(slices.Clone(t.Requires), strings.TrimSpace("python "+v))
+			if !t.Python.NoPip {
+				one.Requires = append(one.Requires, "pip")
+			}
+			all = append(all, one)
+		}
+	}
+	return all
 }
 
 // inOtherLanguage holds for scripts that the shell only starts.

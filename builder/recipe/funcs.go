@@ -6,19 +6,20 @@ import (
 	"slices"
 
 	"github.com/condaworker/condaworker/builder/recipe/jinja"
+	"github.com/condaworker/condaworker/builder/recipe/platform"
 )
 
 var plainVersion = regexp.MustCompile(`^[A-Za-z0-9.]+$`)
 
 // nativeCompilers are the compilers of a platform when no variant names one.
-func (p platform) nativeCompiler(language string) string {
+func nativeCompiler(p platform.Platform, language string) string {
 	table := map[string]string{"c": "gcc", "cxx": "gxx", "fortran": "gfortran"}
 	switch {
-	case p.windows():
+	case p.Windows():
 		table = map[string]string{"c": "vs2022", "cxx": "vs2022", "fortran": "flang"}
-	case p.apple():
+	case p.Apple():
 		table = map[string]string{"c": "clang", "cxx": "clangxx", "fortran": "gfortran"}
-	case p.family == "emscripten":
+	case p.Family == "emscripten":
 		table = map[string]string{"c": "emscripten", "cxx": "emscripten", "fortran": "emscripten"}
 	}
 	if name, ok := table[language]; ok {
@@ -40,7 +41,7 @@ func (j *job) tool(kind string) jinja.Func {
 		switch {
 		case ok:
 		case kind == "compiler":
-			name = j.platform.nativeCompiler(language)
+			name = nativeCompiler(j.platform, language)
 		case j.format() == V0:
 			name = language
 		default:
@@ -87,33 +88,6 @@ func (j *job) functions(f Format) map[string]any {
 	return all
 }
 
-// envObject is recipe.yaml's env.get and env.exists.
-func (j *job) envObject() *jinja.Dict {
-	d := jinja.NewDict()
-	d.Set("get", jinja.Func(func(c jinja.Call) (any, error) {
-		name, err := c.String(0, "name")
-		if err != nil {
-			return nil, err
-		}
-		if v, ok := j.Env[name]; ok {
-			return v, nil
-		}
-		if v, ok := c.Arg(1, "default"); ok {
-			return v, nil
-		}
-		return nil, &jinja.Error{
-			Text: fmt.Sprintf("the environment variable %s is not set", name),
-			Hint: fmt.Sprintf(`set it, or write env.get(%q, default="…")`, name),
-		}
-	}))
-	d.Set("exists", jinja.Func(func(c jinja.Call) (any, error) {
-		name, err := c.String(0, "name")
-		_, ok := j.Env[name]
-		return ok, err
-	}))
-	return d
-}
-
 // lateNames are variables of a running script that templates may print.
 var lateNames = []string{
 	"PREFIX", "BUILD_PREFIX", "SRC_DIR", "RECIPE_DIR", "BUILD_DIR", "PYTHON", "PY_VER", "PY3K", "SP_DIR", "STDLIB_DIR",
@@ -126,5 +100,5 @@ func (r *v1Recipe) late(name string) (any, bool) {
 	if !slices.Contains(lateNames, name) {
 		return nil, false
 	}
-	return jinja.Late(r.platform.shellVariable(name)), true
+	return jinja.Late(r.platform.ShellVariable(name)), true
 }

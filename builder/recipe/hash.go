@@ -84,24 +84,6 @@ func shortHash(text []byte) string {
 	return hex.EncodeToString(sum[:])[:7]
 }
 
-// normalVariant gives keys the form in which templates name them, and values
-// the types that templates know.
-func normalVariant(given map[string]any) map[string]any {
-	variant := make(map[string]any, len(given))
-	for key, v := range given {
-		key = strings.NewReplacer("-", "_", ".", "_").Replace(key)
-		switch v := v.(type) {
-		case int:
-			variant[key] = int64(v)
-		case string, bool, int64, float64, nil:
-			variant[key] = v
-		default:
-			variant[key] = fmt.Sprint(v)
-		}
-	}
-	return variant
-}
-
 // use records that a name was needed, and tells whether the variant has it.
 func (j *job) use(name string) (any, bool) {
 	v, ok := j.variant[name]

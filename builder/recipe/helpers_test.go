@@ -2,6 +2,7 @@ package recipe
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -28,14 +29,16 @@ func render(t *testing.T, fsys fstest.MapFS, o Options) *Output {
 	if o.TargetPlatform == "" {
 		o.TargetPlatform = "linux-64"
 	}
-	outs, err := Render(fsys, file, o)
+	result, err := Render(fsys, file, o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(outs) != 1 {
-		t.Fatalf("%d outputs, want 1", len(outs))
+	if len(result.Outputs) != 1 {
+		t.Fatalf("%d outputs, want 1", len(result.Outputs))
 	}
-	return outs[0]
+	out := *result.Outputs[0]
+	out.Warnings = slices.Concat(result.Warnings, out.Warnings)
+	return &out
 }
 
 // problems renders a recipe that must be refused.

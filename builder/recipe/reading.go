@@ -127,7 +127,7 @@ func (j *job) str(n *tree.Node, where string) string {
 // fixed refuses the script's variables in a value that no shell reads.
 func (j *job) fixed(n *tree.Node, where, value string) {
 	for _, name := range slices.Concat(lateNames, packageVariables) {
-		if v := j.platform.shellVariable(name); strings.Contains(value, v) {
+		if v := j.platform.ShellVariable(name); strings.Contains(value, v) {
 			j.report.Fail(n.Pos, "set the variable in the script", "%s holds %s, which is known only when the script runs", where, v)
 			return
 		}

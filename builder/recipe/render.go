@@ -1,16 +1,3 @@
-// Package recipe turns a recipe into outputs: what to fetch, what to run, what
-// the package is called and needs. It reads recipe.yaml (CEP 13 and 14) and
-// conda-build's meta.yaml, and its callers cannot tell which it was.
-//
-// It is pure: it reads the recipe's folder through an fs.FS and nothing else,
-// so the same bytes always give the same outputs. Whatever is wrong is a
-// tree.Problem with line and column of the file as its author wrote it.
-//
-// The way of a recipe.yaml: tree makes a tree with places, v1_context.go
-// and v1_eval.go evaluate the templates of a part when v1*.go reads it, and
-// hash.go names the build. The way of a meta.yaml: v0_text.go cuts lines by
-// their selectors, evaluates the text and keeps track of where each line came
-// from, then tree and v0*.go read it. Start with Render.
 package recipe
 
 import (
@@ -25,7 +12,9 @@ import (
 	"unicode/utf8"
 
 	"github.com/condaworker/condaworker/builder/recipe/jinja"
+	"github.com/condaworker/condaworker/builder/recipe/platform"
 	"github.com/condaworker/condaworker/builder/recipe/tree"
+	"github.com/condaworker/condaworker/builder/recipe/variant"
 )
 
 // maxFileSize of a recipe, in bytes. The largest of conda-forge has a tenth.
@@ -35,10 +24,18 @@ const maxFileSize = 1 << 20
 type Options struct {
 	TargetPlatform string            // to build for, e.g. linux-64
 	BuildPlatform  string            // that builds, e.g. linux-64; "" is TargetPlatform
-	Variant        map[string]any    // the selected variant, one value a key, e.g. python: 3.12; may be nil
+	Variants       variant.Config    // the values to build for, from all files, already merged
 	Env            map[string]string // for env.get and environ; the caller decides what a recipe may see
 	PackageName    string            // replaces the recipe's; "" keeps it
 	BuildNumber    *int              // replaces the recipe's; nil keeps it
+	HashCompat     HashCompat        // whose rules decide which keys a recipe.yaml uses; "" is Newest
+}
+
+// Result is what a recipe renders to.
+type Result struct {
+	Outputs  []*Output // in build order
+	Skipped  []Skipped // what the recipe leaves out, in the recipe's order
+	Warnings []tree.Problem
 }
 
 // ErrNotFound reports a folder without a recipe.
@@ -69,45 +66,42 @@ func Find(fsys fs.FS) (file string, err error) {
 	return "", fmt.Errorf("%w: looked for %s", ErrNotFound, strings.Join(names, ", "))
 }
 
-// Render evaluates the recipe in file. It returns its outputs in build order,
-// none when the recipe skips this platform. What is wrong with the recipe is
-// returned as tree.Problems, doubts are in Output.Warnings.
-func Render(fsys fs.FS, file string, o Options) ([]*Output, error) {
+// Render evaluates the recipe in file for each variant that it asks for. The
+// result has no outputs when the recipe skips this platform. What is wrong with
+// the recipe is returned as tree.Problems, doubts are in the result's Warnings
+// and, as far as they concern one output, in its own.
+func Render(fsys fs.FS, file string, o Options) (Result, error) {
 	text, err := readFile(fsys, file)
 	if err != nil {
-		return nil, err
+		return Result{}, err
 	}
 	if o.BuildPlatform == "" {
 		o.BuildPlatform = o.TargetPlatform
 	}
-	platform, err := parsePlatform(o.TargetPlatform)
+	target, err := platform.Parse(o.TargetPlatform)
 	if err != nil {
-		return nil, err
+		return Result{}, fmt.Errorf("render for %w", err)
 	}
-	job := &job{
-		Options: o, fsys: fsys, file: path.Base(file), text: text,
-		platform: platform, variant: normalVariant(o.Variant), report: &tree.Report{}, used: map[string]bool{},
+	o.Variants.Set(variant.Key{Name: "target_platform", Values: []any{o.TargetPlatform}})
+	o.Variants.Set(variant.Key{Name: "build_platform", Values: []any{o.BuildPlatform}})
+	j := &job{
+		Options: o, fsys: fsys, file: path.Base(file), text: text, platform: target,
+		variant: o.Variants.First(), report: &tree.Report{}, used: map[string]bool{},
 	}
-	job.variant["build_platform"] = o.BuildPlatform // a recipe that asks for it depends on it
-	if err := job.checkBytes(); err != nil {
-		return nil, err
+	if err := j.checkBytes(); err != nil {
+		return Result{}, err
 	}
-	out, err := job.render()
-	if err != nil || out == nil {
-		return nil, err
-	}
-	out.Warnings = job.report.Warnings()
-	return []*Output{out}, nil
+	return j.render()
 }
 
-// job is one recipe on its way to an output.
+// job is one recipe on its way to outputs.
 type job struct {
 	Options
 	fsys     fs.FS
 	file     string // e.g. recipe.yaml
 	text     string // of the file, as its author wrote it
-	platform platform
-	variant  map[string]any
+	platform platform.Platform
+	variant  map[string]any // one value for each key
 	report   *tree.Report
 	used     map[string]bool // variant keys that were read
 
@@ -118,7 +112,7 @@ type job struct {
 
 // reader reads YAML as a part of this job.
 func (j *job) reader(typed func(tag, text string) any, strict bool) *tree.Reader {
-	return &tree.Reader{File: j.file, What: "the recipe", Report: j.report, At: j.at, Typed: typed, Strict: strict}
+	return &tree.Reader{File: j.file, What: "the recipe", Begin: "package:", Report: j.report, At: j.at, Typed: typed, Strict: strict}
 }
 
 // dump is the evaluated recipe, for info/recipe.
@@ -187,7 +181,7 @@ func (j *job) format() Format {
 }
 
 // render reads the recipe in its format. tree.Problems come back all together.
-func (j *job) render() (*Output, error) {
+func (j *job) render() (Result, error) {
 	var out *Output
 	if j.format() == V0 {
 		out = j.renderV0()
@@ -195,7 +189,11 @@ func (j *job) render() (*Output, error) {
 		out = j.renderV1()
 	}
 	if err := j.report.Err(); err != nil {
-		return nil, err
+		return Result{}, err
 	}
-	return out, nil
+	result := Result{Warnings: j.report.Warnings()}
+	if out != nil {
+		result.Outputs = []*Output{out}
+	}
+	return result, nil
 }

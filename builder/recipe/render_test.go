@@ -8,7 +8,9 @@ import (
 	"testing/fstest"
 	"unicode/utf8"
 
+	"github.com/condaworker/condaworker/builder/recipe/platform"
 	"github.com/condaworker/condaworker/builder/recipe/tree"
+	"github.com/condaworker/condaworker/builder/recipe/variant"
 )
 
 func TestFind(t *testing.T) {
@@ -41,11 +43,11 @@ func TestPlatformFlags(t *testing.T) {
 		"linux-64": "linux linux64 unix x86_64", "linux-aarch64": "aarch64 linux unix", "win-64": "win win64 x86_64",
 		"osx-arm64": "arm64 osx unix", "win-32": "win win32 x86",
 	} {
-		p, err := parsePlatform(subdir)
+		p, err := platform.Parse(subdir)
 		if err != nil {
 			t.Fatal(err)
 		}
-		flags := p.flags()
+		flags := p.Flags()
 		for name := range strings.FieldsSeq(want) {
 			if flags[name] != true {
 				t.Errorf("%s is not %s", subdir, name)
@@ -209,7 +211,7 @@ func fuzzRender(f *testing.F, file string) {
 	f.Fuzz(func(t *testing.T, text, platform string) {
 		number := 3
 		fsys := folder(file, text, "build.sh")
-		outs, err := Render(fsys, file, Options{TargetPlatform: platform, BuildNumber: &number, Variant: map[string]any{"python": "3.11"}})
+		result, err := Render(fsys, file, Options{TargetPlatform: platform, BuildNumber: &number, Variants: variant.Of(map[string]any{"python": "3.11"})})
 		if list, ok := errors.AsType[tree.Problems](err); ok {
 			lines := strings.Count(text, "\n") + strings.Count(text, "\r") + 1
 			for _, p := range list {
@@ -218,12 +220,12 @@ func fuzzRender(f *testing.F, file string) {
 				}
 			}
 		}
-		for _, o := range outs {
+		for _, o := range result.Outputs {
 			if o.Name == "" || o.Version == "" || o.BuildString == "" || len(o.Rendered) == 0 || strings.ContainsAny(o.Name+o.Version+o.BuildString, "/\\-\x00") && !strings.Contains(o.Name, "-") {
 				t.Errorf("incomplete: %+v", o)
 			}
-			again, err := Render(fsys, file, Options{TargetPlatform: platform, BuildNumber: &number, Variant: map[string]any{"python": "3.11"}})
-			if err != nil || string(again[0].Rendered) != string(o.Rendered) {
+			again, err := Render(fsys, file, Options{TargetPlatform: platform, BuildNumber: &number, Variants: variant.Of(map[string]any{"python": "3.11"})})
+			if err != nil || string(again.Outputs[0].Rendered) != string(o.Rendered) {
 				t.Errorf("not the same twice: %v", err)
 			}
 		}

@@ -127,7 +127,7 @@ func (r *v0Recipe) firstPass() {
 func (r *v0Recipe) complete(n *tree.Node, key string) {
 	if s, ok := n.Text(); ok {
 		if key != "string" {
-			s = strings.ReplaceAll(s, hashPlaceholder, r.platform.shellVariable("PKG_HASH"))
+			s = strings.ReplaceAll(s, hashPlaceholder, r.platform.ShellVariable("PKG_HASH"))
 		}
 		n.Value = r.shellText(s)
 	}
@@ -180,8 +180,8 @@ func (r *v0Recipe) requirements(out *Output) {
 		run = r.pinnedRun(run, pinFrom)
 	}
 	out.Requirements = Requirements{
-		Build: r.pinned(build, " ", ".*"), Host: r.pinned(host, " ", ".*"),
-		Run: run, RunConstraints: specs("run_constrained"),
+		Build: dependencies(r.pinned(build, " ", ".*")), Host: dependencies(r.pinned(host, " ", ".*")),
+		Run: dependencies(run), RunConstraints: dependencies(specs("run_constrained")),
 	}
 	// Without a host section conda-build builds in one prefix, unless the recipe
 	// asks for two or for a compiler.
@@ -240,7 +240,7 @@ func (r *v0Recipe) about(out *Output) {
 	}
 	for _, file := range r.strs(n.Get("license_file"), "about.license_file") {
 		for _, name := range []string{"SRC_DIR", "RECIPE_DIR"} {
-			file = strings.TrimPrefix(file, r.platform.shellVariable(name)+"/")
+			file = strings.TrimPrefix(file, r.platform.ShellVariable(name)+"/")
 		}
 		out.About.LicenseFiles = append(out.About.LicenseFiles, file)
 	}

@@ -47,11 +47,11 @@ func (r *v0Recipe) readBuild(out *Output) {
 	out.Script = r.script(n.Get("script"))
 	r.scriptEnv(&out.Script, n.Get("script_env"))
 	ignore, globs := r.boolOrGlobs(n.Get("ignore_prefix_files"), "build.ignore_prefix_files", false)
-	relocate, _ := r.boolOrGlobs(n.Get("binary_relocation"), "build.binary_relocation", true)
+	relocate, relocated := r.boolOrGlobs(n.Get("binary_relocation"), "build.binary_relocation", true)
 	out.Build = Build{
 		IgnorePrefixFiles: ignore && len(globs) == 0, IgnorePrefixGlobs: globs,
-		IgnoreBinaryFiles:  !r.boolean(n.Get("detect_binary_files_with_prefix"), "build.detect_binary_files_with_prefix", !r.platform.windows()),
-		BinaryRelocation:   relocate,
+		IgnoreBinaryFiles:  !r.boolean(n.Get("detect_binary_files_with_prefix"), "build.detect_binary_files_with_prefix", !r.platform.Windows()),
+		NoBinaryRelocation: !relocate, RelocationGlobs: relocated,
 		AlwaysIncludeFiles: r.strs(n.Get("always_include_files"), "build.always_include_files"),
 		EntryPoints:        r.entryPoints(n.Get("entry_points"), "build.entry_points"),
 		MergeBuildHost:     r.boolean(n.Get("merge_build_host"), "build.merge_build_host", false),
@@ -74,7 +74,7 @@ func (r *v0Recipe) script(n *tree.Node) Script {
 	switch {
 	case len(lines) == 0:
 		return Script{File: file}
-	case file != "" && !r.platform.windows():
+	case file != "" && !r.platform.Windows():
 		r.report.Fail(n.Pos, "keep one of them", "the recipe has both build.script and a %s", file)
 	}
 	return Script{Lines: lines}
@@ -123,7 +123,7 @@ func (r *v0Recipe) nameBuild(out *Output) {
 	if _, only := contents["target_platform"]; only && len(contents) == 1 {
 		clear(contents)
 	}
-	for key, v := range r.usedVariant("", out.Requirements.Run) {
+	for key, v := range r.usedVariant("", Specs(out.Requirements.Run)) {
 		if strings.HasPrefix(key, "__") {
 			contents[key] = v
 		}
@@ -159,16 +159,16 @@ func (r *v0Recipe) putBuild(key string, v *tree.Node) {
 
 // labels shows the languages that the package was built with and runs with.
 func (r *v0Recipe) labels(out *Output) string {
-	built := out.Requirements.Host
+	built := Specs(out.Requirements.Host)
 	if len(built) == 0 {
-		built = out.Requirements.Build
+		built = Specs(out.Requirements.Build)
 	}
 	var b strings.Builder
 	for _, l := range hashLabels {
 		for _, key := range l.keys {
 			name := strings.ReplaceAll(key, "_", "-")
 			at := slices.IndexFunc(built, func(s string) bool { return specName(s) == name })
-			runs := slices.ContainsFunc(out.Requirements.Run, func(s string) bool { return specName(s) == name })
+			runs := slices.ContainsFunc(out.Requirements.Run, func(d Dependency) bool { return d.Name() == name })
 			if at < 0 || !runs || key == "numpy" {
 				continue
 			}

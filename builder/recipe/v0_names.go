@@ -31,7 +31,7 @@ func (r *v0Recipe) late(name string) (any, bool) {
 // shellText replaces the marks in s.
 func (r *v0Recipe) shellText(s string) string {
 	return lateRule.ReplaceAllStringFunc(s, func(mark string) string {
-		return r.platform.shellVariable(lateRule.FindStringSubmatch(mark)[1])
+		return r.platform.ShellVariable(lateRule.FindStringSubmatch(mark)[1])
 	})
 }
 
@@ -43,9 +43,9 @@ func (r *v0Recipe) selectorNames() map[string]any {
 	if r.selectors != nil {
 		return r.selectors
 	}
-	names := maps.Clone(r.platform.flags())
-	names["x86"] = strings.HasPrefix(r.platform.arch, "x86") // of both sizes
-	names["arm"] = strings.HasPrefix(r.platform.arch, "arm")
+	names := maps.Clone(r.platform.Flags())
+	names["x86"] = strings.HasPrefix(r.platform.Arch, "x86") // of both sizes
+	names["arm"] = strings.HasPrefix(r.platform.Arch, "arm")
 	names["build_platform"] = r.BuildPlatform
 	names["target_platform"] = r.TargetPlatform
 	names["nomkl"] = r.Env["FEATURE_NOMKL"] == "1"
@@ -59,30 +59,6 @@ func (r *v0Recipe) selectorNames() map[string]any {
 	names["luajit"] = strings.HasPrefix(r.languageVersion("lua"), "2")
 	r.selectors = names
 	return names
-}
-
-// system is Python's os, as far as recipes use it.
-func (r *v0Recipe) system(environ *jinja.Dict) *jinja.Dict {
-	system := jinja.NewDict()
-	system.Set("environ", environ)
-	separator, pathSeparator := "/", ":"
-	if r.platform.windows() {
-		separator, pathSeparator = `\`, ";"
-	}
-	system.Set("sep", separator)
-	system.Set("pathsep", pathSeparator)
-	system.Set("getenv", jinja.Func(func(c jinja.Call) (any, error) {
-		name, err := c.String(0, "key")
-		if err != nil {
-			return nil, err
-		}
-		if v, ok := environ.Get(name); ok {
-			return v, nil
-		}
-		v, _ := c.Arg(1, "default")
-		return v, nil
-	}))
-	return system
 }
 
 // versionNumber is 3.11 to 311.
@@ -121,7 +97,7 @@ func (r *v0Recipe) systemName(name string, script bool) (any, bool) {
 	case "environ":
 		return r.environ(script), true
 	case "os":
-		return r.system(r.environ(script)), true
+		return jinja.OSOf(r.environ(script), r.platform.Windows()), true
 	}
 	return nil, false
 }

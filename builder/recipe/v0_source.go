@@ -46,7 +46,7 @@ func (r *v0Recipe) source(n *tree.Node) (Source, bool) {
 	case n.Get("url") != nil:
 		s.URLs = r.urls(n.Get("url"), "source.url")
 	case n.Get("git_url") != nil:
-		s.Git, s.GitRev = r.str(n.Get("git_url"), "source.git_url"), r.gitRev(n)
+		s.Git = r.git(n)
 	case n.Get("path") != nil:
 		s.Path = r.sourcePath(n.Get("path"))
 	default:
@@ -95,18 +95,18 @@ func (r *v0Recipe) foreignCondition(n *tree.Node) bool {
 	return false
 }
 
-// gitRev is the one revision that is named.
-func (r *v0Recipe) gitRev(n *tree.Node) string {
-	rev := ""
+// git reads the repository and the one revision that is named.
+func (r *v0Recipe) git(n *tree.Node) *Git {
+	g := &Git{URL: r.str(n.Get("git_url"), "source.git_url")}
 	for _, key := range []string{"git_rev", "git_tag", "git_branch"} {
 		v := n.Get(key)
 		if v == nil {
 			continue
 		}
-		if rev != "" {
+		if g.Rev != "" {
 			r.report.Fail(v.Pos, "keep one of git_rev, git_tag and git_branch", "the git source has two revisions")
 		}
-		rev = r.str(v, "source."+key)
+		g.Rev = r.str(v, "source."+key)
 	}
-	return rev
+	return g
 }

@@ -5,7 +5,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/condaworker/condaworker/builder/recipe/platform"
 	"github.com/condaworker/condaworker/builder/recipe/tree"
+	"github.com/condaworker/condaworker/builder/recipe/variant"
 )
 
 const vendorV0 = `{% set name = "keyshot" %}
@@ -85,7 +87,7 @@ extra:
 `
 
 func TestRenderV0(t *testing.T) {
-	got := render(t, folder("meta.yaml", vendorV0), Options{Variant: map[string]any{"python": "3.11", "unused": "x"}})
+	got := render(t, folder("meta.yaml", vendorV0), Options{Variants: variant.Of(map[string]any{"python": "3.11", "unused": "x"})})
 	want := &Output{
 		Name: "keyshot", Version: "2025.2", BuildNumber: 2, BuildString: "py311_2", Subdir: "linux-64",
 		Sources: []Source{
@@ -94,7 +96,7 @@ func TestRenderV0(t *testing.T) {
 				Patches: []string{"fix.patch"}, Pos: tree.Pos{File: "meta.yaml", Line: 12, Column: 5},
 			},
 			{Path: "../../k", NoHoist: true, Pos: tree.Pos{File: "meta.yaml", Line: 18, Column: 5}},
-			{Git: "https://example.org/x.git", GitRev: "v1", Pos: tree.Pos{File: "meta.yaml", Line: 20, Column: 5}},
+			{Git: &Git{URL: "https://example.org/x.git", Rev: "v1"}, Pos: tree.Pos{File: "meta.yaml", Line: 20, Column: 5}},
 		},
 		Script: Script{
 			Lines:   []string{"install.run --to $PREFIX", "${PYTHON} -m pip install ."},
@@ -102,13 +104,13 @@ func TestRenderV0(t *testing.T) {
 			PassEnv: []string{"LICENSE_SERVER"},
 		},
 		Requirements: Requirements{
-			Build: []string{"python 3.11.*", "patchelf 0.18.*"}, Run: []string{"python >=3.11,<3.12.0a0"}, RunConstraints: []string{"houdini >=20"},
+			Build: dependencies([]string{"python 3.11.*", "patchelf 0.18.*"}), Run: dependencies([]string{"python >=3.11,<3.12.0a0"}), RunConstraints: dependencies([]string{"houdini >=20"}),
 		},
 		Build: Build{
 			IgnoreBinaryFiles: true, IgnorePrefixGlobs: []string{"*.json", "*.txt"},
-			EntryPoints: []string{"tool = pkg.main:run"}, MergeBuildHost: true,
+			EntryPoints: []string{"tool = pkg.main:run"}, MergeBuildHost: true, NoBinaryRelocation: true,
 		},
-		Tests: []Test{{Script: Script{Lines: []string{"keyshot -h"}}, Imports: []string{"pkg"}, Requires: []string{"pip"}, Files: []string{"data.txt"}}},
+		Tests: []Test{{Script: Script{Lines: []string{"keyshot -h"}}, Python: &PythonTest{Imports: []string{"pkg"}, NoPip: true}, Requires: []string{"pip"}, Files: []string{"data.txt"}}},
 		About: About{
 			Home: "https://example.org", Repository: "https://example.org/dev", License: "MIT", LicenseFiles: []string{"LICENSE"},
 			Summary: "A tool", Other: map[string]any{"tags": []any{"a", "b"}},
@@ -124,10 +126,10 @@ func TestRenderV0(t *testing.T) {
 }
 
 func TestSkippedByASelector(t *testing.T) {
-	for _, o := range []Options{{TargetPlatform: "win-64"}, {TargetPlatform: "linux-64", Variant: map[string]any{"python": "3.7"}}} {
+	for _, o := range []Options{{TargetPlatform: "win-64"}, {TargetPlatform: "linux-64", Variants: variant.Of(map[string]any{"python": "3.7"})}} {
 		outs, err := Render(folder("meta.yaml", vendorV0), "meta.yaml", o)
-		if err != nil || len(outs) != 0 {
-			t.Errorf("%d outputs, %v", len(outs), err)
+		if err != nil || len(outs.Outputs) != 0 {
+			t.Errorf("%d outputs, %v", len(outs.Outputs), err)
 		}
 	}
 }
@@ -143,7 +145,7 @@ func TestSelectors(t *testing.T) {
 		"a # [build_platform == 'linux-64']": "a", "a # [environ.get('X', 'y') == 'y']": "a", "a # [os.environ.get('HOME')]": "a",
 		"a # [cuda == 12]": "a", "a # [c_compiler.startswith('g')]": "a", "a # [osx or (linux and (1 < 2))]": "a",
 	} {
-		p, err := parsePlatform("linux-64")
+		p, err := platform.Parse("linux-64")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -174,14 +176,14 @@ func TestBuildStringsV0(t *testing.T) {
 	}{
 		{"plain", "", Options{}, "0"},
 		{"number", "", Options{BuildNumber: &number}, "7"},
-		{"python", both, Options{Variant: py}, "py311_0"},
-		{"noarch python", both + "build:\n  noarch: python\n", Options{Variant: py}, "py_0"},
+		{"python", both, Options{Variants: variant.Of(py)}, "py311_0"},
+		{"noarch python", both + "build:\n  noarch: python\n", Options{Variants: variant.Of(py)}, "py_0"},
 		{"noarch", "build:\n  noarch: generic\n", Options{}, "0"},
-		{"noarch for linux", both + "    - __linux\nbuild:\n  noarch: python\n", Options{Variant: py}, "pyha63b06e_0"},
-		{"compiler", "requirements:\n  build:\n    - {{ compiler('c') }}\n", Options{Variant: map[string]any{"c_compiler": "gcc"}}, "h9bf148f_0"},
-		{"jinja variable", "about:\n  summary: {{ something }} {{ something2 }}\n", Options{Variant: map[string]any{"something": "abc", "something2": "ghi"}}, "h1404630_0"},
+		{"noarch for linux", both + "    - __linux\nbuild:\n  noarch: python\n", Options{Variants: variant.Of(py)}, "pyha63b06e_0"},
+		{"compiler", "requirements:\n  build:\n    - {{ compiler('c') }}\n", Options{Variants: variant.Of(map[string]any{"c_compiler": "gcc"})}, "h9bf148f_0"},
+		{"jinja variable", "about:\n  summary: {{ something }} {{ something2 }}\n", Options{Variants: variant.Of(map[string]any{"something": "abc", "something2": "ghi"})}, "h1404630_0"},
 		{"string", "build:\n  number: 3\n  string: x_{{ PKG_BUILDNUM }}\n", Options{}, "x_3"},
-		{"hash in string", "build:\n  string: h{{ PKG_HASH }}_{{ PKG_BUILDNUM }}_{{ something }}\n", Options{Variant: map[string]any{"something": "abc"}, BuildNumber: &number}, "he9ea0c1_7_abc"},
+		{"hash in string", "build:\n  string: h{{ PKG_HASH }}_{{ PKG_BUILDNUM }}_{{ something }}\n", Options{Variants: variant.Of(map[string]any{"something": "abc"}), BuildNumber: &number}, "he9ea0c1_7_abc"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -302,7 +304,7 @@ func TestFileNamesV0(t *testing.T) {
 func TestOnePythonWithoutAVariant(t *testing.T) {
 	text := head + "requirements:\n  host:\n    - python\n    - perl\n  run:\n    - python\n"
 	got := render(t, folder("meta.yaml", text), Options{})
-	want := Requirements{Host: []string{"python 3.12.*", "perl 5.26.2.*"}, Run: []string{"python >=3.12,<3.13.0a0"}}
+	want := Requirements{Host: dependencies([]string{"python 3.12.*", "perl 5.26.2.*"}), Run: dependencies([]string{"python >=3.12,<3.13.0a0"})}
 	if diff := cmp.Diff(want, got.Requirements); diff != "" || got.BuildString != "py312_0" {
 		t.Errorf("%s\n%s", got.BuildString, diff)
 	}

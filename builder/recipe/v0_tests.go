@@ -23,13 +23,15 @@ func (r *v0Recipe) tests(out *Output) {
 		return
 	}
 	t := Test{
-		Imports:  r.imports(n.Get("imports")),
 		Requires: wordSpecs(r.specs(n.Get("requires"), "test.requires")),
 		Files:    r.belowAll(n.Get("files"), "test.files", "the recipe's folder"),
 		Source:   r.belowAll(n.Get("source_files"), "test.source_files", "the work folder"),
 	}
+	if imports := r.imports(n.Get("imports")); len(imports) > 0 {
+		t.Python = &PythonTest{Imports: imports, NoPip: true}
+	}
 	t.Script.Lines = append(r.testFile(), r.strs(n.Get("commands"), "test.commands")...)
-	if len(t.Script.Lines)+len(t.Imports) > 0 {
+	if len(t.Script.Lines) > 0 || t.Python != nil {
 		out.Tests = append(out.Tests, t)
 	}
 	if r.exists("run_test.py") {

@@ -175,10 +175,10 @@ func (r *v1Recipe) requirements(out *Output) {
 		return
 	}
 	out.Requirements = Requirements{
-		Build:          r.pinned(r.specs(n.Get("build"), "requirements.build"), " =", ""),
-		Host:           r.pinned(r.specs(n.Get("host"), "requirements.host"), " =", ""),
-		Run:            r.specs(n.Get("run"), "requirements.run"),
-		RunConstraints: r.specs(n.Get("run_constraints"), "requirements.run_constraints"),
+		Build:          dependencies(r.pinned(r.specs(n.Get("build"), "requirements.build"), " =", "")),
+		Host:           dependencies(r.pinned(r.specs(n.Get("host"), "requirements.host"), " =", "")),
+		Run:            dependencies(r.specs(n.Get("run"), "requirements.run")),
+		RunConstraints: dependencies(r.specs(n.Get("run_constraints"), "requirements.run_constraints")),
 	}
 }
 

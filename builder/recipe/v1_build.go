@@ -35,7 +35,6 @@ var (
 func (r *v1Recipe) build(out *Output) *tree.Node {
 	raw := r.root.Get("build")
 	n := &tree.Node{Kind: tree.Map}
-	out.Build.BinaryRelocation = true
 	if raw != nil {
 		if !r.known(raw, "build", v1Build) {
 			return n
@@ -72,7 +71,8 @@ func (r *v1Recipe) buildParts(out *Output, n *tree.Node) {
 		out.Build.EntryPoints = r.entryPoints(p.Get("entry_points"), "build.python.entry_points")
 	}
 	if l := n.Get("dynamic_linking"); r.known(l, "build.dynamic_linking", v1Linking) {
-		out.Build.BinaryRelocation, _ = r.boolOrGlobs(l.Get("binary_relocation"), "build.dynamic_linking.binary_relocation", true)
+		relocate, globs := r.boolOrGlobs(l.Get("binary_relocation"), "build.dynamic_linking.binary_relocation", true)
+		out.Build.NoBinaryRelocation, out.Build.RelocationGlobs = !relocate, globs
 	}
 	if p := n.Get("prefix_detection"); r.known(p, "build.prefix_detection", v1Prefix) {
 		ignore, globs := r.boolOrGlobs(p.Get("ignore"), "build.prefix_detection.ignore", false)
@@ -111,7 +111,7 @@ func (r *v1Recipe) nameBuild(out *Output, build *tree.Node) {
 		return
 	}
 	r.useAll(t.Names())
-	out.Variant = r.usedVariant(out.Subdir, out.Requirements.Run)
+	out.Variant = r.usedVariant(out.Subdir, Specs(out.Requirements.Run))
 	for _, key := range r.ignored {
 		delete(out.Variant, key)
 	}

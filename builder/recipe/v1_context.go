@@ -127,7 +127,7 @@ func (r *v1Recipe) lookup(name string, kind scopeKind) (any, bool) {
 	}
 	switch name {
 	case "env":
-		return r.envObject(), true
+		return jinja.EnvObject(r.Env), true
 	case "match":
 		return jinja.Func(matchFunc), true
 	case "RECIPE_DIR":
@@ -153,10 +153,10 @@ func isUndefined(v any) bool {
 // platformNames are made once: each template asks for them.
 func (j *job) platformNames() map[string]any {
 	if j.names == nil {
-		j.names = j.platform.flags()
+		j.names = j.platform.Flags()
 		j.names["target_platform"] = j.TargetPlatform
 		j.names["host_platform"] = j.TargetPlatform
-		j.names["SHLIB_EXT"] = j.platform.sharedLibraryExt()
+		j.names["SHLIB_EXT"] = j.platform.SharedLibraryExt()
 	}
 	return j.names
 }

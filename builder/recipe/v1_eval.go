@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/condaworker/condaworker/builder/recipe/jinja"
+	"github.com/condaworker/condaworker/builder/recipe/platform"
 	"github.com/condaworker/condaworker/builder/recipe/tree"
 )
 
@@ -199,19 +200,19 @@ func (r *v1Recipe) condition(n *tree.Node, text string) (yes, ok bool) {
 
 // platformTests are is_linux("linux-64") and the like.
 var platformTests = map[string]jinja.Func{
-	"is_linux":   platformTest(func(p platform) bool { return p.family == "linux" }),
-	"is_osx":     platformTest(platform.apple),
-	"is_windows": platformTest(platform.windows),
-	"is_unix":    platformTest(platform.unix),
+	"is_linux":   platformTest(func(p platform.Platform) bool { return p.Family == "linux" }),
+	"is_osx":     platformTest(platform.Platform.Apple),
+	"is_windows": platformTest(platform.Platform.Windows),
+	"is_unix":    platformTest(platform.Platform.Unix),
 }
 
-func platformTest(holds func(platform) bool) jinja.Func {
+func platformTest(holds func(platform.Platform) bool) jinja.Func {
 	return func(c jinja.Call) (any, error) {
 		name, err := c.String(0, "platform")
 		if err != nil {
 			return nil, err
 		}
-		p, err := parsePlatform(name)
+		p, err := platform.Parse(name)
 		return err == nil && holds(p), nil
 	}
 }

@@ -79,7 +79,7 @@ func (r *v1Recipe) warnOfSelector(n *tree.Node, lines []string) {
 		return
 	}
 	names := x.Names()
-	flags := r.platform.flags()
+	flags := r.platform.Flags()
 	if len(names) == 0 || !slices.ContainsFunc(names, func(s string) bool { _, ok := flags[s]; return ok || s == "py" }) {
 		return
 	}

@@ -32,7 +32,7 @@ func (j *job) exists(name string) bool {
 // defaultScript is the script that is run when the recipe names none.
 func (j *job) defaultScript(unix, windows string) string {
 	name := unix
-	if j.platform.windows() {
+	if j.platform.Windows() {
 		name = windows
 	}
 	if j.exists(name) {
@@ -67,7 +67,7 @@ func (r *v1Recipe) scriptFile(text string) string {
 		return ""
 	}
 	suffix := ".sh"
-	if r.platform.windows() {
+	if r.platform.Windows() {
 		suffix = ".bat"
 	}
 	for _, name := range []string{text, text + suffix} {

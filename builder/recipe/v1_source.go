@@ -69,7 +69,7 @@ func (r *v1Recipe) source(n *tree.Node) (Source, bool) {
 	case "path":
 		s.Path = r.sourcePath(n.Get("path"))
 	case "git":
-		s.Git, s.GitRev = r.str(n.Get("git"), "source.git"), r.gitRev(n)
+		s.Git = r.git(n)
 	}
 	s.SHA256 = r.digest(n.Get("sha256"), "source.sha256", 64)
 	s.MD5 = r.digest(n.Get("md5"), "source.md5", 32)
@@ -108,18 +108,22 @@ func (j *job) sourcePath(n *tree.Node) string {
 	return p
 }
 
-// gitRev is the one revision that is named.
-func (r *v1Recipe) gitRev(n *tree.Node) string {
-	rev := ""
-	for _, key := range []string{"rev", "tag", "branch"} {
-		v := n.Get(key)
+// git reads the repository and the one revision that is named.
+func (r *v1Recipe) git(n *tree.Node) *Git {
+	g := &Git{URL: r.str(n.Get("git"), "source.git")}
+	named := false
+	for _, k := range []struct {
+		key  string
+		into *string
+	}{{"rev", &g.Rev}, {"tag", &g.Tag}, {"branch", &g.Branch}} {
+		v := n.Get(k.key)
 		if v == nil {
 			continue
 		}
-		if rev != "" {
+		if named {
 			r.report.Fail(v.Pos, "keep one of rev, tag and branch", "the git source has two revisions")
 		}
-		rev = r.str(v, "source."+key)
+		*k.into, named = r.str(v, "source."+k.key), true
 	}
-	return rev
+	return g
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/condaworker/condaworker/builder/recipe/tree"
+	"github.com/condaworker/condaworker/builder/recipe/variant"
 )
 
 const vendorV1 = `context:
@@ -93,20 +94,19 @@ func TestRenderV1(t *testing.T) {
 				URLs: []string{"https://example.org/Blender4.2/blender-4.2.5-linux.tar.xz"}, SHA256: sha, Folder: "blender",
 				Pos: tree.Pos{File: "recipe.yaml", Line: 13, Column: 7},
 			},
-			{Git: "https://example.org/tool.git", GitRev: "v4.2.5", Pos: tree.Pos{File: "recipe.yaml", Line: 21, Column: 5}},
+			{Git: &Git{URL: "https://example.org/tool.git", Tag: "v4.2.5"}, Pos: tree.Pos{File: "recipe.yaml", Line: 21, Column: 5}},
 		},
 		Script: Script{Lines: []string{"bash $RECIPE_DIR/build.sh", "${PYTHON} -m pip install ."}},
 		Requirements: Requirements{
-			Build: []string{"patchelf"}, Run: []string{"python >=3.11"}, RunConstraints: []string{"houdini >=20.0, <21"},
+			Build: dependencies([]string{"patchelf"}), Run: dependencies([]string{"python >=3.11"}), RunConstraints: dependencies([]string{"houdini >=20.0, <21"}),
 		},
 		Build: Build{
 			IgnoreBinaryFiles: true, IgnorePrefixGlobs: []string{"*.json"}, FilesExclude: []string{"**/*.pdb"},
-			EntryPoints: []string{"tool = pkg.main:run"},
+			EntryPoints: []string{"tool = pkg.main:run"}, NoBinaryRelocation: true,
 		},
 		Tests: []Test{
 			{Script: Script{Lines: []string{"blender -h"}}, Requires: []string{"pip"}, Files: []string{"test.py"}},
-			{Imports: []string{"pkg"}, PipCheck: true, Requires: []string{"python 3.11.*", "pip"}},
-			{Imports: []string{"pkg"}, PipCheck: true, Requires: []string{"python 3.12.*", "pip"}},
+			{Python: &PythonTest{Imports: []string{"pkg"}, Versions: []string{"3.11", "3.12"}}},
 		},
 		About: About{
 			Home: "https://example.org", License: "GPL-3.0-or-later", LicenseFiles: []string{"LICENSE", "NOTICE"},
@@ -130,10 +130,10 @@ func TestRenderV1ForWindows(t *testing.T) {
 	if len(got.Sources) != 3 || got.Sources[0].Path != "../../archives/blender-4.2.5.zip" || got.Sources[1].FileName != "a.py" || len(got.Sources[1].URLs) != 2 {
 		t.Errorf("sources %+v", got.Sources)
 	}
-	if diff := cmp.Diff([]string{"patchelf", "pywin32 >=307"}, got.Requirements.Build); diff != "" {
+	if diff := cmp.Diff([]string{"patchelf", "pywin32 >=307"}, Specs(got.Requirements.Build)); diff != "" {
 		t.Error(diff)
 	}
-	if got.BuildString != "h9490d1a_3" || len(got.Tests) != 2 {
+	if got.BuildString != "h9490d1a_3" || len(got.Tests) != 1 {
 		t.Errorf("build string %s, %d tests", got.BuildString, len(got.Tests))
 	}
 }
@@ -209,9 +209,9 @@ func TestSkip(t *testing.T) {
 		{"${{ linux }}", 0},
 	} {
 		fsys := folder("recipe.yaml", head+"build:\n  skip: "+tt.skip+"\n")
-		outs, err := Render(fsys, "recipe.yaml", Options{TargetPlatform: "linux-64", Variant: map[string]any{"python": "3.11"}})
-		if err != nil || len(outs) != tt.want {
-			t.Errorf("skip: %s gave %d outputs, %v", tt.skip, len(outs), err)
+		outs, err := Render(fsys, "recipe.yaml", Options{TargetPlatform: "linux-64", Variants: variant.Of(map[string]any{"python": "3.11"})})
+		if err != nil || len(outs.Outputs) != tt.want {
+			t.Errorf("skip: %s gave %d outputs, %v", tt.skip, len(outs.Outputs), err)
 		}
 	}
 }
@@ -255,17 +255,17 @@ func TestBuildStringsV1(t *testing.T) {
 	}{
 		{"platform", "", Options{}, "hb0f4dca_0"},
 		{"noarch", "build:\n  noarch: generic\n", Options{}, "h4616a5c_0"},
-		{"noarch python", "build:\n  noarch: python\nrequirements:\n  host: [python]\n", Options{Variant: python}, "pyh4616a5c_0"},
-		{"python", "requirements:\n  host: [python]\n", Options{Variant: python}, "py311h82375c7_0"},
-		{"run python only", "requirements:\n  run: [python]\n", Options{Variant: python}, "hb0f4dca_0"},
+		{"noarch python", "build:\n  noarch: python\nrequirements:\n  host: [python]\n", Options{Variants: variant.Of(python)}, "pyh4616a5c_0"},
+		{"python", "requirements:\n  host: [python]\n", Options{Variants: variant.Of(python)}, "py311h82375c7_0"},
+		{"run python only", "requirements:\n  run: [python]\n", Options{Variants: variant.Of(python)}, "hb0f4dca_0"},
 		{"number", "build:\n  number: 2\n", Options{BuildNumber: &number}, "hb0f4dca_7"},
 		{"string", "build:\n  number: 2\n  string: x_${{ hash }}_${{ build_number }}\n", Options{BuildNumber: &number}, "x_b0f4dca_7"},
 		{"fixed", "build:\n  string: fixed\n", Options{BuildNumber: &number}, "fixed"},
 		{"virtual", "requirements:\n  run: [__glibc >=2.17]\n", Options{}, "hcc556be_0"},
-		{"worked example", "requirements:\n  build:\n    - ${{ compiler('cxx') }}\n    - ${{ stdlib('c') }}\n", Options{Variant: map[string]any{
+		{"worked example", "requirements:\n  build:\n    - ${{ compiler('cxx') }}\n    - ${{ stdlib('c') }}\n", Options{Variants: variant.Of(map[string]any{
 			"c_stdlib": "sysroot", "c_stdlib_version": "2.17", "cxx_compiler": "gxx", "cxx_compiler_version": "14",
 			"channel_sources": "conda-forge", "channel_targets": "conda-forge main", "python": "3.12",
-		}}, "h171cf75_0"},
+		})}, "h171cf75_0"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -279,8 +279,8 @@ func TestBuildStringsV1(t *testing.T) {
 
 func TestCompilersBecomeSpecs(t *testing.T) {
 	text := head + "requirements:\n  build:\n    - ${{ compiler('cxx') }}\n    - ${{ compiler('rust') }}\n  host: [python, zlib]\n"
-	got := render(t, folder("recipe.yaml", text), Options{Variant: map[string]any{"cxx_compiler_version": 14, "python": "3.12.* *_cpython", "zlib": "1"}})
-	want := Requirements{Build: []string{"gxx_linux-64 14.*", "rust_linux-64"}, Host: []string{"python 3.12.* *_cpython", "zlib =1"}}
+	got := render(t, folder("recipe.yaml", text), Options{Variants: variant.Of(map[string]any{"cxx_compiler_version": 14, "python": "3.12.* *_cpython", "zlib": "1"})})
+	want := Requirements{Build: dependencies([]string{"gxx_linux-64 14.*", "rust_linux-64"}), Host: dependencies([]string{"python 3.12.* *_cpython", "zlib =1"})}
 	if diff := cmp.Diff(want, got.Requirements); diff != "" {
 		t.Error(diff)
 	}

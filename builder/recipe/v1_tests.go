@@ -37,7 +37,7 @@ func (r *v1Recipe) test(n *tree.Node) []Test {
 		if !r.known(n, "tests", v1PythonTest) || !r.known(p, "tests.python", v1PythonKeys) {
 			return nil
 		}
-		return r.pythonTests(p)
+		return []Test{r.pythonTest(p)}
 	}
 	if !r.known(n, "tests", v1ScriptTest) {
 		return nil
@@ -50,7 +50,8 @@ func (r *v1Recipe) test(n *tree.Node) []Test {
 	}
 	t := Test{Script: r.script(n.Get("script"), scriptRules{where: "tests.script", files: true})}
 	if q := n.Get("requirements"); r.known(q, "tests.requirements", v1TestRequirements) {
-		t.Requires = append(r.specs(q.Get("run"), "tests.requirements.run"), r.specs(q.Get("build"), "tests.requirements.build")...)
+		t.Requires = r.specs(q.Get("run"), "tests.requirements.run")
+		t.Build = r.specs(q.Get("build"), "tests.requirements.build")
 	}
 	if f := n.Get("files"); r.known(f, "tests.files", v1TestFiles) {
 		t.Files = r.belowAll(f.Get("recipe"), "tests.files.recipe", "the recipe's folder")
@@ -59,38 +60,15 @@ func (r *v1Recipe) test(n *tree.Node) []Test {
 	return []Test{t}
 }
 
-// pythonTests are one test for each version of Python.
-func (r *v1Recipe) pythonTests(n *tree.Node) []Test {
-	t := Test{
+// pythonTest imports modules.
+func (r *v1Recipe) pythonTest(n *tree.Node) Test {
+	t := &PythonTest{
 		Imports:  r.strs(n.Get("imports"), "tests.python.imports"),
-		PipCheck: r.boolean(n.Get("pip_check"), "tests.python.pip_check", true),
+		NoPip:    !r.boolean(n.Get("pip_check"), "tests.python.pip_check", true),
+		Versions: r.strs(n.Get("python_version"), "tests.python.python_version"),
 	}
 	if len(t.Imports) == 0 {
 		r.report.Fail(n.Pos, "add imports: with the modules to import", "tests.python imports nothing")
 	}
-	versions := r.strs(n.Get("python_version"), "tests.python.python_version")
-	if len(versions) == 0 {
-		versions = []string{""}
-	}
-	var all []Test
-	for _, v := range versions {
-		one := t
-		one.Requires = []string{pythonSpec(v)}
-		if t.PipCheck {
-			one.Requires = append(one.Requires, "pip")
-		}
-		all = append(all, one)
-	}
-	return all
-}
-
-// pythonSpec is the match spec of a Python to test with.
-func pythonSpec(version string) string {
-	switch {
-	case version == "":
-		return "python"
-	case plainVersion.MatchString(version):
-		return "python " + version + ".*"
-	}
-	return "python " + version
+	return Test{Python: t}
 }

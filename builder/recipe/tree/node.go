@@ -91,6 +91,7 @@ var coreTags = []string{"!!str", "!!int", "!!float", "!!bool", "!!null", "!!seq"
 type Reader struct {
 	File   string  // that problems name, e.g. recipe.yaml
 	What   string  // it is in problems, e.g. the recipe
+	Begin  string  // what such a file begins with, e.g. package:
 	Report *Report // takes the problems
 	// At leads from the text that is read to the file: they differ in a
 	// meta.yaml, whose lines are cut and evaluated first. nil: they are the same.
@@ -136,7 +137,7 @@ func (r *Reader) Parse(text string) *Node {
 		return nil
 	}
 	if root.Kind != Map {
-		r.Report.Fail(root.Pos, "begin with package:", "%s is %s, not a mapping", r.What, root.Describe())
+		r.Report.Fail(root.Pos, "begin with "+r.Begin, "%s is %s, not a mapping", r.What, root.Describe())
 		return nil
 	}
 	return root
@@ -174,7 +175,7 @@ func (r *Reader) syntax(source string, err error) {
 	hint := ""
 	switch {
 	case strings.Contains(text, "no documents"):
-		r.Report.Fail(pos, "begin with package:", "%s is empty", r.What)
+		r.Report.Fail(pos, "begin with "+r.Begin, "%s is empty", r.What)
 		return
 	case strings.Contains(text, "cannot start any token"):
 		hint = "indent with blanks, not tabs, and put text that begins with a special character in quotes"

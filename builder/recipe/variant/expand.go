@@ -1,0 +1,118 @@
+package variant
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/condaworker/condaworker/builder/recipe/tree"
+)
+
+// maxCombinations is more than any recipe builds: conda-forge's widest has a
+// few hundred.
+const maxCombinations = 10_000
+
+// Combinations are all ways to choose a value for each of the used keys that c
+// has, in the order of the sorted keys, the last of which changes fastest. Keys
+// of a zip change together; those of them that are not used are left out.
+// Without a used key there is one combination, which is empty. The error is
+// tree.Problems.
+func (c Config) Combinations(used []string) ([]map[string]any, error) {
+	return c.Expand(map[string]any{}, used)
+}
+
+// Expand chooses values for further keys beside those that base has already.
+func (c Config) Expand(base map[string]any, used []string) ([]map[string]any, error) {
+	all := []map[string]any{base}
+	for _, axis := range c.axes(base, used) {
+		if err := c.even(axis); err != nil {
+			return nil, err
+		}
+		var next []map[string]any
+		for _, combination := range all {
+			next = append(next, c.choose(combination, axis)...)
+			if len(next) > maxCombinations {
+				return nil, tree.Problems{{Pos: axis[0].Pos, Text: "the variants make more than 10000 combinations", Hint: "zip keys that belong together, or give fewer values"}}
+			}
+		}
+		all = next
+	}
+	return all, nil
+}
+
+// axes are the used keys, those of a zip together, without those of base.
+func (c Config) axes(base map[string]any, used []string) [][]Key {
+	var axes [][]Key
+	done := map[string]bool{}
+	for _, name := range slices.Sorted(slices.Values(used)) {
+		k, ok := c.Get(name)
+		if _, chosen := base[name]; !ok || done[name] || chosen {
+			continue
+		}
+		axis := []Key{k}
+		done[name] = true
+		for _, other := range c.partners(name) {
+			if o, ok := c.Get(other); ok && !done[other] && (slices.Contains(used, other) || base[other] != nil) {
+				axis = append(axis, o)
+				done[other] = true
+			}
+		}
+		axes = append(axes, axis)
+	}
+	return axes
+}
+
+// partners are the keys that are zipped with one.
+func (c Config) partners(name string) []string {
+	for _, z := range c.zips {
+		if slices.Contains(z.Keys, name) {
+			return slices.DeleteFunc(slices.Clone(z.Keys), func(k string) bool { return k == name })
+		}
+	}
+	return nil
+}
+
+// even checks that zipped keys have equally many values.
+func (c Config) even(axis []Key) error {
+	for _, k := range axis[1:] {
+		if len(k.Values) != len(axis[0].Values) {
+			return tree.Problems{{
+				Pos: k.Pos, Hint: "give zipped keys equally many values",
+				Text: "zip_keys joins " + axis[0].Name + ", which has " + count(axis[0]) + ", and " + k.Name + ", which has " + count(k),
+			}}
+		}
+	}
+	return nil
+}
+
+func count(k Key) string {
+	texts := make([]string, len(k.Values))
+	for i, v := range k.Values {
+		texts[i] = Text(v)
+	}
+	if len(texts) == 1 {
+		return "the value " + texts[0]
+	}
+	return "the values " + strings.Join(texts, ", ")
+}
+
+// choose extends a combination by each value of an axis that agrees with what
+// the combination has chosen already. Equal results count once: a zip whose
+// other keys are not used often has the same value twice.
+func (c Config) choose(base map[string]any, axis []Key) []map[string]any {
+	var all []map[string]any
+	for i := range axis[0].Values {
+		next := maps.Clone(base)
+		agrees := true
+		for _, k := range axis {
+			if v, chosen := base[k.Name]; chosen && v != k.Values[i] {
+				agrees = false
+			}
+			next[k.Name] = k.Values[i]
+		}
+		if agrees && !slices.ContainsFunc(all, func(m map[string]any) bool { return maps.Equal(m, next) }) {
+			all = append(all, next)
+		}
+	}
+	return all
+}

@@ -1,0 +1,335 @@
+package variant
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/condaworker/condaworker/builder/recipe/jinja"
+	"github.com/condaworker/condaworker/builder/recipe/platform"
+	"github.com/condaworker/condaworker/builder/recipe/tree"
+)
+
+// The files that are read without being named when they lie beside a recipe:
+// the first that is there.
+const (
+	File      = "variants.yaml"
+	CondaFile = "conda_build_config.yaml"
+)
+
+// maxFileSize of a variant file, in bytes. conda-forge's own has 60,000.
+const maxFileSize = 1 << 20
+
+// Options is what files are read for.
+type Options struct {
+	Platform platform.Platform // to build for
+	Build    platform.Platform // that builds
+	Env      map[string]string // that selectors and templates may read; the caller decides
+	Before   Config            // of files that were read before: conditions see their values
+	// Name is what problems call the file; "" is its name in fsys.
+	Name string
+}
+
+// Find returns the variant file beside a recipe, "" when there is none.
+func Find(fsys fs.FS) (string, error) {
+	for _, name := range []string{File, CondaFile} {
+		info, err := fs.Stat(fsys, name)
+		switch {
+		case err == nil && !info.IsDir():
+			return name, nil
+		case err != nil && !errors.Is(err, fs.ErrNotExist):
+			return "", fmt.Errorf("look for %s: %w", name, err)
+		}
+	}
+	return "", nil
+}
+
+// Read reads one file. Only a file of the very name conda_build_config.yaml has
+// conda-build's selectors; any other has recipe.yaml's conditions. The error is
+// tree.Problems when the file is wrong; doubts are returned beside the
+// configuration.
+func Read(fsys fs.FS, file string, o Options) (Config, tree.Problems, error) {
+	text, err := load(fsys, file)
+	if err != nil {
+		return Config{}, nil, err
+	}
+	if o.Name == "" {
+		o.Name = path.Base(file)
+	}
+	r := &reader{Options: o, report: &tree.Report{}, text: text, budget: jinja.NewBudget(), names: o.Platform.Flags()}
+	r.conda = path.Base(file) == CondaFile
+	c := r.read()
+	if err := r.report.Err(); err != nil {
+		return Config{}, nil, err
+	}
+	return c, r.report.Warnings(), nil
+}
+
+// load bounds the size and gives every file the same line ends.
+func load(fsys fs.FS, file string) (string, error) {
+	f, err := fsys.Open(file)
+	if err != nil {
+		return "", fmt.Errorf("read the variants: %w", err)
+	}
+	data, err := io.ReadAll(io.LimitReader(f, maxFileSize+1))
+	if err = errors.Join(err, f.Close()); err != nil {
+		return "", fmt.Errorf("read the variants: %w", err)
+	}
+	if len(data) > maxFileSize {
+		return "", tree.Problems{{Pos: tree.Pos{File: path.Base(file)}, Text: fmt.Sprintf("the file is larger than %d bytes", maxFileSize)}}
+	}
+	data = bytes.TrimPrefix(data, []byte("\ufeff"))
+	return strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(string(data)), nil
+}
+
+// reader is one file that is being read.
+type reader struct {
+	Options
+	report *tree.Report
+	text   string // as its author wrote it
+	conda  bool   // it has conda-build's rules
+	budget *jinja.Budget
+	names  map[string]any // of the platform
+}
+
+// typed is the value of a plain scalar: booleans and integers have a type,
+// which counts in a hash; 3.10 and all else is text.
+func typed(_, text string) any {
+	switch text {
+	case "true", "True", "TRUE":
+		return true
+	case "false", "False", "FALSE":
+		return false
+	}
+	if n, err := strconv.ParseInt(text, 10, 64); err == nil && strconv.FormatInt(n, 10) == text {
+		return n
+	}
+	return text
+}
+
+// read makes the configuration.
+func (r *reader) read() Config {
+	text := r.text
+	if r.conda {
+		text = r.selected()
+	}
+	if r.report.Failed() || blank(text) {
+		return Config{}
+	}
+	yaml := &tree.Reader{File: r.Name, What: "the variant file", Begin: "key: with a list of values", Report: r.report, Typed: typed, Strict: !r.conda}
+	root := yaml.Parse(text)
+	var c Config
+	if root == nil {
+		return c
+	}
+	for _, f := range root.Fields {
+		r.field(&c, f)
+	}
+	return c
+}
+
+// blank holds for a file that says nothing.
+func blank(text string) bool {
+	for line := range strings.SplitSeq(text, "\n") {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+			return false
+		}
+	}
+	return true
+}
+
+// field reads one key. A key whose list is empty, which conditions can make it,
+// is as good as missing.
+func (r *reader) field(c *Config, f tree.Field) {
+	switch f.Key {
+	case "zip_keys":
+		r.zipKeys(c, f.Value)
+		return
+	case "pin_run_as_build":
+		r.pins(c, f.Value)
+		return
+	case "extend_keys":
+		c.ExtendKeys = r.words(f.Value)
+		return
+	case "ignore_version":
+		c.IgnoreVersion = r.words(f.Value)
+		return
+	case "ignore_build_only_deps":
+		c.IgnoreBuildOnlyDeps = r.words(f.Value)
+		return
+	}
+	k := Key{Name: f.Key, Pos: f.Pos, Values: r.values(f.Value)}
+	if k.Name == "target_platform" || k.Name == "build_platform" || len(k.Values) == 0 {
+		return // the platforms are the command line's to choose
+	}
+	c.Set(k)
+}
+
+// values are a key's, with conditions decided and templates evaluated.
+func (r *reader) values(n *tree.Node) []any {
+	var all []any
+	for _, item := range n.All() {
+		switch {
+		case item.Kind == tree.Map && item.Get("if") != nil && !r.conda:
+			all = append(all, r.values(r.branch(item))...)
+		case item.Kind == tree.Scalar && item.Value != nil:
+			if v, ok := r.value(item); ok {
+				all = append(all, v)
+			}
+		case !item.IsNull():
+			r.report.Fail(item.Pos, "write plain values", "a variant's value is %s", item.Describe())
+		}
+	}
+	return all
+}
+
+// value is one of them.
+func (r *reader) value(n *tree.Node) (any, bool) {
+	text, ok := n.Text()
+	if !ok || r.conda || !jinja.IsTemplate(text, jinja.Recipe) {
+		return n.Value, true
+	}
+	t, err := jinja.Parse(text, jinja.Recipe)
+	if err == nil {
+		var v any
+		if v, err = t.Value(r.scope()); err == nil {
+			switch v.(type) {
+			case string, bool, int64:
+				return v, true
+			}
+			r.report.Fail(n.Pos, "make it text", "a variant's value must be plain")
+			return nil, false
+		}
+	}
+	r.failed(n, err)
+	return nil, false
+}
+
+// branch is what if: chooses; nil is nothing.
+func (r *reader) branch(n *tree.Node) *tree.Node {
+	for _, f := range n.Fields {
+		if !slices.Contains([]string{"if", "then", "else"}, f.Key) {
+			r.report.Fail(f.Pos, "a condition has if:, then: and else:", "unknown key %q beside if:", f.Key)
+			return nil
+		}
+	}
+	cond := n.Get("if")
+	yes, ok := cond.Value.(bool)
+	if !ok {
+		x, err := jinja.ParseExpression(cond.Scalar(), jinja.Recipe)
+		if err == nil {
+			yes, err = x.Truth(r.scope())
+		}
+		if err != nil {
+			r.failed(cond, err)
+			return nil
+		}
+	}
+	if yes {
+		return n.Get("then")
+	}
+	return n.Get("else")
+}
+
+// failed places a template's error.
+func (r *reader) failed(n *tree.Node, err error) {
+	if e, ok := errors.AsType[*jinja.Error](err); ok {
+		r.report.Fail(n.Inside(r.text, e.Offset), e.Hint, "%s", e.Text)
+		return
+	}
+	r.report.Fail(n.Pos, "", "%v", err)
+}
+
+// scope is what conditions and templates see: the platform, the caller's
+// environment, and values of files that were read before.
+func (r *reader) scope() jinja.Scope {
+	return jinja.Scope{Lookup: r.lookup, Budget: r.budget}
+}
+
+func (r *reader) lookup(name string) (any, bool) {
+	if v, ok := r.names[name]; ok {
+		return v, true
+	}
+	switch name {
+	case "target_platform", "host_platform":
+		return r.Platform.Subdir, true
+	case "build_platform":
+		return r.Build.Subdir, true
+	case "SHLIB_EXT":
+		return r.Platform.SharedLibraryExt(), true
+	case "env":
+		return jinja.EnvObject(r.Env), true
+	}
+	if k, ok := r.Before.Get(name); ok {
+		return k.Values[0], true
+	}
+	return nil, false
+}
+
+// words is a list of names.
+func (r *reader) words(n *tree.Node) []string {
+	var all []string
+	for _, item := range n.All() {
+		if item.Kind != tree.Scalar {
+			r.report.Fail(item.Pos, "write a list of names", "a name is text, this is %s", item.Describe())
+			continue
+		}
+		all = append(all, item.Scalar())
+	}
+	return all
+}
+
+// zipKeys reads groups; one group may stand without a list around it.
+func (r *reader) zipKeys(c *Config, n *tree.Node) {
+	groups := n.All()
+	if len(groups) > 0 && groups[0].Kind == tree.Scalar {
+		groups = []*tree.Node{n}
+	}
+	seen := map[string]bool{}
+	for _, g := range groups {
+		z := Zip{Pos: g.Pos}
+		for _, name := range r.words(g) {
+			name = Normalize(name)
+			if seen[name] {
+				r.report.Fail(g.Pos, "join the two groups, or leave it out of one", "zip_keys has %s twice", name)
+			}
+			seen[name] = true
+			z.Keys = append(z.Keys, name)
+		}
+		if len(z.Keys) < 2 {
+			r.report.Fail(g.Pos, "name at least two keys", "a group of zip_keys joins several keys")
+			continue
+		}
+		c.zips = append(c.zips, z)
+	}
+}
+
+// pins reads pin_run_as_build, which conda-build's recipes follow.
+func (r *reader) pins(c *Config, n *tree.Node) {
+	if n.IsNull() {
+		return
+	}
+	if n.Kind != tree.Map {
+		r.report.Fail(n.Pos, "", "pin_run_as_build must be a mapping, this is %s", n.Describe())
+		return
+	}
+	c.PinRunAsBuild = map[string]map[string]string{}
+	for _, f := range n.Fields {
+		bounds := map[string]string{}
+		switch {
+		case f.Value.Kind == tree.Map:
+			for _, b := range f.Value.Fields {
+				bounds[b.Key] = b.Value.Scalar()
+			}
+		case f.Value.Kind == tree.Scalar:
+			bounds["max_pin"] = f.Value.Scalar() // the old form: a pattern alone
+		}
+		c.PinRunAsBuild[f.Key] = bounds
+	}
+}
