@@ -27,14 +27,13 @@ import (
 // count as not given, so that a job template can pass every parameter on.
 type buildOptions struct {
 	reportOptions
-	recipe       string
+	recipeFlags
 	to           string
 	channels     []string
 	archives     []string
 	packageName  string
 	prefixLength int
 	buildNumber  string
-	platform     string
 	outputDir    string
 	workDir      string
 	timeout      time.Duration
@@ -55,24 +54,20 @@ func (d *desk) buildCommand() *cobra.Command {
   condaworker build recipes/maya --to ./channel --source-archive maya-2026.tgz --build-number auto`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			if len(args) == 1 && o.recipe != "" {
-				return usageError{errors.New("the recipe is named twice: by argument and by --recipe")}
-			}
-			if len(args) == 1 {
-				o.recipe = args[0]
+			if err := o.named(args); err != nil {
+				return err
 			}
 			return d.build(c.Context(), o)
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&o.recipe, "recipe", "", "the recipe's folder or file (the same as the argument)")
+	o.add(c)
 	f.StringVar(&o.to, "to", "", "channel to publish to: a folder, file:// or s3://bucket/prefix")
 	f.StringArrayVarP(&o.channels, "channel", "c", nil, "channel that requirements come from, after --to; repeatable, or several separated by blanks")
 	f.StringArrayVar(&o.archives, "source-archive", nil, "local file in place of the recipe's next url source; its sha256 must still match; repeatable")
 	f.StringVar(&o.packageName, "package-name", "", "package name in place of the recipe's")
 	f.IntVar(&o.prefixLength, "prefix-length", 0, "length of the padded build prefix in bytes (0: 255)")
 	f.StringVar(&o.buildNumber, "build-number", "", "build number in place of the recipe's; auto: one more than the highest in the channel")
-	f.StringVar(&o.platform, "target-platform", "", "platform to build for (default: this machine's)")
 	f.StringVar(&o.outputDir, "output-dir", "", "folder that keeps the package, as SUBDIR/NAME.conda")
 	f.StringVar(&o.workDir, "work-dir", "", "folder to build in (default: the system's temporary folder)")
 	o.flags(c)
@@ -225,11 +220,16 @@ func (d *desk) buildRequest(ctx context.Context, o buildOptions, work string) (b
 	if err != nil {
 		return builder.Request{}, destination{}, err
 	}
+	render, err := o.request(d.env)
+	if err != nil {
+		return builder.Request{}, destination{}, err
+	}
+	render.PackageName, render.BuildNumber = o.packageName, number
 	r := builder.Request{
-		Recipe: o.recipe, Platform: o.platform, Archives: absolute(o.archives), PackageName: o.packageName,
-		PrefixLength: o.prefixLength, BuildNumber: number, Work: work, OutputDir: absolutePath(o.outputDir),
+		RenderRequest: render,
+		Archives: absolute(o.archives), PrefixLength: o.prefixLength, Work: work, OutputDir: absolutePath(o.outputDir),
 		NoTest: o.noTest, Timeout: o.timeout, IdleTimeout: o.idleTimeout, Epoch: epoch,
-		Version: version(), Virtual: virtualPackages(o.platform), CallerEnv: d.env,
+		Version: version(), Virtual: virtualPackages(o.platform),
 	}
 	if r.Channels, err = d.readers(ctx, o.channels); err != nil {
 		return r, destination{}, err

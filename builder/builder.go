@@ -19,12 +19,9 @@ import (
 
 // Request says what to build and how.
 type Request struct {
-	Recipe       string        // the recipe's folder, or its file
-	Platform     string        // to build for, e.g. linux-64
+	RenderRequest
 	Archives     []string      // local files that replace the recipe's url sources, in order
-	PackageName  string        // replaces the recipe's; "" keeps it
 	PrefixLength int           // bytes of the padded prefix; 0 is 255
-	BuildNumber  *int          // replaces the recipe's; nil keeps it
 	Channels     []env.Channel // where requirements come from, first has priority
 	ChannelNames []string      // the channels as info/about.json lists them
 	Work         string        // an existing folder of this build's own; its caller removes it
@@ -36,10 +33,6 @@ type Request struct {
 	Epoch        time.Time     // all times in the package; zero takes the newest in the sources
 	Version      string        // of the program, for info/about.json
 	Virtual      []conda.Record
-
-	// CallerEnv is the environment that script_env, secrets and templates may
-	// name variables of. Nothing of it reaches a script unasked but proxies.
-	CallerEnv map[string]string
 
 	// NextBuildNumber, when set, chooses the build number by what the channel
 	// already has in subdirs. again says that this very task had it before: it
@@ -77,16 +70,18 @@ type Package struct {
 // Errors: tree.Problems (the recipe is wrong), *ScriptError, *TestError,
 // *solve.UnsolvableError, *source.HashError, or whatever the disk said.
 func Build(ctx context.Context, r Request, o Observer) ([]Package, error) {
-	var recipes rendered
+	var recipes Rendered
 	err := phase(o, "render", func() (err error) {
-		recipes, err = render(r, o)
+		if recipes, err = Render(r.RenderRequest); err == nil {
+			recipes.tell(o, r.Platform)
+		}
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
 	var packages []Package
-	for i := range recipes.outputs {
+	for i := range recipes.Outputs {
 		p, err := buildOutput(ctx, r, recipes, i, o)
 		if err != nil {
 			return packages, err
@@ -97,8 +92,8 @@ func Build(ctx context.Context, r Request, o Observer) ([]Package, error) {
 }
 
 // buildOutput is the life of one package, a line a step.
-func buildOutput(ctx context.Context, r Request, recipes rendered, i int, o Observer) (Package, error) {
-	b := &build{Request: r, Observer: o, rendered: recipes, out: recipes.outputs[i]}
+func buildOutput(ctx context.Context, r Request, recipes Rendered, i int, o Observer) (Package, error) {
+	b := &build{Request: r, Observer: o, Rendered: recipes, out: recipes.Outputs[i]}
 	steps := []struct {
 		name string
 		do   func(context.Context) error
@@ -144,7 +139,7 @@ func phase(o Observer, name string, do func() error) error {
 type build struct {
 	Request
 	Observer
-	rendered
+	Rendered
 
 	out    *recipe.Output
 	dirs   layout
@@ -162,12 +157,14 @@ func (b *build) number(i int) func(context.Context) error {
 		if err != nil {
 			return fmt.Errorf("choose the build number of %s %s: %w", b.out.Name, b.out.Version, err)
 		}
-		again, err := recipe.Render(b.files, b.file, b.options(&n))
+		options := b.options
+		options.BuildNumber = &n
+		again, err := recipe.Render(b.files, b.File, options)
 		if err != nil {
 			return err
 		}
 		if i >= len(again.Outputs) {
-			return fmt.Errorf("%s builds something else with build number %d: do not make skip or outputs depend on the build number", b.file, n)
+			return fmt.Errorf("%s builds something else with build number %d: do not make skip or outputs depend on the build number", b.File, n)
 		}
 		b.out = again.Outputs[i]
 		b.Info(fmt.Sprintf("build number %d, build string %s", n, b.out.BuildString))

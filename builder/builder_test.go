@@ -88,8 +88,11 @@ func build(t *testing.T, files map[string]string, change func(*builder.Request))
 		t.Fatal(err)
 	}
 	r := builder.Request{
-		Recipe: folder(t, files), Platform: platform, Work: t.TempDir(), OutputDir: t.TempDir(), Version: "test",
-		CallerEnv: map[string]string{"AWS_SECRET_ACCESS_KEY": "secret", "DEADLINE_JOB_ID": "job", "STUDIO": "north", "HTTPS_PROXY": "http://proxy:1"},
+		RenderRequest: builder.RenderRequest{
+			Recipe: folder(t, files), Platform: platform,
+			CallerEnv: map[string]string{"AWS_SECRET_ACCESS_KEY": "secret", "DEADLINE_JOB_ID": "job", "STUDIO": "north", "HTTPS_PROXY": "http://proxy:1"},
+		},
+		Work: t.TempDir(), OutputDir: t.TempDir(), Version: "test",
 	}
 	if change != nil {
 		change(&r)
@@ -473,7 +476,7 @@ func TestCancelEndsTheScript(t *testing.T) {
 		}
 		cancel(why)
 	}()
-	_, err := builder.Build(ctx, builder.Request{Recipe: folder(t, files), Platform: platform, Work: work, PrefixLength: 200}, h)
+	_, err := builder.Build(ctx, builder.Request{RenderRequest: builder.RenderRequest{Recipe: folder(t, files), Platform: platform}, Work: work, PrefixLength: 200}, h)
 	if !errors.Is(err, why) {
 		t.Error(err)
 	}

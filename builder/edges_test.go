@@ -219,7 +219,7 @@ func TestAPackageWhoseTestWasCancelledIsNotTakenForGood(t *testing.T) {
 	why := errors.New("the farm says so")
 	h := &cancelling{begun: func() { cancel(why) }}
 	out := t.TempDir()
-	_, err = builder.Build(ctx, builder.Request{Recipe: dir, Platform: platform, Work: t.TempDir(), OutputDir: out}, h)
+	_, err = builder.Build(ctx, builder.Request{RenderRequest: builder.RenderRequest{Recipe: dir, Platform: platform}, Work: t.TempDir(), OutputDir: out}, h)
 	if !errors.Is(err, why) {
 		t.Error(err)
 	}

@@ -33,7 +33,7 @@ func (b *build) environ() (map[string]string, error) {
 		"BUILD_PREFIX":      b.dirs.buildPrefix,
 		"BUILD_DIR":         filepath.Dir(b.dirs.work),
 		"CONDA_BUILD_STATE": "BUILD",
-		"RECIPE_DIR":        b.dir,
+		"RECIPE_DIR":        b.Dir,
 		"SOURCE_DATE_EPOCH": strconv.FormatInt(b.packageTime().Unix(), 10),
 		"PATH":              searchPath(b.dirs.buildPrefix, b.dirs.prefix),
 		"LD_RUN_PATH":       filepath.Join(b.dirs.prefix, "lib"),

@@ -28,7 +28,7 @@ func (b *build) sources() ([]source.Spec, error) {
 	}
 	if len(archives) > 0 {
 		return nil, fmt.Errorf("%d source archives were given, but %s has %d url sources: leave out %q",
-			len(b.Archives), b.file, len(b.Archives)-len(archives), archives)
+			len(b.Archives), b.File, len(b.Archives)-len(archives), archives)
 	}
 	return specs, nil
 }
@@ -47,9 +47,9 @@ func (b *build) supported() error {
 	}
 	switch {
 	case b.out.Noarch == "python":
-		return fmt.Errorf("%s: noarch: python packages are not built by this version: use noarch: generic, or leave noarch out", b.file)
+		return fmt.Errorf("%s: noarch: python packages are not built by this version: use noarch: generic, or leave noarch out", b.File)
 	case len(b.out.Build.EntryPoints) > 0:
-		return fmt.Errorf("%s: this version does not write entry_points: write %q in the script", b.file, b.out.Build.EntryPoints)
+		return fmt.Errorf("%s: this version does not write entry_points: write %q in the script", b.File, b.out.Build.EntryPoints)
 	}
 	return nil
 }
@@ -71,7 +71,7 @@ func (b *build) fetch(ctx context.Context) error {
 		return err
 	}
 	for _, spec := range specs {
-		got, err := source.Fetch(ctx, spec, b.dirs.work, source.Options{RecipeDir: b.dir, Download: b.dirs.downloads})
+		got, err := source.Fetch(ctx, spec, b.dirs.work, source.Options{RecipeDir: b.Dir, Download: b.dirs.downloads})
 		if err != nil {
 			return err
 		}

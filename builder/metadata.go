@@ -118,20 +118,20 @@ func (b *build) recipeFiles() ([]pack.InfoFile, error) {
 			return nil
 		case d.IsDir() && b.isOurs(name):
 			return fs.SkipDir
-		case name == b.file || d.IsDir():
+		case name == b.File || d.IsDir():
 			return nil
 		}
 		if info, err := fs.Stat(b.files, name); err != nil || !info.Mode().IsRegular() { // a link's target counts
 			b.Warn(fmt.Sprintf("the recipe folder's %s is not packed: it is no file and no link to one", name))
 			return nil
 		}
-		files = append(files, pack.InfoFile{Path: "recipe/" + name, Source: filepath.Join(b.dir, filepath.FromSlash(name))})
+		files = append(files, pack.InfoFile{Path: "recipe/" + name, Source: filepath.Join(b.Dir, filepath.FromSlash(name))})
 		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read the recipe folder: %w", err)
 	}
-	original := filepath.Join(b.dir, b.file)
+	original := filepath.Join(b.Dir, b.File)
 	if b.out.Format == recipe.V0 {
 		return append(files, pack.InfoFile{Path: "recipe/meta.yaml.template", Source: original},
 			pack.InfoFile{Path: "recipe/meta.yaml", Data: b.out.Rendered}), nil
@@ -143,7 +143,7 @@ func (b *build) recipeFiles() ([]pack.InfoFile, error) {
 // isOurs tells whether a folder of the recipe folder is one that builds write
 // to: packages must not hold the packages that were made before.
 func (b *build) isOurs(name string) bool {
-	dir := filepath.Join(b.dir, filepath.FromSlash(name))
+	dir := filepath.Join(b.Dir, filepath.FromSlash(name))
 	for _, own := range append([]string{b.Work, b.OutputDir}, b.Outputs...) {
 		if full, err := filepath.Abs(own); own != "" && err == nil && full == dir {
 			return true
@@ -209,7 +209,7 @@ func below(folder string, files []pack.InfoFile) []pack.InfoFile {
 func (b *build) licenceFiles() ([]pack.InfoFile, error) {
 	var files []pack.InfoFile
 	for _, glob := range b.out.About.LicenseFiles {
-		found, err := licences(glob, b.dir, b.dirs.work)
+		found, err := licences(glob, b.Dir, b.dirs.work)
 		if err != nil {
 			return nil, err
 		}

@@ -8,15 +8,36 @@ import (
 	"strings"
 
 	"github.com/condaworker/condaworker/builder/recipe"
+	"github.com/condaworker/condaworker/builder/recipe/platform"
+	"github.com/condaworker/condaworker/builder/recipe/tree"
+	"github.com/condaworker/condaworker/builder/recipe/variant"
 )
 
-// rendered is a recipe and the outputs it asks for.
-type rendered struct {
-	dir     string // the recipe's folder, absolute
-	files   fs.FS  // the same, for reading
-	file    string // e.g. recipe.yaml
-	options func(number *int) recipe.Options
-	outputs []*recipe.Output
+// RenderRequest says which recipe to render, and for what.
+type RenderRequest struct {
+	Recipe        string   // the recipe's folder, or its file
+	Platform      string   // to build for, e.g. linux-64
+	BuildPlatform string   // that builds; "" is Platform
+	VariantFiles  []string // beside the one in the recipe's folder, later ones win
+	Variants      []string // KEY=VALUE,VALUE…: in place of what files say
+	NoLocal       bool     // the variant file in the recipe's folder is not read
+	PackageName   string   // replaces the recipe's; "" keeps it
+	BuildNumber   *int     // replaces the recipe's; nil keeps it
+	HashCompat    recipe.HashCompat
+
+	// CallerEnv is the environment that templates may read, but for what may
+	// carry the farm's credentials.
+	CallerEnv map[string]string
+}
+
+// Rendered is a recipe and what it asks for.
+type Rendered struct {
+	Dir  string // the recipe's folder, absolute
+	File string // e.g. recipe.yaml
+	recipe.Result
+
+	files   fs.FS // the folder, for reading
+	options recipe.Options
 }
 
 // MissingRecipeError reports that there is no recipe where one was named.
@@ -27,59 +48,108 @@ func (e *MissingRecipeError) Error() string {
 	return fmt.Sprintf("no recipe at %s: %s", e.Path, e.Reason)
 }
 
-// render evaluates the recipe and passes its warnings on.
-func render(r Request, o Observer) (rendered, error) {
+// Render reads the variant files and evaluates the recipe. Errors:
+// *MissingRecipeError, tree.Problems in the recipe or in a variant file, or
+// whatever the disk said.
+func Render(r RenderRequest) (Rendered, error) {
 	out, err := locate(r.Recipe)
 	if err != nil {
-		return rendered{}, err
+		return Rendered{}, err
 	}
-	out.options = func(number *int) recipe.Options {
-		return recipe.Options{
-			TargetPlatform: r.Platform,
-			BuildPlatform:  r.Platform,
-			Env:            public(r.CallerEnv),
-			PackageName:    r.PackageName,
-			BuildNumber:    number,
-		}
+	if r.BuildPlatform == "" {
+		r.BuildPlatform = r.Platform
 	}
-	result, err := recipe.Render(out.files, out.file, out.options(r.BuildNumber))
+	variants, warnings, err := readVariants(r, out.files)
 	if err != nil {
-		return rendered{}, fmt.Errorf("render %s: %w", out.dir, err)
+		return Rendered{}, fmt.Errorf("render %s: %w", out.Dir, err)
 	}
-	out.outputs = result.Outputs
-	for _, w := range result.Warnings {
+	out.options = recipe.Options{
+		TargetPlatform: r.Platform, BuildPlatform: r.BuildPlatform, Variants: variants, Env: public(r.CallerEnv),
+		PackageName: r.PackageName, BuildNumber: r.BuildNumber, HashCompat: r.HashCompat,
+	}
+	out.Result, err = recipe.Render(out.files, out.File, out.options)
+	if err != nil {
+		return Rendered{}, fmt.Errorf("render %s: %w", out.Dir, err)
+	}
+	out.Warnings = append(warnings, out.Warnings...)
+	return out, nil
+}
+
+// tell passes on what came of it.
+func (r Rendered) tell(o Observer, platform string) {
+	for _, w := range r.Warnings {
 		o.Warn(w.Error())
 	}
-	for _, p := range out.outputs {
+	for _, p := range r.Outputs {
 		for _, w := range p.Warnings {
 			o.Warn(w.Error())
 		}
 		o.Info(fmt.Sprintf("rendered %s %s build %s for %s", p.Name, p.Version, p.BuildString, p.Subdir))
 	}
-	if len(out.outputs) == 0 {
-		o.Info(fmt.Sprintf("skipped: %s builds nothing for %s", filepath.Join(out.dir, out.file), r.Platform))
+	if len(r.Outputs) == 0 {
+		o.Info(fmt.Sprintf("skipped: %s builds nothing for %s", filepath.Join(r.Dir, r.File), platform))
 	}
-	return out, nil
+}
+
+// readVariants reads the named files and the recipe's own, which they beat. They
+// are read before it as well: its conditions may ask for what they say.
+func readVariants(r RenderRequest, files fs.FS) (variant.Config, []tree.Problem, error) {
+	o := variant.Options{Env: public(r.CallerEnv)}
+	var err error
+	if o.Platform, err = platform.Parse(r.Platform); err != nil {
+		return variant.Config{}, nil, err
+	}
+	if o.Build, err = platform.Parse(r.BuildPlatform); err != nil {
+		return variant.Config{}, nil, err
+	}
+	var named variant.Config
+	var warnings []tree.Problem
+	for _, file := range r.VariantFiles {
+		dir, name := filepath.Split(file)
+		o.Name, o.Before = file, named
+		c, doubts, err := variant.Read(os.DirFS(filepath.Clean(dir+".")), name, o)
+		if err != nil {
+			return named, nil, err
+		}
+		named, warnings = named.Merge(c), append(warnings, doubts...)
+	}
+	local, err := variant.Find(files)
+	if err != nil || local == "" || r.NoLocal {
+		return override(named, r.Variants, warnings, err)
+	}
+	o.Name, o.Before = "", named
+	c, doubts, err := variant.Read(files, local, o)
+	return override(c.Merge(named), r.Variants, append(warnings, doubts...), err)
+}
+
+// override applies the command line's values.
+func override(c variant.Config, assignments []string, warnings []tree.Problem, err error) (variant.Config, []tree.Problem, error) {
+	for _, a := range assignments {
+		if err == nil {
+			c, err = c.Override(a)
+		}
+	}
+	return c, warnings, err
 }
 
 // locate accepts a recipe's folder or its file.
-func locate(path string) (rendered, error) {
+func locate(path string) (Rendered, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
-		return rendered{}, err
+		return Rendered{}, err
 	}
 	info, err := os.Stat(abs)
 	if err != nil {
-		return rendered{}, &MissingRecipeError{path, "it does not exist; name a folder with a recipe.yaml or a meta.yaml"}
+		return Rendered{}, &MissingRecipeError{path, "it does not exist; name a folder with a recipe.yaml or a meta.yaml"}
 	}
 	if !info.IsDir() {
 		dir, file := filepath.Split(abs)
-		return rendered{dir: filepath.Clean(dir), files: os.DirFS(dir), file: file}, nil
+		return Rendered{Dir: filepath.Clean(dir), files: os.DirFS(dir), File: file}, nil
 	}
-	found := rendered{dir: abs, files: os.DirFS(abs)}
-	found.file, err = recipe.Find(found.files)
+	found := Rendered{Dir: abs, files: os.DirFS(abs)}
+	found.File, err = recipe.Find(found.files)
 	if err != nil {
-		return rendered{}, &MissingRecipeError{path, strings.TrimPrefix(err.Error(), path+": ")}
+		return Rendered{}, &MissingRecipeError{path, strings.TrimPrefix(err.Error(), path+": ")}
 	}
 	return found, nil
 }

@@ -86,7 +86,7 @@ func (b *build) run(ctx context.Context, s recipe.Script, j job) error {
 // commandLine is the interpreter and its script. bash gets the recipe's own
 // file, so that its messages name the line that the author knows.
 func (b *build) commandLine(s recipe.Script, j job) ([]string, error) {
-	file := filepath.Join(b.dir, filepath.FromSlash(s.File))
+	file := filepath.Join(b.Dir, filepath.FromSlash(s.File))
 	if s.File == "" {
 		file = filepath.Join(b.dirs.scripts, j.name+".sh")
 		if err := os.WriteFile(file, []byte(strings.Join(s.Lines, "\n")+"\n"), 0o644); err != nil {

@@ -174,7 +174,7 @@ func (b *build) testInputs(t recipe.Test, i int, work string) ([]pack.InfoFile, 
 	if t.Script.File != "" {
 		globs = append(slices.Clone(globs), t.Script.File)
 	}
-	files, err := named(b.dir, globs, "the recipe folder")
+	files, err := named(b.Dir, globs, "the recipe folder")
 	if err != nil {
 		return nil, err
 	}

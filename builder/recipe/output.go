@@ -121,6 +121,7 @@ type Script struct {
 	Written     []string          // the same as the recipe has them; nil: as Lines
 	File        string            // a script in the recipe folder, e.g. build.sh
 	Implied     bool              // the recipe does not name File: it is there
+	Long        bool              // the recipe writes the script as a mapping
 	Interpreter string            // e.g. bash, python; "" is the platform's shell
 	Env         map[string]string // extra variables
 	PassEnv     []string          // names of variables to take from the caller's environment

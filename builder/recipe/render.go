@@ -182,18 +182,22 @@ func (j *job) format() Format {
 
 // render reads the recipe in its format. tree.Problems come back all together.
 func (j *job) render() (Result, error) {
-	var out *Output
+	var result Result
 	if j.format() == V0 {
-		out = j.renderV0()
+		result = j.renderV0()
 	} else {
-		out = j.renderV1()
+		result = j.renderV1()
 	}
 	if err := j.report.Err(); err != nil {
 		return Result{}, err
 	}
-	result := Result{Warnings: j.report.Warnings()}
-	if out != nil {
-		result.Outputs = []*Output{out}
-	}
+	result.Warnings = j.report.Warnings()
 	return result, nil
+}
+
+// with is the job for one combination of the variant's values.
+func (j *job) with(combination map[string]any) *job {
+	one := *j
+	one.variant, one.used = combination, map[string]bool{}
+	return &one
 }

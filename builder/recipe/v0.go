@@ -43,8 +43,16 @@ func newV0(j *job) *v0Recipe {
 	return &v0Recipe{job: j}
 }
 
-// renderV0 returns nil when the recipe skips the platform, or has problems.
-func (j *job) renderV0() *Output {
+// renderV0 returns no outputs when the recipe skips the platform, or has
+// problems.
+func (j *job) renderV0() Result {
+	if out := j.outputV0(); out != nil {
+		return Result{Outputs: []*Output{out}}
+	}
+	return Result{}
+}
+
+func (j *job) outputV0() *Output {
 	r := newV0(j)
 	r.root = r.read(false)
 	if r.root == nil {

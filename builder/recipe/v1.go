@@ -54,8 +54,16 @@ func v1Typed(_, text string) any {
 	return text
 }
 
-// renderV1 returns nil when the recipe skips the platform, or has problems.
-func (j *job) renderV1() *Output {
+// renderV1 returns no outputs when the recipe skips the platform, or has
+// problems.
+func (j *job) renderV1() Result {
+	if out := j.outputV1(); out != nil {
+		return Result{Outputs: []*Output{out}}
+	}
+	return Result{}
+}
+
+func (j *job) outputV1() *Output {
 	r := &v1Recipe{job: j, context: map[string]any{}}
 	r.root = j.reader(v1Typed, true).Parse(j.text)
 	if r.root == nil || r.severalOutputs() || !j.known(r.root, "the recipe", v1Top) {
