@@ -227,7 +227,7 @@ func (d *desk) buildRequest(ctx context.Context, o buildOptions, work string) (b
 	render.PackageName, render.BuildNumber = o.packageName, number
 	r := builder.Request{
 		RenderRequest: render,
-		Archives: absolute(o.archives), PrefixLength: o.prefixLength, Work: work, OutputDir: absolutePath(o.outputDir),
+		Archives:      absolute(o.archives), PrefixLength: o.prefixLength, Work: work, OutputDir: absolutePath(o.outputDir),
 		NoTest: o.noTest, Timeout: o.timeout, IdleTimeout: o.idleTimeout, Epoch: epoch,
 		Version: version(), Virtual: virtualPackages(o.platform),
 	}

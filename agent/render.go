@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -33,7 +34,7 @@ func (o *recipeFlags) add(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&o.recipe, "recipe", "", "the recipe's folder or file (the same as the argument)")
 	f.StringVar(&o.platform, "target-platform", "", "platform to build for (default: this machine's)")
-	f.StringVar(&o.buildPlatform, "build-platform", "", "platform that builds (default: the target platform)")
+	f.StringVar(&o.buildPlatform, "build-platform", "", "platform that builds (default: this machine's)")
 	f.StringArrayVarP(&o.variantFiles, "variant-config", "m", nil, "file of variants; it wins over the one in the recipe's folder; repeatable, later ones win")
 	f.StringArrayVar(&o.variants, "variant", nil, "KEY=VALUE or KEY=VALUE,VALUE… in place of what the files say; repeatable")
 	f.BoolVar(&o.noLocal, "ignore-recipe-variants", false, "do not read variants.yaml or conda_build_config.yaml in the recipe's folder")
@@ -48,6 +49,19 @@ func (o *recipeFlags) named(args []string) error {
 	if len(args) == 1 {
 		o.recipe = args[0]
 	}
+	return nil
+}
+
+// platforms fills in this machine's.
+func (o *recipeFlags) platforms() error {
+	if o.platform != "" && o.buildPlatform != "" {
+		return nil
+	}
+	host, err := builder.HostPlatform()
+	if err != nil {
+		return err
+	}
+	o.platform, o.buildPlatform = cmp.Or(o.platform, host), cmp.Or(o.buildPlatform, host)
 	return nil
 }
 
@@ -114,12 +128,8 @@ func (d *desk) render(o renderOptions) error {
 	if o.recipe == "" {
 		return usageError{errors.New("name a recipe: condaworker render RECIPE")}
 	}
-	if o.platform == "" {
-		host, err := builder.HostPlatform()
-		if err != nil {
-			return err
-		}
-		o.platform = host
+	if err := o.platforms(); err != nil {
+		return err
 	}
 	request, err := o.request(d.env)
 	if err != nil {

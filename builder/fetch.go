@@ -33,27 +33,6 @@ func (b *build) sources() ([]source.Spec, error) {
 	return specs, nil
 }
 
-// supported refuses what would otherwise be left out of the package in
-// silence.
-func (b *build) supported() error {
-	for _, s := range b.out.Sources {
-		at := fmt.Sprintf("%s:%d:%d", s.Pos.File, s.Pos.Line, s.Pos.Column)
-		switch {
-		case s.Git != nil:
-			return fmt.Errorf("%s: the source %s is a git repository, which this version does not fetch: use a url or a path", at, s.Git.URL)
-		case len(s.Patches) > 0:
-			return fmt.Errorf("%s: the source has patches, which this version does not apply: apply them in the script", at)
-		}
-	}
-	switch {
-	case b.out.Noarch == "python":
-		return fmt.Errorf("%s: noarch: python packages are not built by this version: use noarch: generic, or leave noarch out", b.File)
-	case len(b.out.Build.EntryPoints) > 0:
-		return fmt.Errorf("%s: this version does not write entry_points: write %q in the script", b.File, b.out.Build.EntryPoints)
-	}
-	return nil
-}
-
 // verify checks the given archives against the recipe's hashes before
 // anything else is done.
 func (b *build) verify(ctx context.Context) error {

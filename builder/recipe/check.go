@@ -3,6 +3,7 @@ package recipe
 import (
 	"path"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/condaworker/condaworker/builder/recipe/tree"
@@ -179,4 +180,23 @@ func (j *job) noarch(n *tree.Node) string {
 	}
 	j.report.Fail(n.Pos, "write python or generic, or remove the key", "build.noarch is %q", s)
 	return ""
+}
+
+// integer is n as a whole number, which may be negative.
+func (j *job) integer(n *tree.Node, where string) int {
+	s := strings.TrimSpace(n.Scalar())
+	number, err := strconv.ParseInt(s, 10, 32)
+	if err != nil {
+		j.report.Fail(n.Pos, "", "%s must be an integer, this is %s", where, n.Quoted())
+	}
+	return int(number)
+}
+
+// insideAll checks that paths stay below the folder that they are relative to,
+// and keeps them as they are written: a / at the end means a folder.
+func (j *job) insideAll(n *tree.Node, where, folder string) []string {
+	for _, item := range n.All() {
+		j.below(item, where, folder)
+	}
+	return j.strs(n, where)
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/condaworker/condaworker/builder/recipe/jinja"
 	"github.com/condaworker/condaworker/builder/recipe/platform"
@@ -55,6 +56,8 @@ func (j *job) tool(kind string) jinja.Func {
 		switch v := variantText(version); {
 		case !ok || v == "":
 			return spec, nil
+		case plainVersion.MatchString(v) && j.format() == V1:
+			return spec + " =" + v, nil
 		case plainVersion.MatchString(v):
 			return spec + " " + v + ".*", nil
 		default:
@@ -63,27 +66,59 @@ func (j *job) tool(kind string) jinja.Func {
 	}
 }
 
-// unsupported are functions that need a solve, a checkout or foreign code.
-func unsupported(name string) jinja.Func {
-	return func(jinja.Call) (any, error) {
-		return nil, &jinja.Error{Text: name + "() is not supported here yet", Hint: "write the value out"}
+// toolKeys are the variant keys that a function looks for.
+func toolKeys(function, argument string) []string {
+	switch function {
+	case "compiler", "stdlib":
+		key := argument + "_" + function
+		return []string{key, key + "_version", "CONDA_BUILD_SYSROOT"}
+	case "cdt":
+		return []string{"cdt_name", "cdt_arch"}
+	}
+	return nil
+}
+
+// cdt is the name of a core dependency tree's package: system libraries of an
+// old Linux, e.g. mesa-libgl-cos7-x86_64.
+func (j *job) cdt() jinja.Func {
+	return func(c jinja.Call) (any, error) {
+		text, err := c.String(0, "package")
+		if err != nil {
+			return nil, err
+		}
+		arch := j.platform.Arch
+		if arch == "x86" {
+			arch = "i686"
+		}
+		distribution := "cos6"
+		if slices.Contains([]string{"s390x", "aarch64", "ppc64le", "ppc64"}, arch) {
+			distribution = "cos7"
+		}
+		if v, ok := j.use("cdt_name"); ok {
+			distribution = variantText(v)
+		}
+		if v, ok := j.use("cdt_arch"); ok {
+			arch = variantText(v)
+		}
+		name, version, _ := strings.Cut(strings.TrimSpace(text), " ")
+		return strings.TrimSpace(name + "-" + distribution + "-" + arch + " " + strings.TrimSpace(version)), nil
 	}
 }
 
-// unsupportedIn lists them for each format.
+// unsupportedIn lists what a format's functions need that rendering has not: a
+// solve, a checkout or foreign code.
 var unsupportedIn = map[Format][]string{
-	V1: {"pin_subpackage", "pin_compatible", "cdt", "load_from_file", "cmp"},
 	V0: {
 		"pin_subpackage", "pin_compatible", "cdt", "ccache", "resolved_packages", "load_setup_py_data",
 		"load_setuptools", "load_file_data", "load_str_data", "load_file_regex", "load_npm",
 	},
 }
 
-// functions are what both formats can call.
+// functions are what meta.yaml can call.
 func (j *job) functions(f Format) map[string]any {
 	all := map[string]any{"compiler": j.tool("compiler"), "stdlib": j.tool("stdlib")}
 	for _, name := range unsupportedIn[f] {
-		all[name] = unsupported(name)
+		all[name] = unsupported(name, "write the value out")
 	}
 	return all
 }
@@ -93,12 +128,4 @@ var lateNames = []string{
 	"PREFIX", "BUILD_PREFIX", "SRC_DIR", "RECIPE_DIR", "BUILD_DIR", "PYTHON", "PY_VER", "PY3K", "SP_DIR", "STDLIB_DIR",
 	"PERL", "R", "LUA", "SCRIPTS", "LIBRARY_PREFIX", "LIBRARY_BIN", "LIBRARY_INC", "LIBRARY_LIB", "CPU_COUNT", "ARCH",
 	"SUBDIR", "HOME", "CONDA_PREFIX", "STDLIB_DIR", "NPY_VER", "PIP_NO_BUILD_ISOLATION", "LD_RUN_PATH", "PKG_CONFIG_PATH",
-}
-
-// late is the value of a script's variable, in the shell's own words.
-func (r *v1Recipe) late(name string) (any, bool) {
-	if !slices.Contains(lateNames, name) {
-		return nil, false
-	}
-	return jinja.Late(r.platform.ShellVariable(name)), true
 }

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf16"
+
+	"github.com/condaworker/condaworker/builder/recipe/tree"
 )
 
 // pythonJSON writes a variant as Python's json.dumps does with sorted keys:
@@ -87,25 +89,48 @@ func shortHash(text []byte) string {
 // use records that a name was needed, and tells whether the variant has it.
 func (j *job) use(name string) (any, bool) {
 	v, ok := j.variant[name]
-	if ok {
-		j.used[name] = true
+	if _, known := j.reads[name]; ok && !known {
+		j.reads[name] = Read{Key: name, Pos: j.current.Pos, Why: j.current.Why}
 	}
 	return v, ok
 }
 
+// useAt is use for a reason that is no template.
+func (j *job) useAt(pos tree.Pos, name, why string) {
+	before := j.current
+	j.current = Read{Pos: pos, Why: why}
+	j.use(name)
+	j.current = before
+}
+
 // alwaysUsed are the keys that count as used by every recipe.
-var alwaysUsed = []string{"channel_targets", "channel_sources", "MACOSX_DEPLOYMENT_TARGET"}
+var alwaysUsed = []string{"channel_targets", "channel_sources", "target_platform"}
+
+// platformKeys are variables of a build script that a variant may set: they
+// count as used by every recipe for that platform.
+func (j *job) platformKeys() []string {
+	keys := []string{"CPU_COUNT", "SHLIB_EXT", "PATH", "LANG", "LC_ALL"}
+	switch {
+	case j.platform.Apple():
+		return append(keys, "MACOSX_DEPLOYMENT_TARGET", "OSX_ARCH", "BUILD")
+	case j.platform.Family == "linux":
+		return append(keys, "BUILD", "LD_RUN_PATH", "QEMU_LD_PREFIX", "QEMU_UNAME", "DEJAGNU", "DISPLAY")
+	case j.platform.Windows():
+		return append(keys, "SCRIPTS", "LIBRARY_PREFIX", "LIBRARY_BIN", "LIBRARY_INC", "LIBRARY_LIB")
+	}
+	return keys
+}
 
 // usedVariant is the part of the variant that the output depends on.
 // targetPlatform is recorded as given; "" leaves it out.
 func (j *job) usedVariant(targetPlatform string, runSpecs []string) map[string]any {
 	used := map[string]any{}
-	for _, key := range alwaysUsed {
+	for _, key := range append(j.platformKeys(), alwaysUsed...) {
 		if v, ok := j.variant[key]; ok {
 			used[key] = v
 		}
 	}
-	for key := range j.used {
+	for key := range j.reads {
 		used[key] = j.variant[key]
 	}
 	delete(used, "target_platform")

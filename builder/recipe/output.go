@@ -182,6 +182,7 @@ type Build struct {
 
 	FilesInclude       []string // globs; empty takes all new files
 	FilesExclude       []string // globs
+	NoFiles            bool     // the package has no files at all
 	AlwaysIncludeFiles []string // globs of files that were in the prefix before
 	AlwaysCopyFiles    []string // globs of files that installers copy and never link
 	PostProcess        []PostProcess

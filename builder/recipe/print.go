@@ -134,7 +134,7 @@ func (s Script) node() *tree.Node {
 	switch {
 	case s.Implied:
 		return nil
-	case !s.Long && len(s.Env) == 0 && s.Interpreter == "" && len(s.PassEnv)+len(s.Secrets) == 0 && s.Dir == "":
+	case !s.Long && len(s.Env)+len(s.PassEnv)+len(s.Secrets) == 0 && s.Dir == "":
 		if s.File != "" && s.Written == nil {
 			return tree.Of(s.File)
 		}
@@ -219,9 +219,9 @@ func (p Pin) print(d *doc) {
 }
 
 func (a About) print(d *doc) {
-	d.text("homepage", a.Home)
-	d.text("repository", a.Repository)
-	d.text("documentation", a.Documentation)
+	d.text("homepage", normalURL(a.Home))
+	d.text("repository", normalURL(a.Repository))
+	d.text("documentation", normalURL(a.Documentation))
 	d.text("license", a.License)
 	d.texts("license_file", a.LicenseFiles)
 	d.text("license_family", a.LicenseFamily)

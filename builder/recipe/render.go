@@ -86,7 +86,7 @@ func Render(fsys fs.FS, file string, o Options) (Result, error) {
 	o.Variants.Set(variant.Key{Name: "build_platform", Values: []any{o.BuildPlatform}})
 	j := &job{
 		Options: o, fsys: fsys, file: path.Base(file), text: text, platform: target,
-		variant: o.Variants.First(), report: &tree.Report{}, used: map[string]bool{},
+		variant: o.Variants.First(), report: &tree.Report{}, reads: map[string]Read{},
 	}
 	if err := j.checkBytes(); err != nil {
 		return Result{}, err
@@ -103,11 +103,14 @@ type job struct {
 	platform platform.Platform
 	variant  map[string]any // one value for each key
 	report   *tree.Report
-	used     map[string]bool // variant keys that were read
+	reads    map[string]Read // variant keys that were read, and the first reason
+	current  Read            // what is evaluated: the reason of reads that come of it
+
+	blockers []tree.Problem // what stops a build and no rendering
 
 	at    func(line, column int) tree.Pos // from the text that is read as YAML to the file; nil: it is the same
 	names map[string]any                  // of the platform; made once
-	steps *jinja.Budget                   // of all templates together
+	fuel  *jinja.Budget                   // of all templates together
 }
 
 // reader reads YAML as a part of this job.
@@ -198,6 +201,6 @@ func (j *job) render() (Result, error) {
 // with is the job for one combination of the variant's values.
 func (j *job) with(combination map[string]any) *job {
 	one := *j
-	one.variant, one.used = combination, map[string]bool{}
+	one.variant, one.reads, one.blockers = combination, map[string]Read{}, nil
 	return &one
 }

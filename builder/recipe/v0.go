@@ -258,3 +258,24 @@ func (r *v0Recipe) about(out *Output) {
 		}
 	}
 }
+
+// pinned gives requirements without a version the variant's, with prefix and
+// suffix around a plain one.
+func (j *job) pinned(specs []string, prefix, suffix string) []string {
+	for i, s := range specs {
+		key := strings.NewReplacer("-", "_", ".", "_").Replace(s)
+		if !nameRule.MatchString(s) {
+			continue
+		}
+		v, ok := j.use(key)
+		version := variantText(v)
+		switch {
+		case !ok || v == nil || version == "":
+		case plainVersion.MatchString(version):
+			specs[i] = s + prefix + version + suffix
+		default:
+			specs[i] = s + " " + version
+		}
+	}
+	return specs
+}

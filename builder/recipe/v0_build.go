@@ -203,3 +203,14 @@ func (r *v0Recipe) customString(out *Output, hash string) {
 	}
 	out.BuildString = s
 }
+
+// replaceField sets a key of an evaluated mapping.
+func replaceField(n *tree.Node, key string, v *tree.Node) {
+	for i, f := range n.Fields {
+		if f.Key == key {
+			n.Fields[i].Value = v
+			return
+		}
+	}
+	n.Fields = append(n.Fields, tree.Field{Key: key, Value: v})
+}

@@ -151,7 +151,7 @@ func TestSelectors(t *testing.T) {
 		}
 		r := newV0(&job{
 			Options: Options{TargetPlatform: "linux-64", BuildPlatform: "linux-64", Env: map[string]string{"HOME": "/root"}}, platform: p, report: &tree.Report{},
-			used: map[string]bool{}, variant: map[string]any{"cuda": "12", "c_compiler": "gcc"},
+			reads: map[string]Read{}, variant: map[string]any{"cuda": "12", "c_compiler": "gcc"},
 		})
 		got, keep := r.chooseLine(in, func(int) tree.Pos { return tree.Pos{} }, map[string]bool{})
 		if !keep {
@@ -348,7 +348,7 @@ func TestProblemsV0(t *testing.T) {
 		{"hg", head + "source:\n  hg_url: a\n", "meta.yaml:5:3", "not supported"},
 		{"noarch", head + "build:\n  noarch: perl\n", "meta.yaml:5:11", "write python or generic"},
 		{"entry point", head + "build:\n  entry_points:\n    - a\n", "meta.yaml:6:7", "name = module:function"},
-		{"function", "{% set data = load_setup_py_data() %}\n" + head, "meta.yaml:1:15", "load_setup_py_data() is not supported here yet"},
+		{"function", "{% set data = load_setup_py_data() %}\n" + head, "meta.yaml:1:15", "load_setup_py_data() is not supported here"},
 		{"no package", "about:\n  summary: a\n", "meta.yaml:1:1", "no package"},
 		{"requirements", head + "requirements:\n  - a\n", "meta.yaml:5:3", "below run: or host:"},
 	}

@@ -1,6 +1,7 @@
 package recipe
 
 import (
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -8,34 +9,42 @@ import (
 	"github.com/condaworker/condaworker/builder/recipe/tree"
 )
 
-// The vocabulary of recipe.yaml's sections that this file reads.
+// The vocabulary of recipe.yaml's top level, of an output, and of a staging
+// output.
 var (
-	v1Top = keys{
+	v1Single = keys{
 		"$schema": harmless, "schema_version": honoured, "context": honoured, "package": honoured, "source": honoured,
 		"build": honoured, "requirements": honoured, "tests": honoured, "about": honoured, "extra": honoured,
 	}
+	v1Several = keys{
+		"$schema": harmless, "schema_version": honoured, "context": honoured, "recipe": honoured, "source": honoured,
+		"build": honoured, "tests": honoured, "about": honoured, "extra": honoured, "outputs": honoured,
+	}
+	v1Output = keys{
+		"package": honoured, "inherit": honoured, "source": honoured, "requirements": honoured,
+		"build": honoured, "tests": honoured, "about": honoured,
+	}
+	v1Staging      = keys{"staging": honoured, "source": honoured, "requirements": honoured, "build": honoured}
 	v1Package      = keys{"name": honoured, "version": honoured}
-	v1Requirements = keys{
-		"build": honoured, "host": honoured, "run": honoured, "run_constraints": honoured,
-		"run_exports": refused, "ignore_run_exports": later, "extras": refused,
-	}
-	v1About = keys{
-		"homepage": honoured, "repository": honoured, "documentation": honoured, "license": honoured,
-		"license_file": honoured, "license_family": honoured, "summary": honoured, "description": honoured,
-	}
+	v1StagingNames = keys{"name": honoured}
+	v1Inherit      = keys{"from": honoured, "run_exports": honoured}
 )
 
-// v1Recipe is a recipe.yaml that is being read.
+// v1Recipe is a recipe.yaml that is being read for one combination of the
+// variant's values.
 type v1Recipe struct {
 	*job
-	root    *tree.Node
-	context map[string]any
-	order   []string     // of the context's keys
-	done    []tree.Field // the evaluated sections, for Output.Rendered
-	ignored []string     // build.variant.ignore_keys
-	values  int          // that templates made
+	root      *tree.Node
+	templates *templates
+
+	context  map[string]any
+	failures map[string]*tree.Problem // entries of the context without a value, and why; nil: it was said
+	order    []string                 // of the context's keys
+	inner    map[string]Read          // variant keys that the context read
 
 	numbered bool // the build number is a context entry, which Options.BuildNumber replaces
+	values   int  // that templates made
+	staging  []*stagingOutput
 }
 
 // v1Typed is recipe.yaml's reading of a plain scalar: 1.10 and 25.01 are text.
@@ -54,113 +63,160 @@ func v1Typed(_, text string) any {
 	return text
 }
 
-// renderV1 returns no outputs when the recipe skips the platform, or has
-// problems.
+// renderV1 is the five steps of a recipe.yaml; see the package's
+// documentation.
 func (j *job) renderV1() Result {
-	if out := j.outputV1(); out != nil {
-		return Result{Outputs: []*Output{out}}
+	root := j.reader(v1Typed, true).Parse(j.text)
+	if root == nil || !j.shapeV1(root) {
+		return Result{}
 	}
-	return Result{}
+	cache := newTemplates()
+	found := j.expand(root, cache, func(combination map[string]any) *evaluation {
+		return j.evaluateV1(root, cache, combination)
+	})
+	if j.report.Failed() {
+		return Result{}
+	}
+	return j.finishV1(found)
 }
 
-func (j *job) outputV1() *Output {
-	r := &v1Recipe{job: j, context: map[string]any{}}
-	r.root = j.reader(v1Typed, true).Parse(j.text)
-	if r.root == nil || r.severalOutputs() || !j.known(r.root, "the recipe", v1Top) {
-		return nil
+// shapeV1 checks the top level and its version.
+func (j *job) shapeV1(root *tree.Node) bool {
+	for _, f := range root.Fields {
+		if f.Key == "cache" {
+			j.report.Fail(f.Pos, "make it an output with staging: and name:, which the other outputs inherit:", "the key cache: was replaced by staging outputs")
+			return false
+		}
 	}
-	r.readContext(r.root.Get("context"))
-	r.warnOfOldHabits()
-	if r.skip(r.root.Get("build").Get("skip")) {
-		return nil
-	}
-	out := &Output{Format: V1, File: j.file}
-	if v := r.root.Get("schema_version"); v != nil && tree.ScalarText(v.Value) != "1" {
+	if v := root.Get("schema_version"); v != nil && tree.ScalarText(v.Value) != "1" {
 		j.report.Fail(v.Pos, "write 1", "schema_version %s is not known", v.Quoted())
 	}
-	r.identity(out)
-	r.sources(out)
-	build := r.build(out)
-	r.requirements(out)
-	r.tests(out)
-	r.about(out)
-	if extra := r.section("extra"); extra != nil {
-		out.Extra = j.freeMap(extra, "extra")
+	outputs := slices.ContainsFunc(root.Fields, func(f tree.Field) bool { return f.Key == "outputs" })
+	if !outputs {
+		return j.known(root, "the recipe", v1Single)
 	}
-	if j.report.Failed() {
-		return nil
-	}
-	r.nameBuild(out, build)
-	out.Rendered = r.dump(r.sections())
-	return out
-}
-
-// severalOutputs refuses what would otherwise build one package of several.
-func (r *v1Recipe) severalOutputs() bool {
-	for _, f := range r.root.Fields {
+	for _, f := range root.Fields {
 		switch f.Key {
-		case "outputs", "recipe", "staging":
-			r.report.Fail(f.Pos, "give each output a recipe of its own", "recipes with several outputs (%s:) are not supported yet", f.Key)
-			return true
-		case "cache":
-			r.report.Fail(f.Pos, "give each output a recipe of its own", "the key cache: was replaced by staging outputs, which are not supported yet")
-			return true
+		case "package":
+			j.report.Fail(f.Pos, "call it recipe:, and give each output a package:", "a recipe with outputs has no package of its own")
+			return false
+		case "requirements":
+			j.report.Fail(f.Pos, "move them into the outputs that need them", "a recipe with outputs has no requirements of its own")
+			return false
 		}
 	}
-	return false
+	return j.known(root, "the recipe", v1Several)
 }
 
-// section evaluates a top-level section.
-func (r *v1Recipe) section(key string) *tree.Node {
-	raw := r.root.Get(key)
-	if raw == nil {
-		return nil
+// evaluateV1 evaluates all outputs for one combination.
+func (j *job) evaluateV1(root *tree.Node, cache *templates, combination map[string]any) *evaluation {
+	one := j.with(combination)
+	one.report = &tree.Report{}
+	r := &v1Recipe{job: one, root: root, templates: cache, context: map[string]any{}}
+	e := &evaluation{combination: combination, report: one.report}
+	r.readContext(root.Get("context"))
+	r.inner = maps.Clone(one.reads)
+	cache.once.Do(r.warnOfOldHabits)
+	outputs := root.Get("outputs")
+	if outputs == nil {
+		r.output(e, v1Part{node: root, single: true})
+		return e
 	}
-	n := r.evaluate(raw, scopeFields)
-	r.keep(key, n)
-	return n
-}
-
-// keep adds a section to the rendered recipe.
-func (r *v1Recipe) keep(key string, n *tree.Node) {
-	if !n.IsNull() {
-		r.done = append(r.done, tree.Field{Key: key, Value: n})
-	}
-}
-
-// sections are the evaluated ones in the order of the format's documentation,
-// so that the same recipe always gives the same bytes.
-func (r *v1Recipe) sections() *tree.Node {
-	root := &tree.Node{Kind: tree.Map}
-	for _, key := range []string{"package", "source", "build", "requirements", "tests", "about", "extra"} {
-		for _, f := range r.done {
-			if f.Key == key {
-				root.Fields = append(root.Fields, f)
-			}
+	for _, n := range r.flatten(outputs) {
+		if n.Get("staging") != nil {
+			r.readStaging(n)
 		}
 	}
-	return root
+	outer := r.reads
+	for _, n := range r.flatten(outputs) {
+		if n.Get("staging") != nil {
+			continue
+		}
+		r.reads = map[string]Read{}
+		if n.Kind != tree.Map {
+			r.report.Fail(n.Pos, "begin with package:", "an output is a mapping, this is %s", n.Describe())
+		} else if r.known(n, "outputs", v1Output) {
+			r.output(e, v1Part{node: n})
+		}
+	}
+	r.reads = outer
+	return e
 }
 
-// identity reads what the package is called.
-func (r *v1Recipe) identity(out *Output) {
-	raw := r.root.Get("package")
-	if raw == nil {
-		r.report.Fail(r.root.Pos, "add package: with name: and version:", "the recipe has no package")
+// v1Part is the mapping that an output is read from: an item of outputs, or the
+// recipe itself when that is its only one.
+type v1Part struct {
+	node   *tree.Node
+	single bool
+}
+
+// output reads one output, unless it is skipped.
+func (r *v1Recipe) output(e *evaluation, p v1Part) {
+	out := &Output{Format: V1, File: r.file, Pos: p.node.Pos}
+	made := &unnamed{Output: out, combination: e.combination, recipe: r}
+	r.blockers = nil
+	staging, fromTop := r.inherited(p.node.Get("inherit"))
+	r.identity(out, p)
+	build := r.readBuild(p, fromTop)
+	if cond := r.skipped(p); cond != nil {
+		e.skipped = append(e.skipped, Skipped{Name: out.Name, Variant: r.readValues(), Pos: cond.Pos, Reason: "build.skip holds: " + cond.Quoted()})
 		return
 	}
-	n := r.section("package")
+	r.fillBuild(out, build)
+	r.sources(out, p, fromTop)
+	r.requirements(out, p.node.Get("requirements"))
+	r.tests(out, p, fromTop)
+	r.about(out, p)
+	if n := r.root.Get("extra"); n != nil {
+		out.Extra = r.freeMap(r.evaluate(n, scopeFields), "extra")
+	}
+	made.buildString = r.buildStringTemplate(p)
+	if staging != nil {
+		out.Staging = staging.staging(r.exports(p.node.Get("inherit")))
+	}
+	r.variantOf(made, staging)
+	out.Blockers = r.blockers
+	e.outputs = append(e.outputs, made)
+}
+
+// identity reads what the package is called. A version that an output does not
+// give is the recipe's.
+func (r *v1Recipe) identity(out *Output, p v1Part) {
+	raw := p.node.Get("package")
+	if raw == nil {
+		r.report.Fail(p.node.Pos, "add package: with name: and version:", "the recipe has no package")
+		return
+	}
+	n := r.evaluate(raw, scopeFields)
 	if !r.known(n, "package", v1Package) {
 		return
 	}
-	for _, key := range []string{"name", "version"} {
-		if n.Get(key) == nil && raw.Get(key) == nil {
-			r.report.Fail(n.Pos, "", "package.%s is missing", key)
+	version, written := n.Get("version"), raw.Get("version")
+	if top := r.root.Get("recipe"); !p.single && r.known(top, "recipe", v1Package) && written == nil {
+		if written = top.Get("version"); written != nil {
+			version = r.evaluate(written, scopeFields)
 		}
 	}
-	out.Name = r.packageName(n.Get("name"), "package.name")
-	out.Version = r.version(n.Get("version"), "package.version")
+	if n.Get("name") == nil && raw.Get("name") == nil {
+		r.report.Fail(n.Pos, "", "package.name is missing")
+	}
+	if written == nil {
+		r.report.Fail(n.Pos, "", "package.version is missing")
+	}
+	out.Name = r.lowerName(n.Get("name"), "package.name")
+	out.Version = r.version(version, "package.version")
 	r.overrideName(out, n)
+}
+
+// lowerName is packageName for a format whose other readers take capital
+// letters for small ones.
+func (r *v1Recipe) lowerName(n *tree.Node, where string) string {
+	text, ok := n.Text()
+	if lower := strings.ToLower(text); ok && lower != text {
+		r.report.Warn(n.Pos, "write "+lower, "%s %q has capital letters: the package is called %s", where, text, lower)
+		n = &tree.Node{Value: lower, Pos: n.Pos}
+	}
+	return r.packageName(n, where)
 }
 
 // overrideName puts Options.PackageName in the recipe's place.
@@ -176,70 +232,64 @@ func (j *job) overrideName(out *Output, n *tree.Node) {
 	}
 }
 
-// requirements reads the specs; those without a version get the variant's.
-func (r *v1Recipe) requirements(out *Output) {
-	n := r.section("requirements")
-	if !r.known(n, "requirements", v1Requirements) {
-		return
+// skipped is the first condition of build.skip that holds, of the recipe or of
+// the output; nil is none. All are evaluated: what they read counts.
+func (r *v1Recipe) skipped(p v1Part) *tree.Node {
+	lists := []*tree.Node{r.root.Get("build").Get("skip")}
+	if !p.single {
+		lists = append(lists, p.node.Get("build").Get("skip"))
 	}
-	out.Requirements = Requirements{
-		Build:          dependencies(r.pinned(r.specs(n.Get("build"), "requirements.build"), " =", "")),
-		Host:           dependencies(r.pinned(r.specs(n.Get("host"), "requirements.host"), " =", "")),
-		Run:            dependencies(r.specs(n.Get("run"), "requirements.run")),
-		RunConstraints: dependencies(r.specs(n.Get("run_constraints"), "requirements.run_constraints")),
-	}
-}
-
-// pinned gives requirements without a version the variant's, with prefix and
-// suffix around a plain one.
-func (j *job) pinned(specs []string, prefix, suffix string) []string {
-	for i, s := range specs {
-		key := strings.NewReplacer("-", "_", ".", "_").Replace(s)
-		if !nameRule.MatchString(s) {
+	var found *tree.Node
+	for _, list := range lists {
+		if list == nil {
 			continue
 		}
-		v, ok := j.use(key)
-		version := variantText(v)
-		switch {
-		case !ok || v == nil || version == "":
-		case plainVersion.MatchString(version):
-			specs[i] = s + prefix + version + suffix
-		default:
-			specs[i] = s + " " + version
+		for _, item := range r.flatten(list) {
+			if r.holds(item) && found == nil {
+				found = item
+			}
 		}
 	}
-	return specs
+	return found
 }
 
-// about describes the package to people.
-func (r *v1Recipe) about(out *Output) {
-	n := r.section("about")
-	if !r.known(n, "about", v1About) {
-		return
+// holds evaluates one condition of build.skip.
+func (r *v1Recipe) holds(item *tree.Node) bool {
+	switch v := item.Value.(type) {
+	case bool:
+		return v
+	case string:
+		return r.skips(item, v)
 	}
-	text := func(key string) string { return r.str(n.Get(key), "about."+key) }
-	out.About = About{
-		Home: text("homepage"), Repository: text("repository"), Documentation: text("documentation"),
-		License: r.license(n.Get("license")), LicenseFamily: text("license_family"),
-		LicenseFiles: r.strs(n.Get("license_file"), "about.license_file"),
-		Summary:      strings.TrimSpace(text("summary")), Description: text("description"),
+	if !item.IsNull() {
+		r.report.Fail(item.Pos, "", "build.skip must be a condition, this is %s", item.Quoted())
 	}
+	return false
 }
 
-// skip tells whether build.skip holds: true, a condition, or a list of them.
-func (r *v1Recipe) skip(n *tree.Node) bool {
-	return slices.ContainsFunc(n.All(), func(item *tree.Node) bool {
-		switch v := item.Value.(type) {
-		case bool:
-			return v
-		case string:
-			yes, _ := r.condition(item, v)
+// skips evaluates a condition of build.skip. A name that nothing defines skips
+// nothing, as in other tools; but the output is not built either, since its
+// author meant something.
+func (r *v1Recipe) skips(item *tree.Node, text string) bool {
+	if isTemplate(text) {
+		yes, _ := r.condition(item, text)
+		return yes
+	}
+	x, err := r.templates.expression(text)
+	if err == nil {
+		var yes bool
+		done := r.reading(item, text)
+		yes, err = x.Truth(r.scope(scopeFields))
+		done()
+		if err == nil {
 			return yes
 		}
-		if item.Kind == tree.Map {
-			return r.skip(r.evaluate(&tree.Node{Kind: tree.List, Items: []*tree.Node{item}, Pos: item.Pos}, scopeConditions))
-		}
-		r.report.Fail(item.Pos, "", "build.skip must be a condition, this is %s", item.Quoted())
-		return false
-	})
+	}
+	err = conditionError(err, text)
+	if undefinedName(err) == "" {
+		r.templateError(item, err)
+	} else if p, ok := r.cause(item, err); ok {
+		r.blockers = append(r.blockers, p)
+	}
+	return false
 }

@@ -1,53 +1,109 @@
 package recipe
 
 import (
-	"maps"
 	"slices"
-	"strconv"
-	"strings"
 
-	"github.com/condaworker/condaworker/builder/recipe/jinja"
 	"github.com/condaworker/condaworker/builder/recipe/tree"
 )
 
 var (
 	v1Build = keys{
-		"number": honoured, "string": honoured, "script": honoured, "noarch": honoured, "skip": honoured,
-		"python": honoured, "always_include_files": honoured, "files": honoured, "merge_build_and_host_envs": honoured,
-		"dynamic_linking": honoured, "prefix_detection": honoured, "variant": honoured,
-		"always_copy_files": refused, "post_process": refused, "steps": refused, "flags": refused,
+		"number": honoured, "string": honoured, "script": honoured, "steps": honoured, "noarch": honoured, "skip": honoured,
+		"python": honoured, "always_include_files": honoured, "always_copy_files": honoured, "files": honoured,
+		"merge_build_and_host_envs": honoured, "dynamic_linking": honoured, "prefix_detection": honoured,
+		"variant": honoured, "post_process": honoured, "flags": honoured,
 	}
-	v1Python = keys{
-		"entry_points": honoured, "skip_pyc_compilation": later, "use_python_app_entrypoint": later,
-		"version_independent": refused, "site_packages_path": refused,
+	v1StagingBuild = keys{"script": honoured, "steps": honoured}
+	v1Python       = keys{
+		"entry_points": honoured, "skip_pyc_compilation": honoured, "use_python_app_entrypoint": honoured,
+		"version_independent": honoured, "site_packages_path": honoured,
 	}
 	v1Linking = keys{
-		"binary_relocation": honoured, "rpaths": later, "missing_dso_allowlist": harmless, "rpath_allowlist": harmless,
-		"overdepending_behavior": harmless, "overlinking_behavior": harmless,
+		"binary_relocation": honoured, "rpaths": honoured, "missing_dso_allowlist": honoured, "rpath_allowlist": honoured,
+		"overdepending_behavior": honoured, "overlinking_behavior": honoured,
 	}
-	v1Prefix  = keys{"ignore": honoured, "ignore_binary_files": honoured, "force_file_type": refused}
-	v1Variant = keys{"use_keys": honoured, "ignore_keys": honoured, "down_prioritize_variant": refused}
-	v1Files   = keys{"include": honoured, "exclude": honoured}
+	v1Prefix      = keys{"ignore": honoured, "ignore_binary_files": honoured, "force_file_type": honoured}
+	v1FileType    = keys{"text": honoured, "binary": honoured}
+	v1Variant     = keys{"use_keys": honoured, "ignore_keys": honoured, "down_prioritize_variant": honoured}
+	v1Files       = keys{"include": honoured, "exclude": honoured}
+	v1PostProcess = keys{"files": honoured, "regex": honoured, "replacement": honoured}
 )
 
-// build reads the build section, all but build.string, which needs the hash.
-// It returns the section for nameBuild.
-func (r *v1Recipe) build(out *Output) *tree.Node {
-	raw := r.root.Get("build")
+// apart are the keys of build that are read at another time.
+var apart = []string{"string", "skip", "script", "steps"}
+
+// v1BuildSection is the section build of an output, with what it takes over from
+// the recipe's.
+type v1BuildSection struct {
+	node *tree.Node // evaluated and merged, without what is apart
+	plan Script
+}
+
+// readBuild evaluates the output's build section, and the recipe's for what the
+// output does not say. Both count as read, whichever wins. A script is taken
+// over only by outputs that inherit from the top.
+func (r *v1Recipe) readBuild(p v1Part, fromTop bool) v1BuildSection {
+	top, own := r.buildSection(r.root.Get("build")), r.buildSection(p.node.Get("build"))
+	if p.single {
+		return v1BuildSection{top, r.plan(p.node.Get("build"), true)}
+	}
+	plan := r.plan(r.root.Get("build"), false)
+	if raw := p.node.Get("build"); !fromTop || raw.Get("script") != nil || raw.Get("steps") != nil {
+		plan = r.plan(raw, false)
+	}
+	return v1BuildSection{mergedBuild(top, own), plan}
+}
+
+// buildSection evaluates all that is not apart.
+func (r *v1Recipe) buildSection(raw *tree.Node) *tree.Node {
 	n := &tree.Node{Kind: tree.Map}
-	if raw != nil {
-		if !r.known(raw, "build", v1Build) {
-			return n
-		}
-		n.Pos = raw.Pos
+	if raw == nil || !r.known(raw, "build", v1Build) {
+		return n
 	}
-	for _, f := range raw.FieldsBut("string", "skip") {
-		kind := scopeFields
-		if f.Key == "script" {
-			kind = scopeScript
-		}
-		n.Fields = append(n.Fields, tree.Field{Key: f.Key, Pos: f.Pos, Value: r.evaluate(f.Value, kind)})
+	n.Pos = raw.Pos
+	for _, f := range raw.FieldsBut(apart...) {
+		n.Fields = append(n.Fields, tree.Field{Key: f.Key, Pos: f.Pos, Value: r.evaluate(f.Value, scopeFields)})
 	}
+	return n
+}
+
+// mergedBuild is own with what only top says. An empty list of files is a
+// choice; any other empty value is none.
+func mergedBuild(top, own *tree.Node) *tree.Node {
+	n := &tree.Node{Kind: tree.Map, Pos: own.Pos}
+	for _, f := range own.Fields {
+		if f.Key == "files" || f.Key == "number" && !f.Value.IsNull() || !f.Value.Idle() {
+			n.Fields = append(n.Fields, f)
+		}
+	}
+	for _, f := range top.Fields {
+		if n.Get(f.Key) == nil {
+			n.Fields = append(n.Fields, f)
+		}
+	}
+	return n
+}
+
+// plan is what builds: a script, or steps. What the recipe's folder has counts
+// only for recipes with a single output.
+func (r *v1Recipe) plan(build *tree.Node, alone bool) Script {
+	script, steps := build.Get("script"), build.Get("steps")
+	if script != nil && steps != nil {
+		r.report.Fail(steps.Pos, "keep one of them", "build has both script and steps")
+	}
+	if steps != nil {
+		return r.steps(steps)
+	}
+	rules := scriptRules{where: "build.script", files: true}
+	if alone {
+		rules.fallback = r.defaultScript("build.sh", "build.bat")
+	}
+	return r.script(script, rules)
+}
+
+// fillBuild reads the merged section.
+func (r *v1Recipe) fillBuild(out *Output, s v1BuildSection) {
+	n := s.node
 	out.BuildNumber = r.natural(n.Get("number"), "build.number")
 	if r.BuildNumber != nil {
 		out.BuildNumber = *r.BuildNumber
@@ -57,34 +113,89 @@ func (r *v1Recipe) build(out *Output) *tree.Node {
 	if out.Noarch != "" {
 		out.Subdir = "noarch"
 	}
-	out.Script = r.script(n.Get("script"), scriptRules{where: "build.script", fallback: r.defaultScript("build.sh", "build.bat"), files: true})
+	out.Script = s.plan
 	out.Build.AlwaysIncludeFiles = r.strs(n.Get("always_include_files"), "build.always_include_files")
+	out.Build.AlwaysCopyFiles = r.strs(n.Get("always_copy_files"), "build.always_copy_files")
+	out.Build.Flags = r.strs(n.Get("flags"), "build.flags")
 	out.Build.MergeBuildHost = r.boolean(n.Get("merge_build_and_host_envs"), "build.merge_build_and_host_envs", false)
-	r.buildParts(out, n)
-	r.keep("build", n)
-	return n
+	r.files(out, n.Get("files"))
+	r.python(out, n.Get("python"))
+	r.linking(out, n.Get("dynamic_linking"))
+	r.prefixDetection(out, n.Get("prefix_detection"))
+	r.variantKeys(out, n.Get("variant"))
+	for _, p := range n.Get("post_process").All() {
+		if r.known(p, "build.post_process", v1PostProcess) {
+			out.Build.PostProcess = append(out.Build.PostProcess, PostProcess{
+				Files: r.strs(p.Get("files"), "build.post_process.files"), Regex: r.str(p.Get("regex"), "build.post_process.regex"),
+				Replacement: r.str(p.Get("replacement"), "build.post_process.replacement"),
+			})
+		}
+	}
 }
 
-// buildParts reads the sections of build.
-func (r *v1Recipe) buildParts(out *Output, n *tree.Node) {
-	if p := n.Get("python"); r.known(p, "build.python", v1Python) {
-		out.Build.EntryPoints = r.entryPoints(p.Get("entry_points"), "build.python.entry_points")
+func (r *v1Recipe) python(out *Output, n *tree.Node) {
+	if !r.known(n, "build.python", v1Python) {
+		return
 	}
-	if l := n.Get("dynamic_linking"); r.known(l, "build.dynamic_linking", v1Linking) {
-		relocate, globs := r.boolOrGlobs(l.Get("binary_relocation"), "build.dynamic_linking.binary_relocation", true)
-		out.Build.NoBinaryRelocation, out.Build.RelocationGlobs = !relocate, globs
+	b := &out.Build
+	b.EntryPoints = r.entryPoints(n.Get("entry_points"), "build.python.entry_points")
+	b.SkipPycGlobs = r.strs(n.Get("skip_pyc_compilation"), "build.python.skip_pyc_compilation")
+	b.UsePythonApp = r.boolean(n.Get("use_python_app_entrypoint"), "build.python.use_python_app_entrypoint", false)
+	b.VersionIndependent = r.boolean(n.Get("version_independent"), "build.python.version_independent", false)
+	b.SitePackagesPath = r.str(n.Get("site_packages_path"), "build.python.site_packages_path")
+}
+
+func (r *v1Recipe) linking(out *Output, n *tree.Node) {
+	const where = "build.dynamic_linking."
+	if !r.known(n, "build.dynamic_linking", v1Linking) {
+		return
 	}
-	if p := n.Get("prefix_detection"); r.known(p, "build.prefix_detection", v1Prefix) {
-		ignore, globs := r.boolOrGlobs(p.Get("ignore"), "build.prefix_detection.ignore", false)
-		out.Build.IgnorePrefixFiles, out.Build.IgnorePrefixGlobs = ignore && len(globs) == 0, globs
-		out.Build.IgnoreBinaryFiles = r.boolean(p.Get("ignore_binary_files"), "build.prefix_detection.ignore_binary_files", false)
+	b := &out.Build
+	relocate, globs := r.boolOrGlobs(n.Get("binary_relocation"), where+"binary_relocation", true)
+	b.NoBinaryRelocation, b.RelocationGlobs = !relocate, globs
+	b.Rpaths = r.strs(n.Get("rpaths"), where+"rpaths")
+	b.RpathAllowlist = r.strs(n.Get("rpath_allowlist"), where+"rpath_allowlist")
+	b.MissingDSOAllow = r.strs(n.Get("missing_dso_allowlist"), where+"missing_dso_allowlist")
+	b.OverlinkingError = r.behaviour(n.Get("overlinking_behavior"), where+"overlinking_behavior")
+	b.OverdependError = r.behaviour(n.Get("overdepending_behavior"), where+"overdepending_behavior")
+}
+
+// behaviour is ignore or error.
+func (r *v1Recipe) behaviour(n *tree.Node, where string) *bool {
+	s := r.str(n, where)
+	if s == "" {
+		return nil
 	}
-	r.files(out, n.Get("files"))
-	if v := n.Get("variant"); r.known(v, "build.variant", v1Variant) {
-		for _, key := range r.strs(v.Get("use_keys"), "build.variant.use_keys") {
-			r.use(key)
-		}
-		r.ignored = r.strs(v.Get("ignore_keys"), "build.variant.ignore_keys")
+	fails := s == "error"
+	if !slices.Contains([]string{"error", "ignore"}, s) {
+		r.report.Fail(n.Pos, "write ignore or error", "%s is %q", where, s)
+	}
+	return &fails
+}
+
+func (r *v1Recipe) prefixDetection(out *Output, n *tree.Node) {
+	const where = "build.prefix_detection."
+	if !r.known(n, "build.prefix_detection", v1Prefix) {
+		return
+	}
+	ignore, globs := r.boolOrGlobs(n.Get("ignore"), where+"ignore", false)
+	out.Build.IgnorePrefixFiles, out.Build.IgnorePrefixGlobs = ignore && len(globs) == 0, globs
+	out.Build.IgnoreBinaryFiles = r.boolean(n.Get("ignore_binary_files"), where+"ignore_binary_files", false)
+	if t := n.Get("force_file_type"); r.known(t, "build.prefix_detection.force_file_type", v1FileType) {
+		out.Build.ForceText = r.strs(t.Get("text"), where+"force_file_type.text")
+		out.Build.ForceBinary = r.strs(t.Get("binary"), where+"force_file_type.binary")
+	}
+}
+
+func (r *v1Recipe) variantKeys(out *Output, n *tree.Node) {
+	if !r.known(n, "build.variant", v1Variant) {
+		return
+	}
+	out.Build.UseKeys = r.strs(n.Get("use_keys"), "build.variant.use_keys")
+	out.Build.IgnoreKeys = r.strs(n.Get("ignore_keys"), "build.variant.ignore_keys")
+	if d := n.Get("down_prioritize_variant"); !d.IsNull() && d.Scalar() != "" {
+		number := r.integer(d, "build.variant.down_prioritize_variant")
+		out.Build.DownPrioritize = &number
 	}
 }
 
@@ -92,111 +203,11 @@ func (r *v1Recipe) buildParts(out *Output, n *tree.Node) {
 func (r *v1Recipe) files(out *Output, n *tree.Node) {
 	if n == nil || n.Kind != tree.Map {
 		out.Build.FilesInclude = r.strs(n, "build.files")
+		out.Build.NoFiles = n != nil && len(out.Build.FilesInclude) == 0
 		return
 	}
 	if r.known(n, "build.files", v1Files) {
 		out.Build.FilesInclude = r.strs(n.Get("include"), "build.files.include")
 		out.Build.FilesExclude = r.strs(n.Get("exclude"), "build.files.exclude")
 	}
-}
-
-// nameBuild makes hash and build string: the last step, when it is known
-// which variant keys were read.
-func (r *v1Recipe) nameBuild(out *Output, build *tree.Node) {
-	raw := r.root.Get("build").Get("string")
-	text, _ := raw.Text()
-	t, err := jinja.Parse(text, jinja.Recipe)
-	if err != nil {
-		r.templateError(raw, err)
-		return
-	}
-	r.useAll(t.Names())
-	out.Variant = r.usedVariant(out.Subdir, Specs(out.Requirements.Run))
-	for _, key := range r.ignored {
-		delete(out.Variant, key)
-	}
-	prefix := "py"
-	if out.Noarch == "python" {
-		delete(out.Variant, "python")
-	} else {
-		prefix = labels(out.Variant)
-	}
-	out.HashInput = pythonJSON(out.Variant, false)
-	out.Hash = shortHash(out.HashInput)
-	out.BuildString = prefix + "h" + out.Hash + "_" + strconv.Itoa(out.BuildNumber)
-	if raw != nil {
-		out.BuildString = r.customString(out, raw, t)
-	}
-	replaceField(build, "number", &tree.Node{Value: int64(out.BuildNumber)})
-	replaceField(build, "string", &tree.Node{Value: out.BuildString})
-	if !slices.ContainsFunc(r.done, func(f tree.Field) bool { return f.Key == "build" }) {
-		r.keep("build", build)
-	}
-}
-
-// labels is the readable front of a build string, e.g. py312.
-func labels(variant map[string]any) string {
-	var b strings.Builder
-	for _, l := range hashLabels {
-		for _, key := range l.keys {
-			if v, ok := variant[key]; ok {
-				b.WriteString(l.label + compactVersion(variantText(v), l.parts))
-				break
-			}
-		}
-	}
-	return b.String()
-}
-
-func (r *v1Recipe) customString(out *Output, raw *tree.Node, t *jinja.Template) string {
-	if raw.Kind != tree.Scalar {
-		r.report.Fail(raw.Pos, "", "build.string must be text, this is %s", raw.Describe())
-		return ""
-	}
-	evaluate := func(number int) string {
-		if !jinja.IsTemplate(tree.ScalarText(raw.Value), jinja.Recipe) {
-			return tree.ScalarText(raw.Value)
-		}
-		s := r.scope(scopeFields)
-		s.Lookup = func(name string) (any, bool) {
-			if v, ok := map[string]any{"hash": out.Hash, "build_number": int64(number)}[name]; ok && r.context[name] == nil {
-				return v, true
-			}
-			return r.lookup(name, scopeFields)
-		}
-		s.Known = func() []string {
-			return slices.Concat(r.order, []string{"hash", "build_number"}, slices.Sorted(maps.Keys(r.variant)))
-		}
-		v, _, err := t.Render(s)
-		if err != nil {
-			r.templateError(raw, err)
-		}
-		return v
-	}
-	s := evaluate(out.BuildNumber)
-	if !r.report.Failed() {
-		r.buildString(raw, "build.string", s)
-		r.warnOfFixedString(raw, s, r.numbered || evaluate(out.BuildNumber+1) != s)
-	}
-	return s
-}
-
-// warnOfFixedString: a build number that was chosen for being free is of no
-// use in a file name that does not show it.
-func (j *job) warnOfFixedString(n *tree.Node, s string, follows bool) {
-	if j.BuildNumber != nil && !follows {
-		j.report.Warn(n.Pos, "use ${{ build_number }} in it, or remove it",
-			"build.string %q does not follow the build number %d that was chosen for this build", s, *j.BuildNumber)
-	}
-}
-
-// replaceField sets a key of an evaluated mapping.
-func replaceField(n *tree.Node, key string, v *tree.Node) {
-	for i, f := range n.Fields {
-		if f.Key == key {
-			n.Fields[i].Value = v
-			return
-		}
-	}
-	n.Fields = append(n.Fields, tree.Field{Key: key, Value: v})
 }

@@ -9,9 +9,14 @@ import (
 	"github.com/condaworker/condaworker/builder/recipe/tree"
 )
 
-var v1Script = keys{
-	"interpreter": honoured, "env": honoured, "secrets": honoured, "content": honoured, "file": honoured, "cwd": honoured,
-}
+var (
+	v1Script = keys{
+		"interpreter": honoured, "env": honoured, "secrets": honoured, "content": honoured, "file": honoured, "cwd": honoured,
+	}
+	v1Step = keys{
+		"name": honoured, "run": honoured, "if": honoured, "interpreter": honoured, "cwd": honoured, "env": honoured,
+	}
+)
 
 // scriptRules is how a script is read.
 type scriptRules struct {
@@ -46,18 +51,115 @@ func (j *job) defaultScript(unix, windows string) string {
 func (r *v1Recipe) script(n *tree.Node, rules scriptRules) Script {
 	switch {
 	case n.IsNull():
-		return Script{File: rules.fallback, Interpreter: interpreterOf(rules.fallback)}
-	case n.Kind == tree.Map:
+		return Script{File: rules.fallback, Implied: rules.fallback != "", Interpreter: ""}
+	case n.Kind == tree.Map && n.Get("if") == nil:
 		return r.scriptMap(n, rules)
-	case n.Kind == tree.List:
-		r.warnOfFileNames(n, rules)
-		return Script{Lines: r.strs(n, rules.where)}
+	case n.Kind == tree.Scalar:
+		text := r.str(n, rules.where)
+		if file := r.scriptFile(text); file != "" && rules.files {
+			return Script{File: file, Written: []string{text}, Interpreter: interpreterOf(file)}
+		}
 	}
-	text := r.str(n, rules.where)
-	if file := r.scriptFile(text); file != "" && rules.files {
-		return Script{File: file, Interpreter: interpreterOf(file)}
+	var s Script
+	r.commands(&s, n, rules)
+	return s
+}
+
+// commands reads the lines of a script. Their templates are evaluated for the
+// shell, and kept as they are for whoever looks at the recipe: some have a value
+// only when the script runs. All names in them count as read, those of the
+// branches that are not taken as well.
+func (r *v1Recipe) commands(s *Script, n *tree.Node, rules scriptRules) {
+	r.countScript(n)
+	items := r.flatten(n)
+	if n.Kind == tree.List {
+		r.warnOfFileNames(items, rules)
 	}
-	return Script{Lines: []string{text}}
+	for _, item := range items {
+		text := r.str(item, rules.where)
+		if text == "" {
+			continue
+		}
+		s.Written = append(s.Written, text)
+		if line, ok := r.shellText(item, text); ok && line != "" {
+			s.Lines = append(s.Lines, line)
+		}
+	}
+}
+
+// shellText evaluates a command. A mistake in it stops a build and no rendering.
+func (r *v1Recipe) shellText(n *tree.Node, text string) (string, bool) {
+	if !isTemplate(text) {
+		return text, true
+	}
+	t, err := r.templates.template(text)
+	if err == nil {
+		kept := r.reads
+		r.reads = map[string]Read{} // counted by countScript
+		var out string
+		out, _, err = t.Render(r.scope(scopeScript))
+		r.reads = kept
+		if err == nil {
+			return out, true
+		}
+	}
+	if p, ok := r.cause(n, err); ok {
+		r.blockers = append(r.blockers, p)
+	}
+	return "", false
+}
+
+// countScript counts the names in a script's lines and in its conditions. The
+// oldest rule counts conditions when they are evaluated, and chosen lines alone.
+func (r *v1Recipe) countScript(n *tree.Node) {
+	if r.HashCompat == Oldest {
+		for _, item := range r.flatten(n) {
+			r.countNames(item)
+		}
+		return
+	}
+	for _, item := range n.All() {
+		if cond := item.Get("if"); cond != nil && item.Kind == tree.Map {
+			if x, err := r.templates.expression(cond.Scalar()); err == nil {
+				r.useAll(x.Names(), cond, cond.Scalar())
+			}
+			for _, key := range []string{"then", "else"} {
+				if branch := item.Get(key); branch != nil {
+					r.countScript(branch)
+				}
+			}
+			continue
+		}
+		r.countNames(item)
+	}
+}
+
+// countNames counts the names in one line, and the keys that its functions look
+// for.
+func (r *v1Recipe) countNames(n *tree.Node) {
+	text, ok := n.Text()
+	if !ok || !isTemplate(text) {
+		return
+	}
+	t, err := r.templates.template(text)
+	if err != nil {
+		return // said when the line is evaluated
+	}
+	names := t.Names()
+	for _, c := range t.Calls() {
+		names = append(names, toolKeys(c.Function, c.Argument)...)
+	}
+	r.useAll(names, n, text)
+}
+
+// useAll counts names as read that the context does not hide.
+func (r *v1Recipe) useAll(names []string, n *tree.Node, text string) {
+	defer r.reading(n, text)()
+	for _, name := range names {
+		if _, hidden := r.context[name]; !hidden {
+			r.use(name)
+		}
+	}
 }
 
 // scriptFile is the file that a one-line script names, "" when it is a
@@ -80,8 +182,8 @@ func (r *v1Recipe) scriptFile(text string) string {
 
 // warnOfFileNames: in a list a file's name is a command, which is looked for
 // on PATH and in the work folder.
-func (r *v1Recipe) warnOfFileNames(n *tree.Node, rules scriptRules) {
-	for _, item := range n.Items {
+func (r *v1Recipe) warnOfFileNames(items []*tree.Node, rules scriptRules) {
+	for _, item := range items {
 		s, ok := item.Text()
 		if ok && slices.Contains([]string{".sh", ".bat"}, path.Ext(s)) && !strings.ContainsAny(s, " /\\\n") && rules.files {
 			r.report.Warn(item.Pos, "write script: "+s+", without the list",
@@ -90,9 +192,13 @@ func (r *v1Recipe) warnOfFileNames(n *tree.Node, rules scriptRules) {
 	}
 }
 
-// interpreterOf is what runs a file, by its extension; "" is the shell.
+// interpreterOf is what runs a file, by its extension; "" is not known.
 func interpreterOf(file string) string {
 	switch path.Ext(file) {
+	case ".sh":
+		return "bash"
+	case ".bat", ".cmd":
+		return "cmd"
 	case ".py":
 		return "python"
 	case ".pl":
@@ -113,32 +219,41 @@ func interpreterOf(file string) string {
 
 // scriptMap reads the long form.
 func (r *v1Recipe) scriptMap(n *tree.Node, rules scriptRules) Script {
-	s := Script{File: rules.fallback}
 	if !r.known(n, rules.where, v1Script) {
-		return s
+		return Script{}
 	}
+	s := Script{Long: true}
+	field := func(key string) *tree.Node { return r.evaluate(n.Get(key), scopeFields) }
 	content, file := n.Get("content"), n.Get("file")
 	switch {
 	case content != nil && file != nil:
 		r.report.Fail(file.Pos, "keep one of them", "%s has both content and file", rules.where)
 	case content != nil:
-		s.File, s.Lines = "", r.strs(content, rules.where+".content")
+		r.commands(&s, content, rules)
 	case file != nil:
-		s.File = r.below(file, rules.where+".file", "the recipe's folder")
-		if found := r.scriptFile(s.File); found != "" {
-			s.File = found
-		} else if s.File != "" {
-			r.report.Warn(file.Pos, "", "%s.file: there is no %s in the recipe's folder", rules.where, s.File)
-		}
+		r.namedFile(&s, field("file"), rules)
+	default:
+		s.File, s.Implied = rules.fallback, rules.fallback != ""
 	}
-	s.Interpreter = r.str(n.Get("interpreter"), rules.where+".interpreter")
-	if s.Interpreter == "" {
-		s.Interpreter = interpreterOf(s.File)
+	if i := r.str(field("interpreter"), rules.where+".interpreter"); i != "" {
+		s.Interpreter = i
 	}
-	s.Dir = r.below(n.Get("cwd"), rules.where+".cwd", "the work folder")
-	s.Secrets = r.variables(n.Get("secrets"), rules.where+".secrets")
+	s.Dir = r.below(field("cwd"), rules.where+".cwd", "the work folder")
+	s.Secrets = r.variables(field("secrets"), rules.where+".secrets")
 	s.Env = r.scriptEnv(n.Get("env"), rules.where+".env")
 	return s
+}
+
+// namedFile is the file of the recipe's folder that the key file names.
+func (r *v1Recipe) namedFile(s *Script, n *tree.Node, rules scriptRules) {
+	s.File = r.below(n, rules.where+".file", "the recipe's folder")
+	s.Written = []string{s.File}
+	s.Interpreter = interpreterOf(s.File)
+	if found := r.scriptFile(s.File); found != "" {
+		s.File = found
+	} else if s.File != "" {
+		r.blockers = append(r.blockers, tree.Problem{Pos: n.Pos, Text: rules.where + ".file: there is no " + s.File + " in the recipe's folder"})
+	}
 }
 
 // variables are names of environment variables.
@@ -153,7 +268,8 @@ func (j *job) variables(n *tree.Node, where string) []string {
 }
 
 // scriptEnv leaves empty values out: a condition may have made them empty.
-func (r *v1Recipe) scriptEnv(n *tree.Node, where string) map[string]string {
+func (r *v1Recipe) scriptEnv(raw *tree.Node, where string) map[string]string {
+	n := r.evaluate(raw, scopeScript)
 	if n.IsNull() {
 		return nil
 	}
@@ -175,4 +291,32 @@ func (r *v1Recipe) scriptEnv(n *tree.Node, where string) map[string]string {
 		}
 	}
 	return env
+}
+
+// steps reads a build in parts. A step that its condition leaves out is none.
+func (r *v1Recipe) steps(n *tree.Node) Script {
+	var s Script
+	for _, item := range n.All() {
+		if !r.known(item, "build.steps", v1Step) {
+			continue
+		}
+		if cond := item.Get("if"); cond != nil {
+			if yes, _ := r.decide(cond); !yes {
+				r.countScript(item.Get("run"))
+				continue
+			}
+		}
+		step := Step{Name: r.str(item.Get("name"), "build.steps.name")}
+		rules := scriptRules{where: "build.steps.run"}
+		if run := item.Get("run"); run != nil {
+			r.commands(&step.Script, run, rules)
+		}
+		step.Interpreter = r.str(r.evaluate(item.Get("interpreter"), scopeFields), "build.steps.interpreter")
+		step.Dir = r.below(r.evaluate(item.Get("cwd"), scopeFields), "build.steps.cwd", "the work folder")
+		step.Env = r.scriptEnv(item.Get("env"), "build.steps.env")
+		if len(step.Written) > 0 {
+			s.Steps = append(s.Steps, step)
+		}
+	}
+	return s
 }

@@ -11,36 +11,60 @@ import (
 var (
 	v1URLSource = keys{
 		"url": honoured, "sha256": honoured, "md5": honoured, "file_name": honoured, "patches": honoured,
-		"target_directory": honoured, "attestation": refused, "filter": refused,
+		"target_directory": honoured, "attestation": honoured, "filter": honoured,
 	}
 	v1PathSource = keys{
 		"path": honoured, "sha256": honoured, "md5": honoured, "file_name": honoured, "patches": honoured,
-		"target_directory": honoured, "use_gitignore": later, "filter": refused,
+		"target_directory": honoured, "use_gitignore": honoured, "filter": honoured,
 	}
 	v1GitSource = keys{
 		"git": honoured, "rev": honoured, "tag": honoured, "branch": honoured, "patches": honoured,
-		"target_directory": honoured, "depth": harmless, "lfs": refused, "submodules": later, "expected_commit": refused, "filter": refused,
+		"target_directory": honoured, "depth": honoured, "lfs": honoured, "submodules": honoured, "expected_commit": honoured, "filter": honoured,
 	}
 )
 
 // sources keeps the recipe's order: archives given on the command line replace
 // urls in it.
-func (r *v1Recipe) sources(out *Output) {
-	for _, n := range r.section("source").All() {
-		if s, ok := r.source(n); ok {
+func (r *v1Recipe) sources(out *Output, p v1Part, fromTop bool) {
+	if fromTop && !p.single {
+		r.readSources(out, r.root.Get("source"))
+	}
+	r.readSources(out, p.node.Get("source"))
+}
+
+// readSources reads one of the two lists.
+func (r *v1Recipe) readSources(out *Output, list *tree.Node) {
+	if list == nil {
+		return
+	}
+	for _, raw := range r.flatten(list) {
+		if raw.Kind != tree.Map {
+			if !raw.IsNull() {
+				r.report.Fail(raw.Pos, "write url: or path: before it", "a source is a mapping, this is %s", raw.Quoted())
+			}
+			continue
+		}
+		if s, ok := r.source(r.sourceFields(raw)); ok {
 			out.Sources = append(out.Sources, s)
 		}
 	}
 }
 
+// sourceFields evaluates a source; patches may lie in the unpacked sources.
+func (r *v1Recipe) sourceFields(raw *tree.Node) *tree.Node {
+	n := &tree.Node{Kind: tree.Map, Pos: raw.Pos}
+	for _, f := range raw.Fields {
+		kind := scopeFields
+		if f.Key == "patches" {
+			kind = scopePaths
+		}
+		n.Fields = append(n.Fields, tree.Field{Key: f.Key, Pos: f.Pos, Value: r.evaluate(f.Value, kind)})
+	}
+	return n
+}
+
 // source reads one source, whose kind is told by its key.
 func (r *v1Recipe) source(n *tree.Node) (Source, bool) {
-	if n.Kind != tree.Map {
-		if !n.IsNull() {
-			r.report.Fail(n.Pos, "write url: or path: before it", "a source is a mapping, this is %s", n.Quoted())
-		}
-		return Source{}, false
-	}
 	s := Source{Pos: n.Pos}
 	kinds := map[string]keys{"url": v1URLSource, "path": v1PathSource, "git": v1GitSource}
 	var found []tree.Field
@@ -71,6 +95,9 @@ func (r *v1Recipe) source(n *tree.Node) (Source, bool) {
 	case "git":
 		s.Git = r.git(n)
 	}
+	s.Filter = r.strs(n.Get("filter"), "source.filter")
+	s.Attestation = r.freeMap(n.Get("attestation"), "source.attestation")
+	s.NoGitignore = !r.boolean(n.Get("use_gitignore"), "source.use_gitignore", true)
 	s.SHA256 = r.digest(n.Get("sha256"), "source.sha256", 64)
 	s.MD5 = r.digest(n.Get("md5"), "source.md5", 32)
 	s.Folder = r.below(n.Get("target_directory"), "source.target_directory", "the work folder")
@@ -102,7 +129,7 @@ func (j *job) urls(n *tree.Node, where string) []string {
 // the recipes.
 func (j *job) sourcePath(n *tree.Node) string {
 	p := j.str(n, "source.path")
-	for _, prefix := range []string{"./", "${RECIPE_DIR}/", `%RECIPE_DIR%\`, "%RECIPE_DIR%/"} {
+	for _, prefix := range []string{"./"} {
 		p = strings.TrimPrefix(p, prefix)
 	}
 	return p
@@ -110,7 +137,11 @@ func (j *job) sourcePath(n *tree.Node) string {
 
 // git reads the repository and the one revision that is named.
 func (r *v1Recipe) git(n *tree.Node) *Git {
-	g := &Git{URL: r.str(n.Get("git"), "source.git")}
+	g := &Git{
+		URL: r.str(n.Get("git"), "source.git"), Depth: r.natural(n.Get("depth"), "source.depth"),
+		LFS: r.boolean(n.Get("lfs"), "source.lfs", false), NoSubmodules: !r.boolean(n.Get("submodules"), "source.submodules", true),
+		ExpectedCommit: r.str(n.Get("expected_commit"), "source.expected_commit"),
+	}
 	named := false
 	for _, k := range []struct {
 		key  string

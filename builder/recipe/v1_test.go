@@ -96,16 +96,21 @@ func TestRenderV1(t *testing.T) {
 			},
 			{Git: &Git{URL: "https://example.org/tool.git", Tag: "v4.2.5"}, Pos: tree.Pos{File: "recipe.yaml", Line: 21, Column: 5}},
 		},
-		Script: Script{Lines: []string{"bash $RECIPE_DIR/build.sh", "${PYTHON} -m pip install ."}},
+		Script: Script{
+			Lines:   []string{"bash $RECIPE_DIR/build.sh", "${PYTHON} -m pip install ."},
+			Written: []string{"bash $RECIPE_DIR/build.sh", "${{ PYTHON }} -m pip install ."},
+		},
 		Requirements: Requirements{
-			Build: dependencies([]string{"patchelf"}), Run: dependencies([]string{"python >=3.11"}), RunConstraints: dependencies([]string{"houdini >=20.0, <21"}),
+			Build:          []Dependency{{Spec: "patchelf", Pos: tree.Pos{File: "recipe.yaml", Line: 46, Column: 7}}},
+			Run:            []Dependency{{Spec: "python >=3.11", Pos: tree.Pos{File: "recipe.yaml", Line: 48, Column: 8}}},
+			RunConstraints: []Dependency{{Spec: "houdini >=20.0,<21", Pos: tree.Pos{File: "recipe.yaml", Line: 50, Column: 7}}},
 		},
 		Build: Build{
 			IgnoreBinaryFiles: true, IgnorePrefixGlobs: []string{"*.json"}, FilesExclude: []string{"**/*.pdb"},
-			EntryPoints: []string{"tool = pkg.main:run"}, NoBinaryRelocation: true,
+			EntryPoints: []string{"tool = pkg.main:run"}, NoBinaryRelocation: true, MissingDSOAllow: []string{"**"},
 		},
 		Tests: []Test{
-			{Script: Script{Lines: []string{"blender -h"}}, Requires: []string{"pip"}, Files: []string{"test.py"}},
+			{Script: Script{Lines: []string{"blender -h"}, Written: []string{"blender -h"}}, Requires: []string{"pip"}, Files: []string{"test.py"}},
 			{Python: &PythonTest{Imports: []string{"pkg"}, Versions: []string{"3.11", "3.12"}}},
 		},
 		About: About{
@@ -114,6 +119,7 @@ func TestRenderV1(t *testing.T) {
 		},
 		Extra:   map[string]any{"maintainers": []any{"me"}},
 		Variant: map[string]any{"target_platform": "linux-64"}, Hash: "b0f4dca", HashInput: []byte(`{"target_platform": "linux-64"}`),
+		Reads: []Read{{Key: "target_platform", Why: "counts for every recipe"}}, Pos: tree.Pos{File: "recipe.yaml", Line: 1, Column: 1},
 		Format: V1, File: "recipe.yaml",
 	}
 	want.Rendered = got.Rendered
@@ -142,10 +148,10 @@ func TestRenderedRecipeIsPlainYAML(t *testing.T) {
 	text := "context:\n  v: 1.10\n" + "package:\n  name: tool\n  version: ${{ v }}\n" +
 		"source:\n  - if: win\n    then:\n      path: x\nabout:\n  summary: 'yes: no'\n"
 	got := render(t, folder("recipe.yaml", text), Options{})
-	want := `package:
+	want := `schema_version: 1
+package:
   name: tool
   version: '1.10'
-source: []
 build:
   number: 0
   string: hb0f4dca_0
@@ -222,18 +228,18 @@ func TestScriptsV1(t *testing.T) {
 		build, platform string
 		want            Script
 	}{
-		{"", "linux-64", Script{File: "build.sh"}},
-		{"", "win-64", Script{File: "build.bat"}},
-		{"script: make", "linux-64", Script{File: "make.sh"}},
-		{"script: tool.py", "linux-64", Script{File: "tool.py", Interpreter: "python"}},
-		{"script: make install", "linux-64", Script{Lines: []string{"make install"}}},
-		{"script: [a, b]", "linux-64", Script{Lines: []string{"a", "b"}}},
-		{"script: ${{ PREFIX }}/x", "win-64", Script{Lines: []string{"%PREFIX%/x"}}},
+		{"", "linux-64", Script{File: "build.sh", Implied: true}},
+		{"", "win-64", Script{File: "build.bat", Implied: true}},
+		{"script: make", "linux-64", Script{File: "make.sh", Written: []string{"make"}, Interpreter: "bash"}},
+		{"script: tool.py", "linux-64", Script{File: "tool.py", Written: []string{"tool.py"}, Interpreter: "python"}},
+		{"script: make install", "linux-64", Script{Lines: []string{"make install"}, Written: []string{"make install"}}},
+		{"script: [a, b]", "linux-64", Script{Lines: []string{"a", "b"}, Written: []string{"a", "b"}}},
+		{"script: ${{ PREFIX }}/x", "win-64", Script{Lines: []string{"%PREFIX%/x"}, Written: []string{"${{ PREFIX }}/x"}}},
 		{
 			"script: {file: tool.py, env: {A: 1, B: ''}, secrets: [S], cwd: sub}", "linux-64",
-			Script{File: "tool.py", Interpreter: "python", Env: map[string]string{"A": "1"}, Secrets: []string{"S"}, Dir: "sub"},
+			Script{File: "tool.py", Written: []string{"tool.py"}, Long: true, Interpreter: "python", Env: map[string]string{"A": "1"}, Secrets: []string{"S"}, Dir: "sub"},
 		},
-		{"script: {content: [a], interpreter: bash}", "linux-64", Script{Lines: []string{"a"}, Interpreter: "bash"}},
+		{"script: {content: [a], interpreter: bash}", "linux-64", Script{Lines: []string{"a"}, Written: []string{"a"}, Long: true, Interpreter: "bash"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.build+" "+tt.platform, func(t *testing.T) {
@@ -280,9 +286,12 @@ func TestBuildStringsV1(t *testing.T) {
 func TestCompilersBecomeSpecs(t *testing.T) {
 	text := head + "requirements:\n  build:\n    - ${{ compiler('cxx') }}\n    - ${{ compiler('rust') }}\n  host: [python, zlib]\n"
 	got := render(t, folder("recipe.yaml", text), Options{Variants: variant.Of(map[string]any{"cxx_compiler_version": 14, "python": "3.12.* *_cpython", "zlib": "1"})})
-	want := Requirements{Build: dependencies([]string{"gxx_linux-64 14.*", "rust_linux-64"}), Host: dependencies([]string{"python 3.12.* *_cpython", "zlib =1"})}
-	if diff := cmp.Diff(want, got.Requirements); diff != "" {
+	want := [][]string{{"gxx_linux-64 14.*", "rust_linux-64"}, {"python 3.12.* *_cpython", "zlib =1"}}
+	if diff := cmp.Diff(want, [][]string{Specs(got.Requirements.Build), Specs(got.Requirements.Host)}); diff != "" {
 		t.Error(diff)
+	}
+	if host := got.Requirements.Host; host[0].Spec != "python" || host[1].Spec != "zlib" {
+		t.Errorf("the recipe does not say %v", host)
 	}
 }
 
@@ -318,11 +327,6 @@ build:
   script:
     - bld.bat
     - echo '{{ print }}' # [linux] of a shell
-requirements:
-  ignore_run_exports: {by_name: [a]}
-tests:
-  - package_contents:
-      files: [a]
 about:
   license: GPL3
 `
@@ -332,10 +336,8 @@ about:
 	has(t, list, "recipe.yaml:6:23", "# [linux] is meta.yaml's selector")
 	has(t, list, "recipe.yaml:8:11", "does not follow the build number 1")
 	has(t, list, "recipe.yaml:10:7", `"bld.bat" in a list is a command`)
-	has(t, list, "recipe.yaml:13:3", "ignore_run_exports has no effect")
-	has(t, list, "recipe.yaml:15:5", "package_contents are not run")
-	has(t, list, "recipe.yaml:18:12", "write GPL-3.0-only or GPL-3.0-or-later")
-	if len(list) != 7 {
+	has(t, list, "recipe.yaml:13:12", "write GPL-3.0-only or GPL-3.0-or-later")
+	if len(list) != 5 {
 		t.Errorf("%d warnings:\n%v", len(list), list)
 	}
 }
@@ -354,15 +356,17 @@ func TestProblemsV1(t *testing.T) {
 		{"merge", head + "extra:\n  <<: {a: 1}\n", "recipe.yaml:5:3", "merge keys"},
 		{"never closed", head + "about:\n  summary: a ${{ version\n", "recipe.yaml:5:14", "never closed"},
 		{"tag", head + "extra: !python/x [a]\n", "recipe.yaml:4:8", "the YAML tag !python/x is not supported"},
-		{"run exports", head + "requirements:\n  run_exports: [a]\n", "recipe.yaml:5:3", "write what it exports below run:"},
-		{"steps", head + "build:\n  steps: [a]\n", "recipe.yaml:5:3", "build.steps is not supported in this version; remove it, and do its work in the script"},
-		{"attestation", head + "source:\n  url: a\n  attestation: {a: b}\n", "recipe.yaml:6:3", "not supported"},
+		{"steps", head + "build:\n  steps: [{run: a}]\n  script: b\n", "recipe.yaml:5:10", "both script and steps"},
+		{"step", head + "build:\n  steps: [{ran: a}]\n", "recipe.yaml:5:12", `did you mean "run"?`},
+		{"cache", "cache: {}\n" + head, "recipe.yaml:1:1", "replaced by staging outputs"},
 		{"late env", head + "build:\n  script:\n    env:\n      A: ${{ PREFIX }}/x\n    content: a\n", "recipe.yaml:7:10", "${PREFIX}, which is known only when the script runs; set the variable in the script"},
 		{"unknown", head + "about:\n  licence: MIT\n", "recipe.yaml:5:3", `unknown key "licence" in about; did you mean "license"?`},
 		{"other format", head + "about:\n  home: x\n", "recipe.yaml:5:3", `called "homepage"`},
-		{"outputs", "outputs:\n  - package: {name: a}\n", "recipe.yaml:1:1", "several outputs"},
+		{"no version in outputs", "outputs:\n  - package: {name: a}\n", "recipe.yaml:2:14", "package.version is missing"},
+		{"package and outputs", head + "outputs: []\n", "recipe.yaml:1:1", "call it recipe:"},
+		{"requirements and outputs", "requirements: {}\noutputs: []\n", "recipe.yaml:1:1", "move them into the outputs"},
+		{"inherit", "recipe: {version: 1}\noutputs:\n  - package: {name: a}\n    inherit: b\n", "recipe.yaml:4:14", `no staging output "b"`},
 		{"name", "package:\n  name: ../x\n  version: 1\n", "recipe.yaml:2:9", "not a package name"},
-		{"capitals", "package:\n  name: Blender\n  version: 1\n", "recipe.yaml:2:9", "write blender"},
 		{"version", "package:\n  name: a\n  version: 1-2\n", "recipe.yaml:3:12", "write 1_2 or 1.2"},
 		{"slash", "package:\n  name: a\n  version: 1/2\n", "recipe.yaml:3:12", "not a version"},
 		{"no version", "package:\n  name: a\n", "recipe.yaml:2:3", "package.version is missing"},
@@ -381,7 +385,13 @@ func TestProblemsV1(t *testing.T) {
 		{"condition", head + "source:\n  - if: linux-65\n    then: {path: x}\n", "recipe.yaml:5:14", "target_platform =="},
 		{"then", head + "source:\n  - if: linux\n    them: {path: x}\n", "recipe.yaml:6:5", `did you mean "then"?`},
 		{"if in a mapping", head + "source:\n  if: linux\n  then: {path: x}\n", "recipe.yaml:5:7", "in a list only"},
-		{"pin", head + "requirements:\n  run: ['${{ pin_subpackage(\"a\") }}']\n", "recipe.yaml:5:14", "pin_subpackage() is not supported here yet"},
+		{"pin", head + "requirements:\n  run: ['${{ pin_subpackage(\"a\", exact=true) }}']\n", "recipe.yaml:5:9", `there is no output "a"`},
+		{"old pin", head + "requirements:\n  run: ['${{ pin_subpackage(\"a\", max_pin=\"x\") }}']\n", "recipe.yaml:5:14", "write upper_bound"},
+		{"exact pin with a bound", head + "requirements:\n  run: ['${{ pin_subpackage(\"a\", exact=true, upper_bound=\"x\") }}']\n", "recipe.yaml:5:14", "exact goes with no other argument"},
+		{"match spec", head + "requirements:\n  run: ['>=3']\n", "recipe.yaml:5:9", "begin with the package's name"},
+		{"version", head + "requirements:\n  run: ['a >=1,,2']\n", "recipe.yaml:5:9", "requirements.run"},
+		{"file outside", head + "about:\n  summary: ${{ load_from_file('../../etc/passwd') }}\n", "recipe.yaml:5:16", "outside of the recipe's folder"},
+		{"attribute walk", head + "about:\n  summary: ${{ ''.__class__ }}\n", "recipe.yaml:5:19", `text has no "__class__"`},
 		{"stdlib", head + "requirements:\n  build: ${{ stdlib('c') }}\n", "recipe.yaml:5:14", "c_stdlib"},
 		{"env", head + "about:\n  summary: ${{ env.get('X') }}\n", "recipe.yaml:5:20", "X is not set"},
 		{"schema", "schema_version: 2\n" + head, "recipe.yaml:1:17", "not known"},
@@ -389,7 +399,6 @@ func TestProblemsV1(t *testing.T) {
 		{"type", head + "about:\n  summary: [a]\n", "recipe.yaml:5:12", "must be text"},
 		{"string", head + "build:\n  string: a-b\n", "recipe.yaml:5:11", "file name"},
 		{"secret", head + "build:\n  script: {content: a, secrets: ['A B']}\n", "recipe.yaml:5:34", "not a variable's name"},
-		{"late", head + "build:\n  script: ${{ PREFIX | upper }}\n", "recipe.yaml:5:15", "known only when the script runs"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) { has(t, problems(t, "recipe.yaml", tt.text), tt.place, tt.want) })
@@ -397,7 +406,7 @@ func TestProblemsV1(t *testing.T) {
 }
 
 func TestProblemsComeTogether(t *testing.T) {
-	list := problems(t, "recipe.yaml", "package:\n  name: A\n  version: 1-2\nabout:\n  summry: x\n")
+	list := problems(t, "recipe.yaml", "package:\n  name: A B\n  version: 1-2\nabout:\n  summry: x\n")
 	if len(list) != 3 || list[0].Pos.Line != 2 || list[2].Pos.Line != 5 {
 		t.Errorf("got\n%v", list)
 	}
@@ -421,5 +430,31 @@ build:
 	has(t, list, "recipe.yaml:2:10", `"b" is undefined`)
 	if len(list) != 1 {
 		t.Errorf("%d problems:\n%v", len(list), list)
+	}
+}
+
+// What other tools accept is shown with a warning; what a build could not do is
+// kept for the build.
+func TestDoubtsDoNotStopRendering(t *testing.T) {
+	tests := []struct {
+		name, text, place, want string
+		blocks                  bool
+	}{
+		{"capitals", "package:\n  name: Blender\n  version: 1\n", "recipe.yaml:2:9", "write blender", false},
+		{"late", head + "build:\n  script: ${{ PREFIX | upper }}\n", "recipe.yaml:5:15", "known only when the script runs", true},
+		{"undefined", head + "build:\n  script: echo ${{ versoin }}\n", "recipe.yaml:5:20", `"versoin" is undefined`, true},
+		{"skip", head + "build:\n  skip: windwos\n", "recipe.yaml:5:9", `"windwos" is undefined`, true},
+		{"file", head + "build:\n  script: {file: nowhere}\n", "recipe.yaml:5:18", "there is no nowhere in the recipe's folder", true},
+		{"pin", head + "requirements:\n  run: ['${{ pin_subpackage(\"a\") }}']\n", "recipe.yaml:5:9", `there is no output "a"`, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got := render(t, folder("recipe.yaml", tt.text), Options{})
+			list := got.Warnings
+			if tt.blocks {
+				list = got.Blockers
+			}
+			has(t, list, tt.place, tt.want)
+		})
 	}
 }

@@ -137,8 +137,15 @@ func (*setStmt) isStmt()    {}
 func (*ifStmt) isStmt()     {}
 func (*forStmt) isStmt()    {}
 
-// nameWalker collects the names that a template mentions.
-type nameWalker struct{ names []string }
+// Mention is a call of a function by its name with a text as its first
+// argument, e.g. compiler("c").
+type Mention struct{ Function, Argument string }
+
+// nameWalker collects the names and the calls that a template mentions.
+type nameWalker struct {
+	names []string
+	calls []Mention
+}
 
 // statements collects from text and tags alike, in the order of the template:
 // users read the names as a list of what a recipe depends on.
@@ -169,6 +176,13 @@ func (w *nameWalker) expr(list ...expr) {
 	for _, e := range list {
 		if n, ok := e.(*name); ok && !slices.Contains(w.names, n.id) {
 			w.names = append(w.names, n.id)
+		}
+		if c, ok := e.(*call); ok && len(c.args.list) > 0 {
+			fn, named := c.fn.(*name)
+			if arg, ok := c.args.list[0].(*literal); ok && named {
+				text, _ := arg.value.(string)
+				w.calls = append(w.calls, Mention{fn.id, text})
+			}
 		}
 		w.expr(children(e)...)
 	}

@@ -276,7 +276,8 @@ func (m *machine) defined(v any, x expr) (any, error) {
 
 // printable refuses what has no text.
 func (m *machine) printable(v any, x expr) (any, error) {
-	if _, ok := v.(Func); ok {
+	switch v.(type) {
+	case Func, AnyFunc:
 		return nil, errorAt(x.at(), "this is a function").hint("call it: add ( and )")
 	}
 	if m.dialect == Recipe {
@@ -316,6 +317,7 @@ func (m *machine) undefined(u Undefined, x expr) error {
 		return errorAt(x.at(), "the inline if has no else, and its condition is false").hint(`add else ""`)
 	}
 	e := errorAt(x.at(), "%q is undefined", u.Name)
+	e.Name = u.Name
 	if m.scope.Known != nil {
 		known := slices.Concat(m.scope.Known(), slices.Sorted(maps.Keys(m.locals[0])))
 		if near := Near(u.Name, known); near != "" {

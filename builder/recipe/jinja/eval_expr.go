@@ -162,18 +162,22 @@ func (m *machine) attributeHint(v any, name string) string {
 	return ""
 }
 
-// arguments are evaluated in the order in which they are written.
-func (m *machine) arguments(a arguments) (Call, error) {
+// arguments are evaluated in the order in which they are written, by evaluate.
+func (m *machine) arguments(a arguments, evaluate func(expr) (any, error)) (Call, error) {
 	var c Call
 	var err error
-	if c.Args, err = m.all(a.list); err != nil {
-		return c, err
+	for _, x := range a.list {
+		v, err := evaluate(x)
+		if err != nil {
+			return c, err
+		}
+		c.Args = append(c.Args, v)
 	}
 	for _, n := range a.named {
 		if c.Named == nil {
 			c.Named = map[string]any{}
 		}
-		if c.Named[n.name], err = m.known(n.x); err != nil {
+		if c.Named[n.name], err = evaluate(n.x); err != nil {
 			return c, err
 		}
 	}
@@ -187,13 +191,19 @@ func (m *machine) call(x *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := m.arguments(x.args)
+	evaluate := m.known
+	if _, ok := v.(AnyFunc); ok {
+		evaluate = m.eval
+	}
+	c, err := m.arguments(x.args, evaluate)
 	if err != nil {
 		return nil, err
 	}
 	switch fn := v.(type) {
 	case Func:
 		return m.invoke(fn, c, x.fn.at())
+	case AnyFunc:
+		return m.invoke(Func(fn), c, x.fn.at())
 	case Undefined:
 		return fn, nil
 	}
@@ -218,7 +228,7 @@ func (m *machine) filter(x *filter) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := m.arguments(x.args)
+	c, err := m.arguments(x.args, m.known)
 	if err != nil {
 		return nil, err
 	}
@@ -241,7 +251,7 @@ func (m *machine) defaultFilter(x *filter) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := m.arguments(x.args)
+	c, err := m.arguments(x.args, m.known)
 	if err != nil {
 		return nil, err
 	}
@@ -281,7 +291,7 @@ func (m *machine) test(x *test) (any, error) {
 		}
 		return nil, e
 	}
-	c, err := m.arguments(x.args)
+	c, err := m.arguments(x.args, m.known)
 	if err != nil {
 		return nil, err
 	}

@@ -34,6 +34,7 @@ type Error struct {
 	Offset int    // in bytes from the start of the template, e.g. 3
 	Text   string // what is wrong, e.g. "version" is undefined
 	Hint   string // what to do about it; may be ""
+	Name   string // of the undefined variable that it is about; "" for other errors
 }
 
 // Error prints text and hint; the place is the caller's to print.
@@ -153,6 +154,20 @@ func (t *Template) Names() []string {
 	var w nameWalker
 	w.statements(t.body)
 	return w.names
+}
+
+// Calls lists the calls of functions with a literal text, made or not.
+func (t *Template) Calls() []Mention {
+	var w nameWalker
+	w.statements(t.body)
+	return w.calls
+}
+
+// Calls lists the calls of functions with a literal text, made or not.
+func (e *Expression) Calls() []Mention {
+	var w nameWalker
+	w.expr(e.root)
+	return w.calls
 }
 
 // Value evaluates the expression; an undefined result is an error unless the

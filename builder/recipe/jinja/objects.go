@@ -1,6 +1,7 @@
 package jinja
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -67,4 +68,31 @@ func OSOf(environ *Dict, windows bool) *Dict {
 		return v, nil
 	}))
 	return d
+}
+
+// FromData makes a value of plain data, as decoders return it.
+func FromData(v any) any {
+	switch v := v.(type) {
+	case json.Number:
+		if n, err := v.Int64(); err == nil {
+			return n
+		}
+		f, _ := v.Float64()
+		return f
+	case int:
+		return int64(v)
+	case []any:
+		all := make([]any, len(v))
+		for i, item := range v {
+			all[i] = FromData(item)
+		}
+		return all
+	case map[string]any:
+		d := NewDict()
+		for _, key := range slices.Sorted(maps.Keys(v)) {
+			d.Set(key, FromData(v[key]))
+		}
+		return d
+	}
+	return v
 }

@@ -42,6 +42,9 @@ func (d *Dict) Keys() []string { return slices.Clone(d.keys) }
 // *Error with a Hint keeps the hint.
 type Func func(c Call) (any, error)
 
+// AnyFunc is a Func that takes undefined arguments as well.
+type AnyFunc Func
+
 // Call is the arguments of a call.
 type Call struct {
 	Args  []any
@@ -98,7 +101,7 @@ func kindOf(v any) string {
 		return "a list"
 	case *Dict:
 		return "a mapping"
-	case Func:
+	case Func, AnyFunc:
 		return "a function"
 	case Late:
 		return "known only when the script runs"
@@ -250,7 +253,7 @@ func equal(a, b any) bool {
 			}
 		}
 		return true
-	case Func:
+	case Func, AnyFunc:
 		return false
 	case Undefined:
 		_, ok := b.(Undefined)

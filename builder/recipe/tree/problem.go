@@ -95,6 +95,13 @@ func (r *Report) Add(p Problem) {
 	}
 }
 
+// Merge adds what another report has.
+func (r *Report) Merge(o *Report) {
+	for _, p := range slices.Concat(o.errors, o.warnings) {
+		r.Add(p)
+	}
+}
+
 // maxText is how much of a problem's text is shown, in bytes: a value that is
 // quoted in it can be as long as the recipe.
 const maxText = 600

@@ -106,6 +106,8 @@ func typed(_, text string) any {
 		return true
 	case "false", "False", "FALSE":
 		return false
+	case "", "~", "null", "Null", "NULL":
+		return nil
 	}
 	if n, err := strconv.ParseInt(text, 10, 64); err == nil && strconv.FormatInt(n, 10) == text {
 		return n

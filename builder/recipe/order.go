@@ -1,0 +1,231 @@
+package recipe
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/condaworker/condaworker/builder/recipe/tree"
+)
+
+// Step five of a recipe.yaml: outputs are put in the order in which they can be
+// built, and named in it: whoever pins an exact build has its name in the hash.
+
+// unnamed is an output that has no build string yet.
+type unnamed struct {
+	*Output
+	combination map[string]any // all values that it was evaluated with
+	buildString *tree.Node     // the recipe's; nil is the default
+	recipe      *v1Recipe
+}
+
+// finishV1 orders and names what was evaluated. The same output of several
+// combinations counts once.
+func (j *job) finishV1(found []*evaluation) Result {
+	var all []*unnamed
+	var result Result
+	for _, e := range found {
+		all = append(all, e.outputs...)
+		for _, s := range e.skipped {
+			if !slices.ContainsFunc(result.Skipped, s.same) {
+				result.Skipped = append(result.Skipped, s)
+			}
+		}
+	}
+	ordered, ok := j.ordered(all)
+	if !ok {
+		return Result{}
+	}
+	seen := map[string]bool{}
+	for _, o := range ordered {
+		o.recipe.report = j.report
+		j.resolvePins(o, ordered)
+		o.recipe.nameBuild(o)
+		key := strings.Join([]string{o.Name, o.Version, o.BuildString, o.Subdir, string(o.HashInput)}, "\x00")
+		if !seen[key] {
+			seen[key] = true
+			result.Outputs = append(result.Outputs, o.Output)
+		}
+	}
+	return result
+}
+
+// same tells whether two skips say the same.
+func (s Skipped) same(o Skipped) bool {
+	return s.Name == o.Name && s.Pos == o.Pos && s.Reason == o.Reason && fmt.Sprint(s.Variant) == fmt.Sprint(o.Variant)
+}
+
+// needs are the names of the outputs that must be built, and named, before.
+// Those that only the installed package needs are soft: two outputs may need
+// each other.
+func needs(o *unnamed) (hard, soft []string) {
+	q := o.Requirements
+	for _, d := range slices.Concat(q.Build, q.Host) {
+		hard = append(hard, d.Name())
+	}
+	if o.Staging != nil {
+		for _, d := range slices.Concat(o.Staging.Requirements.Build, o.Staging.Requirements.Host) {
+			hard = append(hard, d.Name())
+		}
+	}
+	x := q.RunExports
+	for _, d := range slices.Concat(q.Run, q.RunConstraints, x.Weak, x.Strong, x.Noarch, x.WeakConstraints, x.StrongConstraints) {
+		switch {
+		case d.Pin == nil || d.Pin.Kind != PinSubpackage:
+		case d.Pin.Exact:
+			hard = append(hard, d.Name())
+		default:
+			soft = append(soft, d.Name())
+		}
+	}
+	return hard, soft
+}
+
+// ordered sorts outputs so that each comes behind those that it needs, and else
+// in the recipe's order. A cycle is reported with all that are in it.
+func (j *job) ordered(all []*unnamed) ([]*unnamed, bool) {
+	if sorted, _ := sortOutputs(all, true); len(sorted) == len(all) {
+		return sorted, true
+	}
+	sorted, left := sortOutputs(all, false)
+	if len(sorted) == len(all) {
+		return sorted, true
+	}
+	cycle := cycleOf(left, all)
+	j.report.Fail(left[0].Pos, "break it: build what they share in an output of its own", "the outputs need each other: %s", strings.Join(cycle, " → "))
+	return nil, false
+}
+
+// sortOutputs takes, again and again, the outputs whose needs are met. Of an
+// output with several variants the one that fits best must be there.
+func sortOutputs(all []*unnamed, softly bool) (sorted, left []*unnamed) {
+	byName := map[string][]*unnamed{}
+	for _, o := range all {
+		byName[o.Name] = append(byName[o.Name], o)
+	}
+	added := map[*unnamed]bool{}
+	left = all
+	for len(left) > 0 {
+		var wait []*unnamed
+		for _, o := range left {
+			hard, soft := needs(o)
+			if softly {
+				hard = append(hard, soft...)
+			}
+			ready := !slices.ContainsFunc(hard, func(name string) bool {
+				sibling := o.sibling(byName[name])
+				return name != o.Name && sibling != nil && !added[sibling]
+			})
+			if ready {
+				sorted, added[o] = append(sorted, o), true
+			} else {
+				wait = append(wait, o)
+			}
+		}
+		if len(wait) == len(left) {
+			break
+		}
+		left = wait
+	}
+	return sorted, left
+}
+
+// sibling chooses among an output's variants the one whose values agree most
+// with those of o; of equal ones the last.
+func (o *unnamed) sibling(variants []*unnamed) *unnamed {
+	var best *unnamed
+	most := -1
+	for _, v := range variants {
+		agree := 0
+		for key, value := range o.combination {
+			if w, ok := v.combination[key]; ok && w == value {
+				agree++
+			}
+		}
+		if agree >= most {
+			best, most = v, agree
+		}
+	}
+	return best
+}
+
+// cycleOf follows needs among outputs that could not be sorted until one comes
+// again.
+func cycleOf(left, all []*unnamed) []string {
+	waiting := map[string]*unnamed{}
+	for _, o := range left {
+		if waiting[o.Name] == nil {
+			waiting[o.Name] = o
+		}
+	}
+	var path []string
+	for o := left[0]; o != nil; {
+		if i := slices.Index(path, o.Name); i >= 0 {
+			return append(path[i:], o.Name)
+		}
+		path = append(path, o.Name)
+		hard, _ := needs(o)
+		next := o
+		o = nil
+		for _, name := range hard {
+			if waiting[name] != nil && name != next.Name {
+				o = waiting[name]
+				break
+			}
+		}
+	}
+	return path
+}
+
+// resolvePins gives pins to other outputs their version. An exact one has the
+// other's build in this one's hash.
+func (j *job) resolvePins(o *unnamed, ordered []*unnamed) {
+	q := &o.Requirements
+	lists := []*[]Dependency{
+		&q.Build, &q.Host, &q.Run, &q.RunConstraints,
+		&q.RunExports.Weak, &q.RunExports.Strong, &q.RunExports.Noarch, &q.RunExports.WeakConstraints, &q.RunExports.StrongConstraints,
+	}
+	for i, list := range lists {
+		for k, d := range *list {
+			if d.Pin == nil || d.Pin.Kind != PinSubpackage {
+				continue
+			}
+			sibling := o
+			if d.Pin.Name != o.Name {
+				sibling = o.sibling(slices.DeleteFunc(slices.Clone(ordered), func(u *unnamed) bool { return u.Name != d.Pin.Name }))
+			}
+			if sibling == nil {
+				o.missing(j, d)
+				continue
+			}
+			if d.Pin.Exact && sibling != o && i < 4 {
+				key := variantKey(d.Pin.Name)
+				o.Variant[key] = sibling.Version + " " + sibling.BuildString
+				o.Reads = append(o.Reads, Read{Key: key, Pos: d.Pos, Why: "an exact pin to another output"})
+			}
+			if sibling == o && d.Pin.Exact {
+				continue // its own build string is not known yet: see nameBuild
+			}
+			(*list)[k].Resolved = j.applied(d, sibling.Output)
+		}
+	}
+}
+
+// missing reports a pin to what is no output, or is skipped.
+func (o *unnamed) missing(j *job, d Dependency) {
+	p := tree.Problem{Pos: d.Pos, Text: fmt.Sprintf("pin_subpackage: there is no output %q", d.Pin.Name), Hint: "pin_compatible pins to a package of the host environment"}
+	if d.Pin.Exact {
+		j.report.Add(p)
+		return
+	}
+	o.Blockers = append(o.Blockers, p)
+}
+
+// applied is the match spec of a pin to out.
+func (j *job) applied(d Dependency, out *Output) string {
+	spec, err := d.Pin.Apply(out.Version, out.BuildString)
+	if err != nil {
+		j.report.Fail(d.Pos, "give the bound as a version", "%v", err)
+	}
+	return spec
+}

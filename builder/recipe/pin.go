@@ -1,0 +1,204 @@
+package recipe
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/condaworker/condaworker/builder/recipe/jinja"
+	"github.com/condaworker/condaworker/builder/recipe/tree"
+	"github.com/condaworker/condaworker/conda"
+)
+
+// pinPattern is a bound that keeps so many parts of a version.
+var pinPattern = regexp.MustCompile(`^x(\.x)*$`)
+
+// The bounds of a pin that names none.
+const (
+	defaultLower = "x.x.x.x.x.x"
+	defaultUpper = "x"
+)
+
+// isPin tells a pin from a match spec: templates make mappings of pins.
+func isPin(n *tree.Node) bool {
+	return n != nil && n.Kind == tree.Map && len(n.Fields) == 1 &&
+		slices.Contains([]PinKind{PinSubpackage, PinCompatible}, PinKind(n.Fields[0].Key))
+}
+
+// pinFunc is pin_subpackage and pin_compatible. As in the format's first
+// implementation, whoever writes exact, even as False, gets no bounds.
+func pinFunc(kind PinKind) jinja.Func {
+	return func(c jinja.Call) (any, error) {
+		name, err := c.String(0, "name")
+		if err != nil {
+			return nil, err
+		}
+		d := jinja.NewDict()
+		d.Set("name", strings.ToLower(name))
+		_, exactGiven := c.Named["exact"]
+		if !exactGiven {
+			d.Set("lower_bound", defaultLower)
+			d.Set("upper_bound", defaultUpper)
+		}
+		for _, key := range pinArguments(c) {
+			v := c.Named[key]
+			switch key {
+			case "min_pin", "max_pin":
+				return nil, &jinja.Error{Text: key + " is meta.yaml's", Hint: "write " + map[string]string{"min_pin": "lower_bound", "max_pin": "upper_bound"}[key]}
+			case "name":
+			case "exact":
+				if yes, ok := v.(bool); !ok {
+					return nil, fmt.Errorf("exact must be True or False")
+				} else if yes {
+					d.Set("exact", true)
+				}
+			case "lower_bound", "upper_bound", "build":
+				if exactGiven {
+					return nil, &jinja.Error{Text: "exact goes with no other argument", Hint: "leave out exact, or " + key}
+				}
+				d.Set(key, v)
+			default:
+				return nil, fmt.Errorf("%s has no argument %q: it has lower_bound, upper_bound, exact and build", kind, key)
+			}
+		}
+		outer := jinja.NewDict()
+		outer.Set(string(kind), d)
+		return outer, nil
+	}
+}
+
+// pinArguments are the named ones in a fixed order.
+func pinArguments(c jinja.Call) []string {
+	var names []string
+	for name := range c.Named {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// pin reads the mapping that a pin's function makes, or that a recipe has.
+func (j *job) pin(n *tree.Node, where string) (*Pin, bool) {
+	f := n.Fields[0]
+	p := &Pin{Kind: PinKind(f.Key)}
+	if f.Value.Kind == tree.Scalar {
+		p.Name = j.str(f.Value, where)
+		p.Lower, p.Upper = defaultLower, defaultUpper
+		return p, p.Name != ""
+	}
+	for _, arg := range f.Value.Fields {
+		switch arg.Key {
+		case "name":
+			p.Name = j.str(arg.Value, where)
+		case "lower_bound":
+			p.Lower = j.bound(arg.Value, where)
+		case "upper_bound":
+			p.Upper = j.bound(arg.Value, where)
+		case "build":
+			p.Build = j.str(arg.Value, where)
+		case "exact":
+			p.Exact = j.boolean(arg.Value, where+": exact", false)
+		default:
+			j.report.Fail(arg.Pos, "a pin has name, lower_bound, upper_bound, exact and build", "unknown key %q in a pin", arg.Key)
+		}
+	}
+	if !nameRule.MatchString(p.Name) {
+		j.report.Fail(n.Pos, "", "%s: %q is not a package name", where, p.Name)
+		return nil, false
+	}
+	return p, true
+}
+
+// bound is a pattern or a version; none is no bound.
+func (j *job) bound(n *tree.Node, where string) string {
+	if n.IsNull() {
+		return ""
+	}
+	s := j.str(n, where)
+	if s != "" && !pinPattern.MatchString(s) {
+		if _, err := conda.ParseVersion(s); err != nil {
+			j.report.Fail(n.Pos, "write x.x, or a version", "%s: the bound %q is neither a pattern nor a version", where, s)
+		}
+	}
+	return s
+}
+
+// Apply is the match spec that the pin becomes for a version and a build string
+// of the package.
+func (p Pin) Apply(version, build string) (string, error) {
+	if p.Exact {
+		return p.Name + " ==" + version + " " + build, nil
+	}
+	var parts []string
+	if p.Lower != "" {
+		parts = append(parts, ">="+lowerBound(p.Lower, version))
+	}
+	if p.Upper != "" {
+		upper, err := upperBound(p.Upper, version)
+		if err != nil {
+			return "", fmt.Errorf("pin %s: %w", p.Name, err)
+		}
+		parts = append(parts, "<"+upper)
+	}
+	spec := p.Name
+	if len(parts) > 0 {
+		spec += " " + strings.Join(parts, ",")
+	}
+	if p.Build != "" {
+		if len(parts) == 0 {
+			spec += " *"
+		}
+		spec += " " + p.Build
+	}
+	return spec, nil
+}
+
+// lowerBound keeps the first parts of a version, as many as the pattern has.
+func lowerBound(pattern, version string) string {
+	if !pinPattern.MatchString(pattern) {
+		return pattern
+	}
+	epoch, parts, _ := versionParts(version)
+	n := strings.Count(pattern, "x")
+	return epoch + strings.Join(parts[:min(n, len(parts))], ".")
+}
+
+// leadingNumber is the part of a version's segment that can be counted up.
+var leadingNumber = regexp.MustCompile(`^[0-9]+`)
+
+// upperBound counts the last of the parts that the pattern keeps up by one. What
+// the version does not have counts as 0.
+func upperBound(pattern, version string) (string, error) {
+	if !pinPattern.MatchString(pattern) {
+		return pattern, nil
+	}
+	epoch, parts, _ := versionParts(version)
+	n := strings.Count(pattern, "x")
+	for len(parts) < n {
+		parts = append(parts, "0")
+	}
+	parts = parts[:n]
+	digits := leadingNumber.FindString(parts[n-1])
+	number, err := strconv.ParseUint(digits, 10, 63)
+	if err != nil {
+		return "", fmt.Errorf("the version %s has no number in part %d that an upper bound could count up", version, n)
+	}
+	suffix := strings.TrimLeft(parts[n-1][len(digits):], "0123456789")
+	parts[n-1] = strconv.FormatUint(number+1, 10)
+	if suffix != "" {
+		// 9d is followed by 10a, which is before everything else of 10.
+		return epoch + strings.Join(parts, ".") + "a", nil
+	}
+	return epoch + strings.Join(parts, ".") + ".0a0", nil
+}
+
+// versionParts splits a version at its dots, without its local part.
+func versionParts(version string) (epoch string, parts []string, local string) {
+	version, local, _ = strings.Cut(version, "+")
+	if before, after, ok := strings.Cut(version, "!"); ok {
+		epoch, version = before+"!", after
+	}
+	return epoch, strings.FieldsFunc(version, func(r rune) bool { return r == '.' || r == '_' || r == '-' }), local
+}

@@ -1,0 +1,181 @@
+package recipe
+
+import (
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/condaworker/condaworker/builder/recipe/tree"
+	"github.com/condaworker/condaworker/conda"
+)
+
+// pinnableVersion is a plain version of a variant, or the beginning of one.
+var pinnableVersion = regexp.MustCompile(`^[A-Za-z0-9.*]+$`)
+
+// matchSpec checks a match spec and brings it into the normal form in which
+// recipe.yaml's tools print it: name, version and build with a blank between
+// them, and =1.2 written as 1.2.*.
+func (j *job) matchSpec(n *tree.Node, where, text string) (string, bool) {
+	if !nameRule.MatchString(strings.ToLower(specName(text))) {
+		j.report.Fail(n.Pos, "begin with the package's name, e.g. python >=3.11", "%s %q is not a match spec", where, text)
+		return "", false
+	}
+	spec, err := normalSpec(text)
+	if err == nil {
+		_, err = conda.ParseMatchSpec(spec)
+	}
+	if err != nil {
+		j.report.Fail(n.Pos, "", "%s: %v", where, err)
+		return "", false
+	}
+	return spec, true
+}
+
+// specParts are the pieces of a match spec.
+type specParts struct {
+	channel, name, version, build string
+	keys                          map[string]string // further ones, from brackets
+}
+
+// normalSpec is the normal form of a match spec.
+func normalSpec(text string) (string, error) {
+	p, err := splitSpec(text)
+	if err != nil {
+		return "", err
+	}
+	version, err := normalVersionSpec(p.version)
+	if err != nil {
+		return "", err
+	}
+	out := p.channel + strings.ToLower(p.name)
+	switch {
+	case version != "" && p.build != "":
+		out += " " + version + " " + p.build
+	case p.build != "":
+		out += " * " + p.build
+	case version != "":
+		out += " " + version
+	}
+	if len(p.keys) > 0 {
+		var list []string
+		for _, key := range slices.Sorted(maps.Keys(p.keys)) {
+			list = append(list, key+`="`+p.keys[key]+`"`)
+		}
+		out += "[" + strings.Join(list, ", ") + "]"
+	}
+	return out, nil
+}
+
+// bracketRule is key=value in brackets, with or without quotes.
+var bracketRule = regexp.MustCompile(`\s*([a-z_0-9]+)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^,\s]*))\s*(?:,|$)`)
+
+// splitSpec reads channel::name version build[key=value], where = may stand in
+// place of the blanks.
+func splitSpec(text string) (specParts, error) {
+	p := specParts{}
+	text = strings.TrimSpace(text)
+	if i := strings.IndexByte(text, '['); i >= 0 && strings.HasSuffix(text, "]") {
+		p.keys = map[string]string{}
+		for _, m := range bracketRule.FindAllStringSubmatch(text[i+1:len(text)-1], -1) {
+			p.keys[m[1]] = m[2] + m[3] + m[4]
+		}
+		text = strings.TrimSpace(text[:i])
+	}
+	if i := strings.Index(text, "::"); i >= 0 {
+		p.channel, text = text[:i+2], text[i+2:]
+	}
+	p.name = specName(text)
+	rest := strings.TrimSpace(text[len(p.name):])
+	p.version, p.build = splitVersionBuild(rest)
+	for key, into := range map[string]*string{"version": &p.version, "build": &p.build, "name": &p.name} {
+		if v, ok := p.keys[key]; ok {
+			*into = v
+			delete(p.keys, key)
+		}
+	}
+	return p, nil
+}
+
+// splitVersionBuild finds the build string behind a version: the last word, or
+// what stands behind the second = of name=version=build.
+func splitVersionBuild(rest string) (version, build string) {
+	if after, ok := strings.CutPrefix(rest, "="); ok && !strings.HasPrefix(after, "=") {
+		if v, b, ok := strings.Cut(after, "="); ok && b != "" && !strings.ContainsAny(v, "<>!~, |") && v != "" {
+			return "==" + strings.TrimSpace(v), strings.TrimSpace(b)
+		}
+	}
+	// A blank behind an operator or a comma belongs to the version.
+	words := strings.Fields(operatorBlank.ReplaceAllString(rest, "$1"))
+	if len(words) < 2 {
+		return strings.Join(words, ""), ""
+	}
+	last := len(words) - 1
+	return strings.Join(words[:last], ""), words[last]
+}
+
+var operatorBlank = regexp.MustCompile(`([=<>!~,|(])\s+`)
+
+// normalVersionSpec prints a version's conditions without blanks. What is
+// nested in parentheses stays nested.
+func normalVersionSpec(s string) (string, error) {
+	var out strings.Builder
+	clause := ""
+	flush := func() {
+		if clause != "" {
+			out.WriteString(normalClause(clause))
+		}
+		clause = ""
+	}
+	for _, r := range s {
+		if strings.ContainsRune(",|()", r) {
+			flush()
+			out.WriteRune(r)
+			continue
+		}
+		if r != ' ' {
+			clause += string(r)
+		}
+	}
+	flush()
+	return out.String(), nil
+}
+
+var clauseRule = regexp.MustCompile(`^(==|!=|<=|>=|~=|=|<|>)?(.*)$`)
+
+// normalClause is one condition: =1.2 and 1.2.* are the same, 1.2 alone is that
+// very version, and numbers lose the zeros before them.
+func normalClause(s string) string {
+	if strings.HasPrefix(s, "^") && strings.HasSuffix(s, "$") {
+		return s
+	}
+	m := clauseRule.FindStringSubmatch(s)
+	operator, version := m[1], normalVersion(m[2])
+	star := strings.HasSuffix(version, "*")
+	base := strings.TrimSuffix(strings.TrimSuffix(version, "*"), ".")
+	switch {
+	case strings.Trim(version, "*.") == "" && (operator == "" || operator == "=" || operator == "==" || operator == ">="):
+		return "*"
+	case (operator == "" || operator == "=" || operator == "==") && star, operator == "=":
+		return base + ".*"
+	case operator == "":
+		return "==" + version
+	case operator == "!=" && star:
+		return "!=" + base + ".*"
+	case star:
+		return operator + base
+	}
+	return operator + version
+}
+
+var zerosRule = regexp.MustCompile(`\d+`)
+
+// normalVersion drops what does not change a version's meaning.
+func normalVersion(v string) string {
+	return zerosRule.ReplaceAllStringFunc(strings.ToLower(v), func(digits string) string {
+		if trimmed := strings.TrimLeft(digits, "0"); trimmed != "" {
+			return trimmed
+		}
+		return "0"
+	})
+}
