@@ -167,6 +167,11 @@ func (w *nameWalker) statements(body []stmt) {
 			w.expr(s.over, s.only)
 			w.statements(s.body)
 			w.statements(s.alt)
+		case *macroStmt:
+			for _, p := range s.params {
+				w.expr(p.fallback)
+			}
+			w.statements(s.body)
 		}
 	}
 }

@@ -15,6 +15,8 @@ type machine struct {
 	locals  []map[string]any // of set and for, innermost last
 	out     strings.Builder
 	spans   []Span
+	macros  []*macroStmt // that were defined so far
+	calls   int          // of macros, one inside the other
 }
 
 // newMachine begins an evaluation. A scope without a budget gets one of its
@@ -76,6 +78,8 @@ func (m *machine) statement(s stmt) error {
 		return m.ifBlock(s)
 	case *forStmt:
 		return m.forBlock(s)
+	case *macroStmt:
+		m.define(s)
 	}
 	return nil
 }
@@ -112,7 +116,7 @@ func (m *machine) set(s *setStmt) error {
 
 // capture renders a body to text instead of the output.
 func (m *machine) capture(body []stmt) (string, error) {
-	inner := &machine{dialect: m.dialect, scope: m.scope, locals: m.locals}
+	inner := &machine{dialect: m.dialect, scope: m.scope, locals: m.locals, macros: m.macros, calls: m.calls}
 	err := inner.run(body)
 	return inner.out.String(), err
 }

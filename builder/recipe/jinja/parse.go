@@ -136,8 +136,8 @@ func (p *parser) output(offset int) (stmt, error) {
 	return &outputStmt{place(offset), x}, p.end()
 }
 
-// block reads the statement behind {%. Macros, includes and imports are not
-// needed by any recipe that was seen, and refused by name.
+// block reads the statement behind {%. Includes and imports are refused by
+// name.
 func (p *parser) block(offset int) (stmt, error) {
 	word := p.next()
 	switch word.text {
@@ -147,8 +147,10 @@ func (p *parser) block(offset int) (stmt, error) {
 		return p.ifBlock(offset)
 	case "for":
 		return p.forBlock(offset)
+	case "macro":
+		return p.macro(offset)
 	}
-	return nil, errorAt(word.offset, "the statement %s is not supported", word).hint("set, if, for and raw are")
+	return nil, errorAt(word.offset, "the statement %s is not supported", word).hint("set, if, for, macro and raw are")
 }
 
 // set is {% set x = … %}, or {% set x %} with a body up to endset.
