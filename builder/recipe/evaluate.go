@@ -9,6 +9,7 @@ import (
 
 	"github.com/condaworker/condaworker/builder/recipe/jinja"
 	"github.com/condaworker/condaworker/builder/recipe/tree"
+	"github.com/condaworker/condaworker/conda"
 )
 
 // Step three of a recipe.yaml: the templates and conditions of a part are
@@ -20,6 +21,7 @@ type templates struct {
 	once        sync.Once // what is said once for all combinations
 	texts       map[string]parsedTemplate
 	expressions map[string]parsedExpression
+	specs       map[string]parsedSpec
 }
 
 type (
@@ -31,10 +33,14 @@ type (
 		*jinja.Expression
 		err error
 	}
+	parsedSpec struct {
+		text string // in normal form
+		err  error
+	}
 )
 
 func newTemplates() *templates {
-	return &templates{texts: map[string]parsedTemplate{}, expressions: map[string]parsedExpression{}}
+	return &templates{texts: map[string]parsedTemplate{}, expressions: map[string]parsedExpression{}, specs: map[string]parsedSpec{}}
 }
 
 func (c *templates) template(text string) (*jinja.Template, error) {
@@ -55,11 +61,26 @@ func (c *templates) expression(text string) (*jinja.Expression, error) {
 	return p.Expression, p.err
 }
 
+func (c *templates) spec(text string) (string, error) {
+	p, ok := c.specs[text]
+	if !ok {
+		if p.text, p.err = normalSpec(text); p.err == nil {
+			_, p.err = conda.ParseMatchSpec(p.text)
+		}
+		c.specs[text] = p
+	}
+	return p.text, p.err
+}
+
 // evaluate returns n with its templates evaluated and its conditions decided.
 // What cannot be evaluated is reported and becomes null.
 func (r *v1Recipe) evaluate(n *tree.Node, kind scopeKind) *tree.Node {
 	if n == nil {
 		return nil
+	}
+	if !r.budget().Spend(1) {
+		r.report.Fail(r.root.Pos, "", "the recipe takes too many steps")
+		return &tree.Node{Pos: n.Pos}
 	}
 	switch n.Kind {
 	case tree.List:

@@ -16,12 +16,17 @@ import (
 // maxRounds of finding keys that only evaluated requirements name.
 const maxRounds = 10
 
+// maxWork is how many steps all combinations may take together: twice what one
+// may. The widest recipe of conda-forge takes a quarter.
+const maxWork = 2_000_000
+
 // evaluation is a recipe evaluated for one combination.
 type evaluation struct {
 	combination map[string]any
 	outputs     []*unnamed // that are not skipped, in the recipe's order
 	skipped     []Skipped
 	report      *tree.Report
+	work        int // steps that it took
 }
 
 // expand evaluates the recipe for each combination of the keys that it
@@ -34,10 +39,16 @@ func (j *job) expand(root *tree.Node, cache *templates, evaluate func(map[string
 		return nil
 	}
 	var done []*evaluation
+	work := 0
 	for round := 0; len(todo) > 0; round++ {
 		var next []map[string]any
 		for _, combination := range todo {
 			e := evaluate(combination)
+			if work += e.work; work > maxWork {
+				j.report.Merge(e.report)
+				j.report.Fail(root.Pos, "give fewer values for the keys that it uses", "the recipe takes more than %d steps for its %d variants", maxWork, len(todo))
+				return nil
+			}
 			fresh := j.freshKeys(e)
 			if len(fresh) == 0 || round == maxRounds {
 				j.report.Merge(e.report)

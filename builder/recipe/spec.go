@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/condaworker/condaworker/builder/recipe/tree"
-	"github.com/condaworker/condaworker/conda"
 )
 
 // pinnableVersion is a plain version of a variant, or the beginning of one.
@@ -16,17 +15,14 @@ var pinnableVersion = regexp.MustCompile(`^[A-Za-z0-9.*]+$`)
 // matchSpec checks a match spec and brings it into the normal form in which
 // recipe.yaml's tools print it: name, version and build with a blank between
 // them, and =1.2 written as 1.2.*.
-func (j *job) matchSpec(n *tree.Node, where, text string) (string, bool) {
+func (r *v1Recipe) matchSpec(n *tree.Node, where, text string) (string, bool) {
 	if !nameRule.MatchString(strings.ToLower(specName(text))) {
-		j.report.Fail(n.Pos, "begin with the package's name, e.g. python >=3.11", "%s %q is not a match spec", where, text)
+		r.report.Fail(n.Pos, "begin with the package's name, e.g. python >=3.11", "%s %q is not a match spec", where, text)
 		return "", false
 	}
-	spec, err := normalSpec(text)
-	if err == nil {
-		_, err = conda.ParseMatchSpec(spec)
-	}
+	spec, err := r.templates.spec(text)
 	if err != nil {
-		j.report.Fail(n.Pos, "", "%s: %v", where, err)
+		r.report.Fail(n.Pos, "", "%s: %v", where, err)
 		return "", false
 	}
 	return spec, true

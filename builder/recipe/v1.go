@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/condaworker/condaworker/builder/recipe/jinja"
 	"github.com/condaworker/condaworker/builder/recipe/tree"
 )
 
@@ -111,9 +112,10 @@ func (j *job) shapeV1(root *tree.Node) bool {
 // evaluateV1 evaluates all outputs for one combination.
 func (j *job) evaluateV1(root *tree.Node, cache *templates, combination map[string]any) *evaluation {
 	one := j.with(combination)
-	one.report = &tree.Report{}
+	one.report, one.fuel = &tree.Report{}, jinja.NewBudget()
 	r := &v1Recipe{job: one, root: root, templates: cache, context: map[string]any{}}
 	e := &evaluation{combination: combination, report: one.report}
+	defer func() { e.work = one.fuel.Used() }()
 	r.readContext(root.Get("context"))
 	r.inner = maps.Clone(one.reads)
 	cache.once.Do(r.warnOfOldHabits)

@@ -68,6 +68,7 @@ func (r *v1Recipe) runExports(n *tree.Node) RunExports {
 // dependencies reads match specs and pins.
 func (r *v1Recipe) dependencies(n *tree.Node, where string) []Dependency {
 	var all []Dependency
+	r.budget().Spend(4 * len(n.All())) // what is kept of them is larger than what is read
 	for _, item := range n.All() {
 		if isPin(item) {
 			if p, ok := r.pin(item, where); ok {

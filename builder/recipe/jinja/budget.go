@@ -19,6 +19,13 @@ type Budget struct {
 // NewBudget is 10^6 steps.
 func NewBudget() *Budget { return &Budget{left: maxSteps} }
 
+// Spend takes steps for work that a template causes elsewhere, and tells whether
+// that many were left.
+func (b *Budget) Spend(steps int) bool { return b.spend(steps) }
+
+// Used is how many steps were taken.
+func (b *Budget) Used() int { return maxSteps - b.left }
+
 // spend takes steps and tells whether that many were left. It goes on counting
 // below zero, so that every later step fails as well.
 func (b *Budget) spend(steps int) bool {
