@@ -2,6 +2,7 @@ package recipe
 
 import (
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -67,3 +68,5 @@ const (
 	sha  = "05e877c06216e102a040e11b6b7fd8364dc699ed01b9386fc407564ce722c454"
 	head = "package:\n  name: tool\n  version: 1.10\n"
 )
+
+func sortedKeys(m map[string]any) []string { return slices.Sorted(maps.Keys(m)) }
