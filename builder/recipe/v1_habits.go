@@ -32,10 +32,10 @@ func (r *v1Recipe) warnOfBareTemplates(n *tree.Node) {
 		r.warnOfBareTemplates(f.Value)
 	}
 	text, ok := n.Text()
-	if !ok || !n.Written() {
+	if !ok || !n.Written() || len(r.report.Warnings()) >= tree.MaxProblems {
 		return
 	}
-	for _, m := range bareTemplate.FindAllStringSubmatchIndex(text, -1) {
+	for _, m := range bareTemplate.FindAllStringSubmatchIndex(text, tree.MaxProblems) {
 		if r.mentionsKnown(text[m[4]:m[5]]) {
 			r.report.Warn(n.Inside(r.text, m[2]), "write $"+text[m[2]:m[3]],
 				"%s has no $ before it: recipe.yaml keeps it as text", text[m[2]:m[3]])

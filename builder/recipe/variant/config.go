@@ -20,6 +20,7 @@ import (
 // Config is values for keys. The zero value is empty and ready to use.
 type Config struct {
 	keys []Key
+	at   map[string]int // of each key in keys
 	zips []Zip
 
 	// What conda-build's recipes need beside values.
@@ -78,22 +79,32 @@ func Of(values map[string]any) Config {
 
 // Set gives a key its values, in place of those it had.
 func (c *Config) Set(k Key) {
+	c.own()
+	c.put(k)
+}
+
+// own makes the keys this configuration's alone.
+func (c *Config) own() {
+	c.keys, c.at = slices.Clone(c.keys), maps.Clone(c.at)
+	if c.at == nil {
+		c.at = map[string]int{}
+	}
+}
+
+// put is Set for keys that are this configuration's alone.
+func (c *Config) put(k Key) {
 	k.Name = Normalize(k.Name)
-	c.keys = slices.Clone(c.keys)
-	if i := c.index(k.Name); i >= 0 {
+	if i, known := c.at[k.Name]; known {
 		c.keys[i] = k
 		return
 	}
+	c.at[k.Name] = len(c.keys)
 	c.keys = append(c.keys, k)
-}
-
-func (c Config) index(name string) int {
-	return slices.IndexFunc(c.keys, func(k Key) bool { return k.Name == name })
 }
 
 // Get returns a key by its normalised name.
 func (c Config) Get(name string) (Key, bool) {
-	if i := c.index(name); i >= 0 {
+	if i, known := c.at[name]; known {
 		return c.keys[i], true
 	}
 	return Key{}, false
@@ -118,8 +129,9 @@ func (c Config) First() map[string]any {
 // zip_keys if it has any.
 func (c Config) Merge(later Config) Config {
 	out := c
+	out.own()
 	for _, k := range later.keys {
-		out.Set(k)
+		out.put(k)
 	}
 	if len(later.zips) > 0 {
 		out.zips = later.zips

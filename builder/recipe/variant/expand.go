@@ -1,6 +1,7 @@
 package variant
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -29,15 +30,29 @@ func (c Config) Expand(base map[string]any, used []string) ([]map[string]any, er
 			return nil, err
 		}
 		var next []map[string]any
+		if len(all)*len(axis[0].Values) > maxWide {
+			return nil, c.tooMany(axis)
+		}
 		for _, combination := range all {
 			next = append(next, c.choose(combination, axis)...)
 			if len(next) > maxCombinations {
-				return nil, tree.Problems{{Pos: axis[0].Pos, Text: "the variants make more than 10000 combinations", Hint: "zip keys that belong together, or give fewer values"}}
+				return nil, c.tooMany(axis)
 			}
 		}
 		all = next
 	}
 	return all, nil
+}
+
+// maxWide is how many choices are looked at to find those that differ.
+const maxWide = 20 * maxCombinations
+
+// tooMany is the problem of a configuration that is multiplied too often.
+func (c Config) tooMany(axis []Key) error {
+	return tree.Problems{{
+		Pos: axis[0].Pos, Hint: "zip keys that belong together, or give fewer values",
+		Text: fmt.Sprintf("the variants make more than %d combinations", maxCombinations),
+	}}
 }
 
 // axes are the used keys, those of a zip together, without those of base.
@@ -101,18 +116,24 @@ func count(k Key) string {
 // other keys are not used often has the same value twice.
 func (c Config) choose(base map[string]any, axis []Key) []map[string]any {
 	var all []map[string]any
+	seen := map[string]bool{}
 	for i := range axis[0].Values {
-		next := maps.Clone(base)
 		agrees := true
+		var name strings.Builder
 		for _, k := range axis {
-			if v, chosen := base[k.Name]; chosen && v != k.Values[i] {
-				agrees = false
-			}
+			v, chosen := base[k.Name]
+			agrees = agrees && (!chosen || v == k.Values[i])
+			fmt.Fprintf(&name, "%T %v\x00", k.Values[i], k.Values[i])
+		}
+		if !agrees || seen[name.String()] {
+			continue
+		}
+		seen[name.String()] = true
+		next := maps.Clone(base)
+		for _, k := range axis {
 			next[k.Name] = k.Values[i]
 		}
-		if agrees && !slices.ContainsFunc(all, func(m map[string]any) bool { return maps.Equal(m, next) }) {
-			all = append(all, next)
-		}
+		all = append(all, next)
 	}
 	return all
 }

@@ -26,6 +26,9 @@ const (
 // maxFileSize of a variant file, in bytes. conda-forge's own has 60,000.
 const maxFileSize = 1 << 20
 
+// maxZips is how many groups zip_keys may have; conda-forge's has ten.
+const maxZips = 100
+
 // Options is what files are read for.
 type Options struct {
 	Platform platform.Platform // to build for
@@ -130,6 +133,7 @@ func (r *reader) read() Config {
 	if root == nil {
 		return c
 	}
+	c.own()
 	for _, f := range root.Fields {
 		r.field(&c, f)
 	}
@@ -170,7 +174,7 @@ func (r *reader) field(c *Config, f tree.Field) {
 	if k.Name == "target_platform" || k.Name == "build_platform" || len(k.Values) == 0 {
 		return // the platforms are the command line's to choose
 	}
-	c.Set(k)
+	c.put(k)
 }
 
 // values are a key's, with conditions decided and templates evaluated.
@@ -292,6 +296,10 @@ func (r *reader) zipKeys(c *Config, n *tree.Node) {
 	groups := n.All()
 	if len(groups) > 0 && groups[0].Kind == tree.Scalar {
 		groups = []*tree.Node{n}
+	}
+	if len(groups) > maxZips {
+		r.report.Fail(n.Pos, "", "zip_keys has more than %d groups", maxZips)
+		return
 	}
 	seen := map[string]bool{}
 	for _, g := range groups {
