@@ -82,7 +82,7 @@ func Build(ctx context.Context, r Request, o Observer) ([]Package, error) {
 	}
 	var packages []Package
 	for i := range recipes.Outputs {
-		p, err := buildOutput(ctx, r, recipes, i, o)
+		p, err := buildOutput(ctx, r, recipes, i, packages, o)
 		if err != nil {
 			return packages, err
 		}
@@ -92,8 +92,8 @@ func Build(ctx context.Context, r Request, o Observer) ([]Package, error) {
 }
 
 // buildOutput is the life of one package, a line a step.
-func buildOutput(ctx context.Context, r Request, recipes Rendered, i int, o Observer) (Package, error) {
-	b := &build{Request: r, Observer: o, Rendered: recipes, out: recipes.Outputs[i]}
+func buildOutput(ctx context.Context, r Request, recipes Rendered, i int, earlier []Package, o Observer) (Package, error) {
+	b := &build{Request: r, Observer: o, Rendered: recipes, out: recipes.Outputs[i], earlier: earlier}
 	steps := []struct {
 		name string
 		do   func(context.Context) error
@@ -141,11 +141,12 @@ type build struct {
 	Observer
 	Rendered
 
-	out    *recipe.Output
-	dirs   layout
-	newest time.Time // of the times in the sources
-	before []string  // what the prefix held before the script ran
-	made   Package
+	out     *recipe.Output
+	earlier []Package // of the same recipe, which this one may require
+	dirs    layout
+	newest  time.Time // of the times in the sources
+	before  []string  // what the prefix held before the script ran
+	made    Package
 }
 
 // number asks for the build number and renders again: it is part of the build

@@ -9,6 +9,7 @@ import (
 	"github.com/condaworker/condaworker/builder/recipe"
 	"github.com/condaworker/condaworker/builder/source"
 	"github.com/condaworker/condaworker/env"
+	"github.com/condaworker/condaworker/env/install"
 )
 
 // sources are the recipe's sources with the given archives in place of its
@@ -78,7 +79,7 @@ func (b *build) environments(ctx context.Context) error {
 	}{{b.dirs.prefix, host}, {b.dirs.buildPrefix, tools}} {
 		records, err := env.Create(ctx, env.Request{
 			Prefix: e.prefix, Specs: e.specs, Channels: b.Channels, Subdir: b.Platform,
-			Virtual: b.Virtual, Cache: b.dirs.cache,
+			Virtual: b.Virtual, Cache: b.dirs.cache, Local: b.local(),
 		})
 		if err != nil {
 			return fmt.Errorf("make the environment of %v: %w", e.specs, err)
@@ -98,3 +99,14 @@ func (b *build) needsEnvironments() bool {
 
 // mergedPrefix tells whether build and host requirements share PREFIX.
 func (b *build) mergedPrefix() bool { return b.out.Build.MergeBuildHost }
+
+// local are the packages that this run has built already.
+func (b *build) local() []install.Package {
+	var all []install.Package
+	for _, p := range b.earlier {
+		if p.Path != "" { // else it is in the channel
+			all = append(all, install.Package{Path: p.Path, Record: p.Record, URL: "file://" + p.Path})
+		}
+	}
+	return all
+}

@@ -49,7 +49,7 @@ func (b *build) layout() error {
 		testHome: in("test_home"), testTmp: in("test_tmpdir"), packages: b.OutputDir,
 	}
 	if b.OutputDir == "" {
-		b.dirs.packages = in("out")
+		b.dirs.packages = filepath.Join(b.Work, "_packages") // outlives this output: later ones may need it
 	}
 	if b.mergedPrefix() {
 		b.dirs.buildPrefix = b.dirs.prefix

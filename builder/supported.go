@@ -2,6 +2,7 @@ package builder
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/condaworker/condaworker/builder/recipe"
 	"github.com/condaworker/condaworker/builder/recipe/tree"
@@ -31,8 +32,11 @@ func (b *build) supported() error {
 	refuse(out.Noarch == "python", at, "the recipe is noarch: python", "use noarch: generic, or leave noarch out")
 	refuse(!out.Requirements.RunExports.Empty(), at, "the recipe has run_exports", "write what it exports below run: of the recipes that depend on this one")
 	refuse(len(out.Requirements.Extras) > 0, at, "the recipe has extras", "make them packages of their own")
-	for _, d := range append(append([]recipe.Dependency{}, out.Requirements.Run...), out.Requirements.RunConstraints...) {
+	for _, d := range slices.Concat(out.Requirements.Run, out.Requirements.RunConstraints) {
 		refuse(d.MatchSpec() == "", d.Pos, d.String()+" needs the version of the host environment's package", "write the versions out")
+	}
+	for _, d := range slices.Concat(out.Requirements.Build, out.Requirements.Host, out.Requirements.Run, out.Requirements.RunConstraints) {
+		refuse(b.NextBuildNumber != nil && d.Pin != nil && d.Pin.Exact, d.Pos, "the build number is chosen by the channel, output by output, and "+d.String()+" needs it before", "give the build number")
 	}
 	refuseBuild(out.Build, at, refuse)
 	if len(list) > 0 {

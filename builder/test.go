@@ -87,7 +87,7 @@ func (b *build) testOne(ctx context.Context, t recipe.Test, i int, work string) 
 	_, err = env.Create(ctx, env.Request{
 		Prefix: b.dirs.testPrefix, Specs: append([]string{exact}, t.Requires...),
 		Channels: b.Channels, Subdir: b.Platform, Virtual: b.Virtual, Cache: b.dirs.cache,
-		Local: []install.Package{{Path: b.made.Path, Record: b.made.Record, URL: "file://" + b.made.Path}},
+		Local: append(b.local(), install.Package{Path: b.made.Path, Record: b.made.Record, URL: "file://" + b.made.Path}),
 	})
 	if err != nil {
 		return fmt.Errorf("install the package for its test: %w", err)
