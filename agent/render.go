@@ -213,12 +213,12 @@ func (o renderOptions) table(r recipe.Result) []byte {
 	if len(r.Outputs) == 0 {
 		b.WriteString("nothing to build: the recipe skips this platform\n")
 	} else {
-		fmt.Fprintln(w, "NAME\tVERSION\tBUILD\tSUBDIR\tVARIANT")
+		_, _ = fmt.Fprintln(w, "NAME\tVERSION\tBUILD\tSUBDIR\tVARIANT") // a strings.Builder takes everything
 	}
 	for _, out := range r.Outputs {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", out.Name, out.Version, out.BuildString, out.Subdir, assignments(out.Variant))
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", out.Name, out.Version, out.BuildString, out.Subdir, assignments(out.Variant))
 	}
-	_ = w.Flush() // a strings.Builder takes everything
+	_ = w.Flush()
 	if o.explain {
 		for _, out := range r.Outputs {
 			explain(&b, out)

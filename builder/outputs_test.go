@@ -66,8 +66,8 @@ outputs:
 }
 
 func TestMistakesThatOnlyABuildMeetsStopIt(t *testing.T) {
-	_, _, err := build(t, map[string]string{"recipe.yaml": head + "build: {script: 'echo ${{ versoin }}'}\n"}, nil)
-	if list, ok := errors.AsType[tree.Problems](err); !ok || !strings.Contains(list.Error(), `recipe.yaml:2:`) || !strings.Contains(list.Error(), `"versoin" is undefined`) {
+	_, _, err := build(t, map[string]string{"recipe.yaml": head + "build: {script: 'echo ${{ verzion }}'}\n"}, nil)
+	if list, ok := errors.AsType[tree.Problems](err); !ok || !strings.Contains(list.Error(), `recipe.yaml:2:`) || !strings.Contains(list.Error(), `"verzion" is undefined`) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -189,7 +189,7 @@ func (r *v1Recipe) function(name string) (any, bool) {
 	case "match":
 		return jinja.AnyFunc(matchFunc), true
 	case "pin_subpackage", "pin_compatible":
-		return jinja.Func(pinFunc(PinKind(name))), true
+		return pinFunc(PinKind(name)), true
 	case "cdt":
 		return r.cdt(), true
 	case "load_from_file":

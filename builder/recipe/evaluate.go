@@ -64,9 +64,8 @@ func (c *templates) expression(text string) (*jinja.Expression, error) {
 func (c *templates) spec(text string) (string, error) {
 	p, ok := c.specs[text]
 	if !ok {
-		if p.text, p.err = normalSpec(text); p.err == nil {
-			_, p.err = conda.ParseMatchSpec(p.text)
-		}
+		p.text = normalSpec(text)
+		_, p.err = conda.ParseMatchSpec(p.text)
 		c.specs[text] = p
 	}
 	return p.text, p.err
@@ -277,8 +276,7 @@ func (r *v1Recipe) condition(n *tree.Node, text string) (yes, ok bool) {
 		return false, false
 	}
 	x, err := r.templates.expression(text)
-	switch {
-	case err == nil:
+	if err == nil {
 		done := r.reading(n, text)
 		yes, err = x.Truth(r.scope(scopeFields))
 		done()

@@ -91,7 +91,7 @@ func (j *job) ordered(all []*unnamed) ([]*unnamed, bool) {
 	if len(sorted) == len(all) {
 		return sorted, true
 	}
-	cycle := cycleOf(left, all)
+	cycle := cycleOf(left)
 	j.report.Fail(left[0].Pos, "break it: build what they share in an output of its own", "the outputs need each other: %s", strings.Join(cycle, " → "))
 	return nil, false
 }
@@ -151,7 +151,7 @@ func (o *unnamed) sibling(variants []*unnamed) *unnamed {
 
 // cycleOf follows needs among outputs that could not be sorted until one comes
 // again.
-func cycleOf(left, all []*unnamed) []string {
+func cycleOf(left []*unnamed) []string {
 	waiting := map[string]*unnamed{}
 	for _, o := range left {
 		if waiting[o.Name] == nil {

@@ -160,7 +160,7 @@ func lowerBound(pattern, version string) string {
 	if !pinPattern.MatchString(pattern) {
 		return pattern
 	}
-	epoch, parts, _ := versionParts(version)
+	epoch, parts := versionParts(version)
 	n := strings.Count(pattern, "x")
 	return epoch + strings.Join(parts[:min(n, len(parts))], ".")
 }
@@ -174,7 +174,7 @@ func upperBound(pattern, version string) (string, error) {
 	if !pinPattern.MatchString(pattern) {
 		return pattern, nil
 	}
-	epoch, parts, _ := versionParts(version)
+	epoch, parts := versionParts(version)
 	n := strings.Count(pattern, "x")
 	for len(parts) < n {
 		parts = append(parts, "0")
@@ -195,10 +195,10 @@ func upperBound(pattern, version string) (string, error) {
 }
 
 // versionParts splits a version at its dots, without its local part.
-func versionParts(version string) (epoch string, parts []string, local string) {
-	version, local, _ = strings.Cut(version, "+")
+func versionParts(version string) (epoch string, parts []string) {
+	version, _, _ = strings.Cut(version, "+")
 	if before, after, ok := strings.Cut(version, "!"); ok {
 		epoch, version = before+"!", after
 	}
-	return epoch, strings.FieldsFunc(version, func(r rune) bool { return r == '.' || r == '_' || r == '-' }), local
+	return epoch, strings.FieldsFunc(version, func(r rune) bool { return r == '.' || r == '_' || r == '-' })
 }

@@ -35,15 +35,9 @@ type specParts struct {
 }
 
 // normalSpec is the normal form of a match spec.
-func normalSpec(text string) (string, error) {
-	p, err := splitSpec(text)
-	if err != nil {
-		return "", err
-	}
-	version, err := normalVersionSpec(p.version)
-	if err != nil {
-		return "", err
-	}
+func normalSpec(text string) string {
+	p := splitSpec(text)
+	version := normalVersionSpec(p.version)
 	out := p.channel + strings.ToLower(p.name)
 	switch {
 	case version != "" && p.build != "":
@@ -60,7 +54,7 @@ func normalSpec(text string) (string, error) {
 		}
 		out += "[" + strings.Join(list, ", ") + "]"
 	}
-	return out, nil
+	return out
 }
 
 // bracketRule is key=value in brackets, with or without quotes.
@@ -68,7 +62,7 @@ var bracketRule = regexp.MustCompile(`\s*([a-z_0-9]+)\s*=\s*(?:"([^"]*)"|'([^']*
 
 // splitSpec reads channel::name version build[key=value], where = may stand in
 // place of the blanks.
-func splitSpec(text string) (specParts, error) {
+func splitSpec(text string) specParts {
 	p := specParts{}
 	text = strings.TrimSpace(text)
 	if i := strings.IndexByte(text, '['); i >= 0 && strings.HasSuffix(text, "]") {
@@ -90,7 +84,7 @@ func splitSpec(text string) (specParts, error) {
 			delete(p.keys, key)
 		}
 	}
-	return p, nil
+	return p
 }
 
 // splitVersionBuild finds the build string behind a version: the last word, or
@@ -114,7 +108,7 @@ var operatorBlank = regexp.MustCompile(`([=<>!~,|(])\s+`)
 
 // normalVersionSpec prints a version's conditions without blanks. What is
 // nested in parentheses stays nested.
-func normalVersionSpec(s string) (string, error) {
+func normalVersionSpec(s string) string {
 	var out strings.Builder
 	clause := ""
 	flush := func() {
@@ -134,7 +128,7 @@ func normalVersionSpec(s string) (string, error) {
 		}
 	}
 	flush()
-	return out.String(), nil
+	return out.String()
 }
 
 var clauseRule = regexp.MustCompile(`^(==|!=|<=|>=|~=|=|<|>)?(.*)$`)

@@ -442,7 +442,7 @@ func TestDoubtsDoNotStopRendering(t *testing.T) {
 	}{
 		{"capitals", "package:\n  name: Blender\n  version: 1\n", "recipe.yaml:2:9", "write blender", false},
 		{"late", head + "build:\n  script: ${{ PREFIX | upper }}\n", "recipe.yaml:5:15", "known only when the script runs", true},
-		{"undefined", head + "build:\n  script: echo ${{ versoin }}\n", "recipe.yaml:5:20", `"versoin" is undefined`, true},
+		{"undefined", head + "build:\n  script: echo ${{ verzion }}\n", "recipe.yaml:5:20", `"verzion" is undefined`, true},
 		{"skip", head + "build:\n  skip: windwos\n", "recipe.yaml:5:9", `"windwos" is undefined`, true},
 		{"file", head + "build:\n  script: {file: nowhere}\n", "recipe.yaml:5:18", "there is no nowhere in the recipe's folder", true},
 		{"pin", head + "requirements:\n  run: ['${{ pin_subpackage(\"a\") }}']\n", "recipe.yaml:5:9", `there is no output "a"`, true},

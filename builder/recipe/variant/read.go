@@ -332,12 +332,12 @@ func (r *reader) pins(c *Config, n *tree.Node) {
 	c.PinRunAsBuild = map[string]map[string]string{}
 	for _, f := range n.Fields {
 		bounds := map[string]string{}
-		switch {
-		case f.Value.Kind == tree.Map:
+		switch f.Value.Kind {
+		case tree.Map:
 			for _, b := range f.Value.Fields {
 				bounds[b.Key] = b.Value.Scalar()
 			}
-		case f.Value.Kind == tree.Scalar:
+		case tree.Scalar:
 			bounds["max_pin"] = f.Value.Scalar() // the old form: a pattern alone
 		}
 		c.PinRunAsBuild[f.Key] = bounds
