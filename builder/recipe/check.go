@@ -17,6 +17,7 @@ var (
 	buildStringRule = regexp.MustCompile(`^[A-Za-z0-9_.+]+$`)
 	hexRule         = regexp.MustCompile(`^[0-9a-f]+$`)
 	entryPointRule  = regexp.MustCompile(`^\s*([\w.-]+)\s*=\s*([\w.]+):([\w.]+)\s*$`)
+	looseEntryPoint = regexp.MustCompile(`^\s*(\S[^=]*?)\s*=\s*([^:]+?)\s*:\s*(.*\S)\s*$`)
 	variableRule    = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 )
 
@@ -79,6 +80,9 @@ func (j *job) digest(n *tree.Node, where string, length int) string {
 	s := strings.ToLower(strings.TrimSpace(given))
 	hint := "replace it by what " + strings.TrimPrefix(path.Ext(where), ".") + "sum ARCHIVE prints"
 	switch {
+	case s == "" && j.format() == V1:
+		// Other tools take it for a hash that is not known yet.
+		j.blockers = append(j.blockers, tree.Problem{Pos: n.Pos, Text: where + " is empty", Hint: "write the archive's hash, or leave the key out"})
 	case s == "":
 		j.report.Fail(n.Pos, "write the archive's hash, or leave the key out", "%s is empty", where)
 	case !hexRule.MatchString(s):
@@ -124,6 +128,10 @@ func (j *job) entryPoints(n *tree.Node, where string) []string {
 	for _, item := range n.All() {
 		s := j.str(item, where)
 		m := entryPointRule.FindStringSubmatch(s)
+		if loose := looseEntryPoint.FindStringSubmatch(s); m == nil && loose != nil && j.format() == V1 {
+			j.report.Warn(item.Pos, "write name = module:function", "%s %q is an unusual entry point", where, s)
+			m = loose
+		}
 		if m == nil {
 			j.report.Fail(item.Pos, "write name = module:function", "%s %q is not an entry point", where, s)
 			continue
@@ -171,7 +179,7 @@ func specName(s string) string {
 func (j *job) noarch(n *tree.Node) string {
 	s := j.str(n, "build.noarch")
 	switch {
-	case n.IsNull():
+	case n.IsNull(), s == "" && j.format() == V1: // an inline if without else
 		return ""
 	case s == "generic" || s == "python":
 		return s
@@ -190,6 +198,12 @@ func (j *job) integer(n *tree.Node, where string) int {
 		j.report.Fail(n.Pos, "", "%s must be an integer, this is %s", where, n.Quoted())
 	}
 	return int(number)
+}
+
+// inside is below for a path that is kept as it is written.
+func (j *job) inside(n *tree.Node, where, folder string) string {
+	j.below(n, where, folder)
+	return j.str(n, where)
 }
 
 // insideAll checks that paths stay below the folder that they are relative to,

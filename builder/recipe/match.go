@@ -13,7 +13,7 @@ import (
 // not known fulfils all.
 func matchFunc(c jinja.Call) (any, error) {
 	v, ok := c.Arg(0, "version")
-	if !ok || v == nil {
+	if _, undefined := v.(jinja.Undefined); !ok || v == nil || undefined {
 		return true, nil
 	}
 	spec, err := c.String(1, "spec")
@@ -21,7 +21,7 @@ func matchFunc(c jinja.Call) (any, error) {
 		return nil, err
 	}
 	version, _, _ := strings.Cut(variantText(v), " ")
-	return matches(strings.TrimRight(version, ".*"), spec)
+	return matches(strings.TrimRight(version, ".*"), strings.ReplaceAll(spec, " ", ""))
 }
 
 // matches is conda's own comparison, under a name that stands for all.

@@ -305,3 +305,45 @@ func TestTooManyVariantsAreRefused(t *testing.T) {
 	}
 	has(t, list, "recipe.yaml:1:1", "give fewer values")
 }
+
+// An inline if without else says nothing, wherever it stands.
+func TestConditionsThatSayNothing(t *testing.T) {
+	text := head + `build:
+  noarch: ${{ "python" if win }}
+  number: ${{ 1 if win }}
+  merge_build_and_host_envs: ${{ true if win }}
+  python: {version_independent: "${{ true if win }}", entry_points: ["${{ 'a = b:c' if win }}", "x-y = my-mod:main"]}
+requirements:
+  run: ["${{ 'x' if win }}", python]
+about: {summary: "${{ 'x' if win }}", license: "${{ 'x' if win }}"}
+`
+	got := render(t, folder("recipe.yaml", text), Options{})
+	if got.Noarch != "" || got.BuildNumber != 0 || got.Build.MergeBuildHost || got.Build.VersionIndependent || len(got.Requirements.Run) != 1 || got.About.Summary != "" {
+		t.Errorf("%+v", got)
+	}
+	if diff := cmp.Diff([]string{"x-y = my-mod:main"}, got.Build.EntryPoints); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// Names of keys that other platforms have are only wrong where they are used.
+func TestUndefinedNames(t *testing.T) {
+	for _, tt := range []struct {
+		context, use string
+		fails        bool
+	}{
+		{"c: ${{ cuda_version.major }}", "a: 1", false},
+		{"c: ${{ cuda_version }}", "a: ${{ c }}", true},
+		{"c: ${{ cuda_version }}", "a: ${{ c if win else 2 }}", false},
+		{"c: ${{ 'x' if win }}", "a: v${{ c }}", false},
+		{"c: 1", "a: ${{ cuda_version == '12' }} ${{ cuda_version is defined }} ${{ match(cuda_version, '>=12') }}", false},
+		{"c: 1", "a: ${{ cuda_version | default('x') }}", false},
+		{"c: 1", "a: ${{ cuda_version | upper }}", true},
+		{"c: 1", "a: ${{ 'x' if cuda_version }}", true},
+	} {
+		_, err := tryRender("context:\n  "+tt.context+"\n"+head+"extra:\n  "+tt.use+"\n", "", Options{})
+		if (err != nil) != tt.fails {
+			t.Errorf("%s, %s: %v", tt.context, tt.use, err)
+		}
+	}
+}

@@ -155,6 +155,8 @@ func (j *job) boolean(n *tree.Node, where string, fallback bool) bool {
 	}
 	switch s := tree.ScalarText(n.Value); {
 	case n.Kind != tree.Scalar:
+	case s == "" && j.format() == V1:
+		return fallback // an inline if without else
 	case strings.EqualFold(s, "true"):
 		return true
 	case strings.EqualFold(s, "false"):

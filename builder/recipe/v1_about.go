@@ -23,7 +23,7 @@ func (r *v1Recipe) about(out *Output, p v1Part) {
 		Home: text("homepage"), Repository: text("repository"), Documentation: text("documentation"),
 		License: r.license(n.Get("license")), LicenseFamily: text("license_family"),
 		LicenseFiles: r.strs(n.Get("license_file"), "about.license_file"),
-		Summary:      strings.TrimSpace(text("summary")), Description: text("description"),
+		Summary:      strings.TrimRight(text("summary"), "\n"), Description: text("description"),
 	}
 }
 

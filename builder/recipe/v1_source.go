@@ -100,9 +100,9 @@ func (r *v1Recipe) source(n *tree.Node) (Source, bool) {
 	s.NoGitignore = !r.boolean(n.Get("use_gitignore"), "source.use_gitignore", true)
 	s.SHA256 = r.digest(n.Get("sha256"), "source.sha256", 64)
 	s.MD5 = r.digest(n.Get("md5"), "source.md5", 32)
-	s.Folder = r.below(n.Get("target_directory"), "source.target_directory", "the work folder")
-	s.FileName = r.below(n.Get("file_name"), "source.file_name", "the work folder")
-	s.Patches = r.belowAll(n.Get("patches"), "source.patches", "the recipe's folder")
+	s.Folder = r.inside(n.Get("target_directory"), "source.target_directory", "the work folder")
+	s.FileName = r.inside(n.Get("file_name"), "source.file_name", "the work folder")
+	s.Patches = r.insideAll(n.Get("patches"), "source.patches", "the recipe's folder")
 	return s, true
 }
 
