@@ -131,13 +131,17 @@ func (b *build) recipeFiles() ([]pack.InfoFile, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the recipe folder: %w", err)
 	}
+	rendered, err := b.out.YAML()
+	if err != nil {
+		return nil, fmt.Errorf("write the evaluated recipe: %w", err)
+	}
 	original := filepath.Join(b.Dir, b.File)
 	if b.out.Format == recipe.V0 {
 		return append(files, pack.InfoFile{Path: "recipe/meta.yaml.template", Source: original},
-			pack.InfoFile{Path: "recipe/meta.yaml", Data: b.out.Rendered}), nil
+			pack.InfoFile{Path: "recipe/meta.yaml", Data: rendered}), nil
 	}
 	return append(files, pack.InfoFile{Path: "recipe/recipe.yaml", Source: original},
-		pack.InfoFile{Path: "recipe/rendered_recipe.yaml", Data: b.out.Rendered}), nil
+		pack.InfoFile{Path: "recipe/rendered_recipe.yaml", Data: rendered}), nil
 }
 
 // isOurs tells whether a folder of the recipe folder is one that builds write

@@ -111,14 +111,14 @@ func (j *job) mentioned(root *tree.Node, cache *templates) []string {
 	for _, key := range slices.Concat(alwaysUsed, j.platformKeys()) {
 		w.names[key] = true
 	}
-	var keys []string
-	for _, name := range slices.Sorted(maps.Keys(w.names)) {
+	keys := map[string]bool{}
+	for name := range w.names {
 		key := variantKey(name)
-		if _, ok := j.Variants.Get(key); ok && !slices.Contains(keys, key) {
-			keys = append(keys, key)
+		if _, ok := j.Variants.Get(key); ok {
+			keys[key] = true
 		}
 	}
-	return keys
+	return slices.Sorted(maps.Keys(keys))
 }
 
 // mentions collects names from a recipe's text.

@@ -70,3 +70,13 @@ const (
 )
 
 func sortedKeys(m map[string]any) []string { return slices.Sorted(maps.Keys(m)) }
+
+// yamlOf is the evaluated recipe.
+func yamlOf(t *testing.T, o *Output) string {
+	t.Helper()
+	text, err := o.YAML()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}

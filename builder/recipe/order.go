@@ -17,7 +17,12 @@ type unnamed struct {
 	combination map[string]any // all values that it was evaluated with
 	buildString *tree.Node     // the recipe's; nil is the default
 	recipe      *v1Recipe
+
+	hard, soft []string // see needs
 }
+
+// maxOutputs of all variants together: they are compared with one another.
+const maxOutputs = 5000
 
 // finishV1 orders and names what was evaluated. The same output of several
 // combinations counts once.
@@ -32,14 +37,22 @@ func (j *job) finishV1(found []*evaluation) Result {
 			}
 		}
 	}
+	if len(all) > maxOutputs {
+		j.report.Fail(all[0].Pos, "give fewer values for the keys that it uses", "the recipe has more than %d outputs in all its variants", maxOutputs)
+		return Result{}
+	}
+	for _, o := range all {
+		o.hard, o.soft = needs(o)
+	}
 	ordered, ok := j.ordered(all)
 	if !ok {
 		return Result{}
 	}
 	seen := map[string]bool{}
+	siblings := byName(ordered)
 	for _, o := range ordered {
 		o.recipe.report = j.report
-		j.resolvePins(o, ordered)
+		j.resolvePins(o, siblings)
 		o.recipe.nameBuild(o)
 		key := strings.Join([]string{o.Name, o.Version, o.BuildString, o.Subdir, string(o.HashInput)}, "\x00")
 		if !seen[key] {
@@ -99,24 +112,17 @@ func (j *job) ordered(all []*unnamed) ([]*unnamed, bool) {
 // sortOutputs takes, again and again, the outputs whose needs are met. Of an
 // output with several variants the one that fits best must be there.
 func sortOutputs(all []*unnamed, softly bool) (sorted, left []*unnamed) {
-	byName := map[string][]*unnamed{}
-	for _, o := range all {
-		byName[o.Name] = append(byName[o.Name], o)
-	}
+	siblings := byName(all)
 	added := map[*unnamed]bool{}
 	left = all
 	for len(left) > 0 {
 		var wait []*unnamed
 		for _, o := range left {
-			hard, soft := needs(o)
-			if softly {
-				hard = append(hard, soft...)
-			}
-			ready := !slices.ContainsFunc(hard, func(name string) bool {
-				sibling := o.sibling(byName[name])
+			waits := func(name string) bool {
+				sibling := o.sibling(siblings[name])
 				return name != o.Name && sibling != nil && !added[sibling]
-			})
-			if ready {
+			}
+			if !slices.ContainsFunc(o.hard, waits) && !(softly && slices.ContainsFunc(o.soft, waits)) {
 				sorted, added[o] = append(sorted, o), true
 			} else {
 				wait = append(wait, o)
@@ -130,9 +136,21 @@ func sortOutputs(all []*unnamed, softly bool) (sorted, left []*unnamed) {
 	return sorted, left
 }
 
+// byName groups outputs, in their order.
+func byName(all []*unnamed) map[string][]*unnamed {
+	groups := map[string][]*unnamed{}
+	for _, o := range all {
+		groups[o.Name] = append(groups[o.Name], o)
+	}
+	return groups
+}
+
 // sibling chooses among an output's variants the one whose values agree most
 // with those of o; of equal ones the last.
 func (o *unnamed) sibling(variants []*unnamed) *unnamed {
+	if len(variants) == 1 {
+		return variants[0]
+	}
 	var best *unnamed
 	most := -1
 	for _, v := range variants {
@@ -164,8 +182,7 @@ func cycleOf(left []*unnamed) []string {
 			return append(path[i:], o.Name)
 		}
 		path = append(path, o.Name)
-		hard, _ := needs(o)
-		next := o
+		hard, next := o.hard, o
 		o = nil
 		for _, name := range hard {
 			if waiting[name] != nil && name != next.Name {
@@ -179,7 +196,7 @@ func cycleOf(left []*unnamed) []string {
 
 // resolvePins gives pins to other outputs their version. An exact one has the
 // other's build in this one's hash.
-func (j *job) resolvePins(o *unnamed, ordered []*unnamed) {
+func (j *job) resolvePins(o *unnamed, siblings map[string][]*unnamed) {
 	q := &o.Requirements
 	lists := []*[]Dependency{
 		&q.Build, &q.Host, &q.Run, &q.RunConstraints,
@@ -192,7 +209,7 @@ func (j *job) resolvePins(o *unnamed, ordered []*unnamed) {
 			}
 			sibling := o
 			if d.Pin.Name != o.Name {
-				sibling = o.sibling(slices.DeleteFunc(slices.Clone(ordered), func(u *unnamed) bool { return u.Name != d.Pin.Name }))
+				sibling = o.sibling(siblings[d.Pin.Name])
 			}
 			if sibling == nil {
 				o.missing(j, d)

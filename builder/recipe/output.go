@@ -32,7 +32,7 @@ type Output struct {
 	Format   Format         // the format that the recipe was written in
 	File     string         // the recipe's file name in its folder, e.g. recipe.yaml
 	Pos      tree.Pos       // of the output in the recipe
-	Rendered []byte         // the evaluated recipe as YAML, for info/recipe
+	Rendered []byte         // the evaluated meta.yaml; nil for a recipe.yaml, see YAML
 	Warnings []tree.Problem // what its author should look at; none of them stops a build
 	// Blockers are mistakes that only a build meets, such as a script's template
 	// that cannot be evaluated: the output can be looked at, and not built.

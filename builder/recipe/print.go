@@ -28,6 +28,15 @@ func (o *Output) Document() *tree.Node {
 	return d.node()
 }
 
+// YAML is the evaluated recipe in the format that it was written in, for
+// info/recipe.
+func (o *Output) YAML() ([]byte, error) {
+	if o.Rendered != nil {
+		return o.Rendered, nil
+	}
+	return o.Document().Dump()
+}
+
 // doc is a mapping that is being written. Empty values are left out.
 type doc struct{ fields []tree.Field }
 

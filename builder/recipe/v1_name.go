@@ -160,7 +160,6 @@ func (r *v1Recipe) nameBuild(o *unnamed) {
 			}
 		}
 	}
-	o.Rendered = r.dump(o.Document())
 }
 
 // namedRules adds the name of the rules to the text that was hashed, for whoever

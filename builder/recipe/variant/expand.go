@@ -24,7 +24,7 @@ func (c Config) Combinations(used []string) ([]map[string]any, error) {
 
 // Expand chooses values for further keys beside those that base has already.
 func (c Config) Expand(base map[string]any, used []string) ([]map[string]any, error) {
-	all := []map[string]any{base}
+	all := []map[string]any{maps.Clone(base)}
 	for _, axis := range c.axes(base, used) {
 		if err := c.even(axis); err != nil {
 			return nil, err
@@ -111,11 +111,11 @@ func count(k Key) string {
 	return "the values " + strings.Join(texts, ", ")
 }
 
-// choose extends a combination by each value of an axis that agrees with what
+// choose takes a combination, and extends it by each value of an axis that agrees with what
 // the combination has chosen already. Equal results count once: a zip whose
 // other keys are not used often has the same value twice.
 func (c Config) choose(base map[string]any, axis []Key) []map[string]any {
-	var all []map[string]any
+	var chosen []int
 	seen := map[string]bool{}
 	for i := range axis[0].Values {
 		agrees := true
@@ -129,11 +129,17 @@ func (c Config) choose(base map[string]any, axis []Key) []map[string]any {
 			continue
 		}
 		seen[name.String()] = true
-		next := maps.Clone(base)
-		for _, k := range axis {
-			next[k.Name] = k.Values[i]
+		chosen = append(chosen, i)
+	}
+	all := make([]map[string]any, len(chosen))
+	for n, i := range chosen {
+		all[n] = base
+		if n < len(chosen)-1 { // the last one may have the original
+			all[n] = maps.Clone(base)
 		}
-		all = append(all, next)
+		for _, k := range axis {
+			all[n][k.Name] = k.Values[i]
+		}
 	}
 	return all
 }
