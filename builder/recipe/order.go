@@ -22,7 +22,7 @@ type unnamed struct {
 }
 
 // maxOutputs of all variants together: they are compared with one another.
-const maxOutputs = 5000
+const maxOutputs = 3000
 
 // finishV1 orders and names what was evaluated. The same output of several
 // combinations counts once.
@@ -122,7 +122,7 @@ func sortOutputs(all []*unnamed, softly bool) (sorted, left []*unnamed) {
 				sibling := o.sibling(siblings[name])
 				return name != o.Name && sibling != nil && !added[sibling]
 			}
-			if !slices.ContainsFunc(o.hard, waits) && !(softly && slices.ContainsFunc(o.soft, waits)) {
+			if !slices.ContainsFunc(o.hard, waits) && (!softly || !slices.ContainsFunc(o.soft, waits)) {
 				sorted, added[o] = append(sorted, o), true
 			} else {
 				wait = append(wait, o)

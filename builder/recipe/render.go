@@ -139,7 +139,7 @@ func readFile(fsys fs.FS, file string) (string, error) {
 		return "", fmt.Errorf("read the recipe: %w", err)
 	}
 	if len(data) > maxFileSize {
-		return "", tree.Problems{{Pos: tree.Pos{File: path.Base(file)}, Text: fmt.Sprintf("the recipe is larger than %d bytes", maxFileSize)}}
+		return "", tree.Problems{{Pos: tree.Pos{File: path.Base(file), Line: 1, Column: 1}, Text: fmt.Sprintf("the recipe is larger than %d bytes", maxFileSize)}}
 	}
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
 	return strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(string(data)), nil
