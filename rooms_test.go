@@ -42,6 +42,7 @@ var foreign = map[string]string{
 	"github.com/tinylib/msgp":           "conda/shards",
 	"github.com/spf13/cobra":            "agent",
 	"go.yaml.in/yaml/v4":                "builder/recipe/tree",
+	"github.com/pelletier/go-toml/v2":   "builder/recipe",
 	"golang.org/x/sys":                  "builder/sandbox",
 	"github.com/gofrs/flock":            "store/dir",
 	"github.com/rogpeppe/go-internal":   "tests",

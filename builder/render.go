@@ -1,6 +1,7 @@
 package builder
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -59,13 +60,13 @@ func Render(r RenderRequest) (Rendered, error) {
 	if r.BuildPlatform == "" {
 		r.BuildPlatform = r.Platform
 	}
-	variants, warnings, err := readVariants(r, out.files)
+	out.options = recipe.Options{
+		TargetPlatform: r.Platform, BuildPlatform: r.BuildPlatform, Env: public(r.CallerEnv),
+		PackageName: r.PackageName, BuildNumber: r.BuildNumber, HashCompat: r.HashCompat,
+	}
+	warnings, err := out.readVariants(r)
 	if err != nil {
 		return Rendered{}, fmt.Errorf("render %s: %w", out.Dir, err)
-	}
-	out.options = recipe.Options{
-		TargetPlatform: r.Platform, BuildPlatform: r.BuildPlatform, Variants: variants, Env: public(r.CallerEnv),
-		PackageName: r.PackageName, BuildNumber: r.BuildNumber, HashCompat: r.HashCompat,
 	}
 	out.Result, err = recipe.Render(out.files, out.File, out.options)
 	if err != nil {
@@ -89,6 +90,50 @@ func (r Rendered) tell(o Observer, platform string) {
 	if len(r.Outputs) == 0 {
 		o.Info(fmt.Sprintf("skipped: %s builds nothing for %s", filepath.Join(r.Dir, r.File), platform))
 	}
+}
+
+// readVariants reads the variant files as the recipe's format has them.
+func (out *Rendered) readVariants(r RenderRequest) ([]tree.Problem, error) {
+	format, err := recipe.FormatOf(out.files, out.File)
+	if err != nil {
+		return nil, err
+	}
+	o := &out.options
+	if format == recipe.V0 {
+		if o.VariantFiles, err = condaVariants(r, out.files); err != nil {
+			return nil, err
+		}
+		o.Variants, _, err = override(variant.Config{}, r.Variants, nil, nil)
+		return nil, err
+	}
+	var warnings []tree.Problem
+	o.Variants, warnings, err = readVariants(r, out.files)
+	return warnings, err
+}
+
+// condaVariants are the texts of conda_build_config.yaml files: the recipe's own,
+// and those that are named, which go over it. None is looked for elsewhere.
+func condaVariants(r RenderRequest, files fs.FS) ([]recipe.VariantFile, error) {
+	var all []recipe.VariantFile
+	read := func(fsys fs.FS, name, shown string) error {
+		text, err := variant.Load(fsys, name)
+		if err == nil {
+			all = append(all, recipe.VariantFile{Name: shown, Text: text})
+		}
+		return err
+	}
+	if !r.NoLocal {
+		if err := read(files, variant.CondaFile, variant.CondaFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+	}
+	for _, file := range r.VariantFiles {
+		dir, name := filepath.Split(file)
+		if err := read(os.DirFS(filepath.Clean(dir+".")), name, file); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
 }
 
 // readVariants reads the named files and the recipe's own, which they beat. They

@@ -10,8 +10,11 @@ import (
 // Dependency is one requirement: a match spec, or a pin to a version that is
 // known only later.
 type Dependency struct {
-	Spec string // as the recipe says it, in normal form, e.g. "python >=3.11,<3.13"; "" for a pin
-	Pin  *Pin   // nil for a match spec
+	// Spec is what the recipe says, e.g. "python >=3.11,<3.13"; a recipe.yaml's is
+	// in normal form. It is "" for a recipe.yaml's pin, and the name for a
+	// meta.yaml's, as conda-build shows it before anything is solved.
+	Spec string
+	Pin  *Pin // nil for a match spec
 
 	// Resolved is what a solver gets when it is not Spec itself: a requirement
 	// without a version gets the variant's, a pin to another output its version.

@@ -105,24 +105,6 @@ func (j *job) cdt() jinja.Func {
 	}
 }
 
-// unsupportedIn lists what a format's functions need that rendering has not: a
-// solve, a checkout or foreign code.
-var unsupportedIn = map[Format][]string{
-	V0: {
-		"pin_subpackage", "pin_compatible", "cdt", "ccache", "resolved_packages", "load_setup_py_data",
-		"load_setuptools", "load_file_data", "load_str_data", "load_file_regex", "load_npm",
-	},
-}
-
-// functions are what meta.yaml can call.
-func (j *job) functions(f Format) map[string]any {
-	all := map[string]any{"compiler": j.tool("compiler"), "stdlib": j.tool("stdlib")}
-	for _, name := range unsupportedIn[f] {
-		all[name] = unsupported(name, "write the value out")
-	}
-	return all
-}
-
 // lateNames are variables of a running script that templates may print.
 var lateNames = []string{
 	"PREFIX", "BUILD_PREFIX", "SRC_DIR", "RECIPE_DIR", "BUILD_DIR", "PYTHON", "PY_VER", "PY3K", "SP_DIR", "STDLIB_DIR",

@@ -9,6 +9,8 @@ import (
 	"path"
 	"strings"
 
+	"github.com/pelletier/go-toml/v2"
+
 	"github.com/condaworker/condaworker/builder/recipe/jinja"
 	"github.com/condaworker/condaworker/builder/recipe/tree"
 )
@@ -69,7 +71,11 @@ func (j *job) parseData(name, text string) (any, error) {
 		}
 		return jinja.FromData(root.Free()), nil
 	case ".toml":
-		return nil, &jinja.Error{Text: "load_from_file does not read TOML", Hint: "write the value out"}
+		var v map[string]any
+		if err := toml.Unmarshal([]byte(text), &v); err != nil {
+			return nil, fmt.Errorf("%s is not TOML: %w", name, err)
+		}
+		return jinja.FromData(v), nil
 	}
 	return text, nil
 }

@@ -208,7 +208,7 @@ func (r RunExports) print(d *doc) {
 func dependencyNodes(all []Dependency) *tree.Node {
 	n := &tree.Node{Kind: tree.List}
 	for _, dep := range all {
-		if dep.Pin == nil {
+		if dep.Pin == nil || dep.Spec != "" {
 			n.Items = append(n.Items, tree.Of(dep.Spec))
 			continue
 		}

@@ -25,6 +25,7 @@ type Options struct {
 	TargetPlatform string            // to build for, e.g. linux-64
 	BuildPlatform  string            // that builds, e.g. linux-64; "" is TargetPlatform
 	Variants       variant.Config    // the values to build for, from all files, already merged
+	VariantFiles   []VariantFile     // of a meta.yaml, lowest first; Variants goes over them
 	Env            map[string]string // for env.get and environ; the caller decides what a recipe may see
 	PackageName    string            // replaces the recipe's; "" keeps it
 	BuildNumber    *int              // replaces the recipe's; nil keeps it
@@ -82,12 +83,12 @@ func Render(fsys fs.FS, file string, o Options) (Result, error) {
 	if err != nil {
 		return Result{}, fmt.Errorf("render for %w", err)
 	}
-	o.Variants.Set(variant.Key{Name: "target_platform", Values: []any{o.TargetPlatform}})
-	o.Variants.Set(variant.Key{Name: "build_platform", Values: []any{o.BuildPlatform}})
-	j := &job{
-		Options: o, fsys: fsys, file: path.Base(file), text: text, platform: target,
-		variant: o.Variants.First(), report: &tree.Report{}, reads: map[string]Read{},
+	j := &job{Options: o, fsys: fsys, file: path.Base(file), text: text, platform: target, report: &tree.Report{}, reads: map[string]Read{}}
+	if j.format() == V1 {
+		j.Variants.Set(variant.Key{Name: "target_platform", Values: []any{o.TargetPlatform}})
+		j.Variants.Set(variant.Key{Name: "build_platform", Values: []any{o.BuildPlatform}})
 	}
+	j.variant = j.Variants.First()
 	if err := j.checkBytes(); err != nil {
 		return Result{}, err
 	}
@@ -168,16 +169,23 @@ func (j *job) checkBytes() error {
 	return nil
 }
 
-// format tells the two apart by name, and files of other names by what is in
-// them.
-func (j *job) format() Format {
-	name := strings.TrimSuffix(strings.TrimSuffix(j.file, ".yaml"), ".yml")
+func (j *job) format() Format { return formatOf(j.file, j.text) }
+
+// FormatOf tells in which format a recipe's file is written: by its name, and
+// files of other names by what is in them.
+func FormatOf(fsys fs.FS, file string) (Format, error) {
+	text, err := readFile(fsys, file)
+	return formatOf(path.Base(file), text), err
+}
+
+func formatOf(file, text string) Format {
+	name := strings.TrimSuffix(strings.TrimSuffix(file, ".yaml"), ".yml")
 	switch {
 	case name == "meta" || name == "conda":
 		return V0
-	case name == "recipe" || !strings.Contains(j.text, "{%") && strings.Contains(j.text, "${{"):
+	case name == "recipe" || !strings.Contains(text, "{%") && strings.Contains(text, "${{"):
 		return V1
-	case strings.Contains(j.text, "{%") || strings.Contains(j.text, "{{"):
+	case strings.Contains(text, "{%") || strings.Contains(text, "{{"):
 		return V0
 	}
 	return V1

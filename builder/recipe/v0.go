@@ -1,281 +1,202 @@
 package recipe
 
 import (
-	"cmp"
+	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/condaworker/condaworker/builder/recipe/tree"
+	"github.com/condaworker/condaworker/builder/recipe/variant"
 )
 
-var (
-	v0Top = keys{
-		"package": honoured, "source": honoured, "build": honoured, "requirements": honoured, "test": honoured,
-		"about": honoured, "extra": honoured, "app": later,
-	}
-	v0Package      = keys{"name": honoured, "version": honoured}
-	v0Requirements = keys{"build": honoured, "host": honoured, "run": honoured, "run_constrained": honoured, "conflicts": harmless}
-	v0About        = keys{
-		"home": honoured, "dev_url": honoured, "doc_url": honoured, "doc_source_url": honoured, "license_url": honoured,
-		"license": honoured, "summary": honoured, "description": honoured, "license_family": honoured,
-		"identifiers": honoured, "tags": honoured, "keywords": honoured, "license_file": honoured,
-		"prelink_message": later, "readme": later, "recipe_log_file": harmless,
-	}
-)
+// v0Run is a meta.yaml on its way to outputs.
+type v0Run struct {
+	*job
+	space variant.Space
+	usage *usage
+	cuts  map[string]string // texts after their selectors, by the selectors' names and the text
+}
 
-// v0Recipe is a meta.yaml that is being read.
+// v0Recipe is a meta.yaml that is being read for one combination of values.
 type v0Recipe struct {
 	*job
+	space     variant.Space
+	usage     *usage
+	cuts      map[string]string
 	root      *tree.Node
 	pkg       map[string]any // PKG_NAME and the like, when they are known
 	selectors map[string]any // names of selectors; made once
 	mentioned []string       // names in the templates
 	build     *tree.Node
+	marks     []*Pin // what pin functions were called with
+	pins      map[*tree.Node]*Pin
+	loads     int // files that templates read
 }
 
-// newV0 completes the variant.
-func newV0(j *job) *v0Recipe {
-	variant := maps.Clone(defaultVersions)
-	maps.Copy(variant, j.variant)
-	j.variant = variant
-	return &v0Recipe{job: j}
-}
-
-// renderV0 returns no outputs when the recipe skips the platform, or has
-// problems.
+// renderV0 renders a meta.yaml as conda-build does: the keys that the recipe's
+// own part uses make the top-level builds (v0_used.go); in each of them, the keys
+// that any part uses make its outputs (v0_outputs.go).
 func (j *job) renderV0() Result {
-	if out := j.outputV0(); out != nil {
-		return Result{Outputs: []*Output{out}}
-	}
-	return Result{}
-}
-
-func (j *job) outputV0() *Output {
-	r := newV0(j)
-	r.root = r.read(false)
-	if r.root == nil {
-		return nil
-	}
-	if v := r.root.Get("outputs"); v != nil {
-		r.report.Fail(v.Pos, "give each output a recipe of its own", "recipes with several outputs (outputs:) are not supported yet")
-		return nil
-	}
-	if !r.known(r.root, "the recipe", v0Top) {
-		return nil
-	}
-	r.build = r.root.Get("build")
-	if r.boolean(r.build.Get("skip"), "build.skip", false) {
-		return nil
-	}
-	out := &Output{Format: V0, File: j.file}
-	r.identity(out)
-	r.sources(out)
-	r.readBuild(out)
-	r.requirements(out)
-	r.tests(out)
-	r.about(out)
-	out.Extra = j.freeMap(r.root.Get("extra"), "extra")
+	v := &v0Run{job: j, space: j.space(), usage: newUsage()}
 	if j.report.Failed() {
-		return nil
+		return Result{}
 	}
-	r.nameBuild(out)
-	out.Rendered = j.dump(r.root)
-	return out
+	probe := v.recipe(v.space.First())
+	if !probe.read() {
+		return Result{}
+	}
+	probe.checkCheckout()
+	if v0Noarch(probe.root.Get("build")) {
+		v.space = newestPython(v.space)
+	}
+	top := probe.slices("")
+	used := v.looping(probe.usedKeys(top, probe.root, "", false), v.space)
+	combinations, err := v.space.Combinations(used)
+	if err != nil {
+		j.report.Fail(tree.Pos{File: j.file}, "zip keys that belong together, or give fewer values", "the variants make too many combinations")
+		return Result{}
+	}
+	var all v0Outputs
+	var result Result
+	for _, values := range combinations {
+		v.build(values, used, &all, &result)
+		if j.report.Failed() {
+			return Result{}
+		}
+	}
+	v.resolvePins(all.list)
+	for _, o := range all.list {
+		result.Outputs = append(result.Outputs, o.Output)
+	}
+	return result
 }
 
-// read evaluates and parses the text. Recipes that mention what only the
-// recipe itself tells, such as PKG_VERSION, are read twice.
-func (r *v0Recipe) read(second bool) *tree.Node {
-	if !second {
-		r.firstPass()
-	}
-	text, ok := r.evaluate(false)
-	if !ok {
-		return nil
-	}
-	root := r.reader(v0Typed, false).Parse(text)
-	if root != nil {
-		r.complete(root, "")
-	}
-	return root
+// recipe is the recipe for one combination.
+func (v *v0Run) recipe(values map[string]any) *v0Recipe {
+	r := v.v0(values)
+	r.space, r.usage = v.space, v.usage
+	return r
 }
 
-// firstPass fills r.pkg if a template needs it. What is wrong is said by the
-// second pass.
-func (r *v0Recipe) firstPass() {
-	kept := r.report
-	r.report = &tree.Report{}
-	defer func() { r.report = kept }()
-	text, ok := r.evaluate(true)
-	if !ok || !slices.ContainsFunc(r.mentioned, func(n string) bool { return slices.Contains(packageVariables, n) || n == "environ" }) {
+// looping are the used keys that have several values.
+func (v *v0Run) looping(used map[string]bool, s variant.Space) map[string]bool {
+	loops := maps.Clone(used)
+	maps.DeleteFunc(loops, func(key string, _ bool) bool { return !s.Loops(key) })
+	return loops
+}
+
+// build renders one top-level build: for each combination of what its outputs
+// use beside, the outputs. An output that comes out the same counts once.
+func (v *v0Run) build(values map[string]any, used map[string]bool, all *v0Outputs, result *Result) {
+	part := v.space
+	for key := range used {
+		part = part.Where(key, values[key])
+	}
+	top := v.recipe(values)
+	if !top.read() {
 		return
 	}
-	root := r.reader(v0Typed, false).Parse(text)
-	if root == nil {
+	if skip := top.root.Get("build").Get("skip"); top.truth(skip) {
+		result.Skipped = append(result.Skipped, top.skipped(top.name(), used, skip))
 		return
 	}
-	number := root.Get("build").Get("number").Scalar()
-	if r.BuildNumber != nil {
-		number = strconv.Itoa(*r.BuildNumber)
-	}
-	if number == "" {
-		number = "0"
-	}
-	name := cmp.Or(r.PackageName, root.Get("package").Get("name").Scalar())
-	r.pkg = map[string]any{
-		"PKG_NAME": name, "PKG_VERSION": root.Get("package").Get("version").Scalar(), "PKG_BUILDNUM": number,
-		"PKG_HASH": hashPlaceholder, "PKG_BUILD_STRING": lateMark("PKG_BUILD_STRING"),
-	}
-}
-
-// complete puts the shell's variables where a template printed what only a
-// running script knows. The hash in build.string is left to nameBuild.
-func (r *v0Recipe) complete(n *tree.Node, key string) {
-	if s, ok := n.Text(); ok {
-		if key != "string" {
-			s = strings.ReplaceAll(s, hashPlaceholder, r.platform.ShellVariable("PKG_HASH"))
-		}
-		n.Value = r.shellText(s)
-	}
-	for _, item := range n.Items {
-		r.complete(item, "")
-	}
-	for _, f := range n.Fields {
-		r.complete(f.Value, f.Key)
-	}
-}
-
-// identity reads what the package is called.
-func (r *v0Recipe) identity(out *Output) {
-	n := r.root.Get("package")
-	if n == nil {
-		r.report.Fail(r.root.Pos, "add package: with name: and version:", "the recipe has no package")
+	inner := v.looping(top.usedKeys(top.slices(""), top.root, "", true), part)
+	combinations, err := part.Combinations(inner)
+	if err != nil {
+		v.report.Fail(tree.Pos{File: v.file}, "zip keys that belong together, or give fewer values", "the variants make too many combinations")
 		return
 	}
-	if !r.known(n, "package", v0Package) {
+	var outputs v0Outputs
+	for _, values := range combinations {
+		r := top
+		if len(combinations) > 1 {
+			if r = v.recipe(values); !r.read() {
+				return
+			}
+		}
+		for _, o := range r.outputs(inner, result) {
+			outputs.add(o)
+		}
+		if v.report.Failed() {
+			return
+		}
+	}
+	ordered := v.ordered(outputs.list)
+	for _, o := range ordered {
+		all.add(o)
+	}
+}
+
+// v0Output is an output with what decides whether it is another than the one
+// before.
+type v0Output struct {
+	*Output
+	values map[string]any // all, also those that it does not use
+	needs  []string       // names of packages that must be built before
+	text   string         // what the recipe says of it, evaluated
+	number string         // identifies the output
+}
+
+// v0Outputs is outputs in their order, each once.
+type v0Outputs struct{ list []*v0Output }
+
+// add appends an output. As in conda-build, one that says the same, or uses the
+// same values, takes the place of the one before.
+func (l *v0Outputs) add(o *v0Output) {
+	i := slices.IndexFunc(l.list, func(old *v0Output) bool { return old.number == o.number })
+	if i >= 0 {
+		l.list[i] = o
 		return
 	}
-	for _, key := range []string{"name", "version"} {
-		if n.Get(key) == nil {
-			r.report.Fail(n.Pos, "", "package.%s is missing", key)
-		}
-	}
-	out.Name = r.packageName(n.Get("name"), "package.name")
-	out.Version = r.version(n.Get("version"), "package.version")
-	r.overrideName(out, n)
+	l.list = append(l.list, o)
 }
 
-// requirements reads the specs and gives them the variant's versions, as conda-
-// build does when it finalizes a recipe.
-func (r *v0Recipe) requirements(out *Output) {
-	n := r.root.Get("requirements")
-	if n != nil && n.Kind == tree.List {
-		r.report.Fail(n.Pos, "put them below run: or host:", "requirements must be a mapping, this is a list")
-		return
+// skipped says why nothing is built.
+func (r *v0Recipe) skipped(name string, used map[string]bool, skip *tree.Node) Skipped {
+	values := map[string]any{}
+	for key := range used {
+		values[key] = r.variant[key]
 	}
-	if !r.known(n, "requirements", v0Requirements) {
-		return
-	}
-	specs := func(key string) []string { return wordSpecs(r.specs(n.Get(key), "requirements."+key)) }
-	build, host, run := specs("build"), specs("host"), specs("run")
-	pinFrom := host
-	if len(host) == 0 {
-		pinFrom = build
-	}
-	if out.Noarch == "" {
-		run = r.pinnedRun(run, pinFrom)
-	}
-	out.Requirements = Requirements{
-		Build: dependencies(r.pinned(build, " ", ".*")), Host: dependencies(r.pinned(host, " ", ".*")),
-		Run: dependencies(run), RunConstraints: dependencies(specs("run_constrained")),
-	}
-	// Without a host section conda-build builds in one prefix, unless the recipe
-	// asks for two or for a compiler.
-	merge := r.boolean(r.build.Get("merge_build_host"), "build.merge_build_host", true)
-	if n.Get("host") == nil && len(build) > 0 && merge && !slices.Contains(r.mentioned, "compiler") {
-		out.Build.MergeBuildHost = true
-	}
+	return Skipped{Name: name, Variant: values, Pos: skip.Pos, Reason: "build.skip holds for " + r.TargetPlatform}
 }
 
-// wordSpecs is conda-build's rule that "foo 1.2" means foo 1.2.*.
-func wordSpecs(specs []string) []string {
-	for i, s := range specs {
-		if words := strings.Fields(s); len(words) == 2 && plainVersion.MatchString(words[1]) {
-			specs[i] = s + ".*"
-		}
+// name is the recipe's.
+func (r *v0Recipe) name() string { return r.root.Get("package").Get("name").Scalar() }
+
+// slices cut the recipe's text for an output; "" is the recipe itself.
+func (r *v0Recipe) slices(output string) v0Slices {
+	s := v0Slices{r: r, name: output, top: r.name()}
+	if output == "" {
+		s.name = s.top
 	}
-	return specs
+	for _, o := range r.root.Get("outputs").All() {
+		name := o.Get("name").Scalar()
+		if name == "" {
+			name = s.top
+		}
+		s.outputs = append(s.outputs, name)
+	}
+	return s
 }
 
-// pinnedRun is conda-build's pin_run_as_build: a package that was built with
-// one python runs with the same minor version only.
-func (r *v0Recipe) pinnedRun(run, built []string) []string {
-	for i, s := range run {
-		if s != "python" && s != "r-base" || !slices.Contains(built, s) {
-			continue
-		}
-		v := variantText(r.variant[strings.ReplaceAll(s, "-", "_")])
-		v, _, _ = strings.Cut(v, " ")
-		major, minor, ok := strings.Cut(strings.TrimSuffix(v, ".*"), ".")
-		minor, _, _ = strings.Cut(minor, ".")
-		if n, err := strconv.Atoi(minor); ok && err == nil {
-			run[i] = s + " >=" + major + "." + minor + ",<" + major + "." + strconv.Itoa(n+1) + ".0a0"
-		}
+// truth is a boolean of YAML 1.1, and false for anything else.
+func (r *v0Recipe) truth(n *tree.Node) bool {
+	if n.IsNull() || n.Kind != tree.Scalar {
+		return false
 	}
-	return run
+	switch strings.ToLower(tree.ScalarText(n.Value)) {
+	case "true", "yes", "on", "y":
+		return true
+	case "", "false", "no", "off", "n":
+		return false
+	}
+	return true // as Python has it: text that says something
 }
 
-// about takes the first of several home pages: a package's metadata has room
-// for one.
-func (r *v0Recipe) about(out *Output) {
-	n := r.root.Get("about")
-	if !r.known(n, "about", v0About) {
-		return
-	}
-	text := func(key string) string { return r.str(n.Get(key), "about."+key) }
-	first := func(key string) string {
-		if all := r.strs(n.Get(key), "about."+key); len(all) > 0 {
-			return all[0]
-		}
-		return ""
-	}
-	out.About = About{
-		Home: first("home"), Repository: first("dev_url"), Documentation: first("doc_url"),
-		License: r.license(n.Get("license")), LicenseFamily: text("license_family"),
-		Summary: strings.TrimSpace(text("summary")), Description: text("description"), Other: map[string]any{},
-	}
-	for _, file := range r.strs(n.Get("license_file"), "about.license_file") {
-		for _, name := range []string{"SRC_DIR", "RECIPE_DIR"} {
-			file = strings.TrimPrefix(file, r.platform.ShellVariable(name)+"/")
-		}
-		out.About.LicenseFiles = append(out.About.LicenseFiles, file)
-	}
-	for _, key := range []string{"doc_source_url", "license_url", "identifiers", "tags", "keywords"} {
-		if v := n.Get(key); v != nil {
-			out.About.Other[key] = v.Free()
-		}
-	}
-}
+// sortedKeys are a variant's keys.
+func sortedKeys(values map[string]any) []string { return slices.Sorted(maps.Keys(values)) }
 
-// pinned gives requirements without a version the variant's, with prefix and
-// suffix around a plain one.
-func (j *job) pinned(specs []string, prefix, suffix string) []string {
-	for i, s := range specs {
-		key := strings.NewReplacer("-", "_", ".", "_").Replace(s)
-		if !nameRule.MatchString(s) {
-			continue
-		}
-		v, ok := j.use(key)
-		version := variantText(v)
-		switch {
-		case !ok || v == nil || version == "":
-		case plainVersion.MatchString(version):
-			specs[i] = s + prefix + version + suffix
-		default:
-			specs[i] = s + " " + version
-		}
-	}
-	return specs
-}
+// identity tells outputs apart: by what they are called and the values that they
+// use.
+func identity(parts ...any) string { return fmt.Sprintf("%q", parts) }

@@ -1,11 +1,9 @@
 package recipe
 
 import (
-	"maps"
-	"slices"
-	"strconv"
 	"strings"
 
+	"github.com/condaworker/condaworker/builder/recipe/platform"
 	"github.com/condaworker/condaworker/builder/recipe/tree"
 )
 
@@ -13,55 +11,141 @@ var v0Build = keys{
 	"number": honoured, "string": honoured, "script": honoured, "script_env": honoured, "noarch": honoured, "skip": honoured,
 	"binary_relocation": honoured, "detect_binary_files_with_prefix": honoured, "ignore_prefix_files": honoured,
 	"entry_points": honoured, "always_include_files": honoured, "merge_build_host": honoured, "noarch_python": honoured,
-	"force_use_keys": honoured, "force_ignore_keys": honoured,
+	"force_use_keys": honoured, "force_ignore_keys": honoured, "include_recipe": honoured, "run_exports": honoured,
+	"ignore_run_exports": honoured, "ignore_run_exports_from": honoured, "rpaths": honoured, "skip_compile_pyc": honoured,
+	"missing_dso_whitelist": honoured, "missing_dso_allowlist": honoured, "runpath_whitelist": honoured, "runpath_allowlist": honoured,
+	"error_overlinking": honoured, "error_overdepending": honoured, "python_version_independent": honoured,
+	"python_site_packages_path": honoured, "track_features": honoured, "features": honoured, "no_link": honoured,
+	"osx_is_app": honoured, "pre-link": honoured, "post-link": honoured, "pre-unlink": honoured,
+	"has_prefix_files": honoured, "binary_has_prefix_files": honoured,
+	"requires_features": honoured, "provides_features": honoured, "preferred_env": honoured, "preferred_env_executable_paths": honoured,
 
-	"missing_dso_whitelist": harmless, "missing_dso_allowlist": harmless, "runpath_whitelist": harmless, "runpath_allowlist": harmless,
-	"error_overlinking": harmless, "error_overdepending": harmless, "overlinking_ignore_patterns": harmless,
-	"include_recipe": honoured, "ignore_verify_codes": harmless, "rpaths_patcher": harmless, "msvc_compiler": harmless,
-	"disable_pip": harmless, "preferred_env": harmless, "preferred_env_executable_paths": harmless,
+	"overlinking_ignore_patterns": harmless, "ignore_verify_codes": harmless, "rpaths_patcher": harmless, "msvc_compiler": harmless,
+	"disable_pip": harmless,
 
-	"ignore_run_exports": later, "ignore_run_exports_from": later, "has_prefix_files": later, "binary_has_prefix_files": later,
-	"rpaths": later, "preserve_egg_dir": later, "skip_compile_pyc": later, "activate_in_script": later, "no_move_top_level_workdir_loops": later,
-
-	"python_version_independent": refused, "python_site_packages_path": refused, "run_exports": refused, "track_features": refused,
-	"features": refused, "requires_features": refused, "provides_features": refused, "no_link": refused, "osx_is_app": refused,
-	"pin_depends": refused, "pre-link": refused, "post-link": refused, "pre-unlink": refused,
+	"preserve_egg_dir": later, "activate_in_script": later, "no_move_top_level_workdir_loops": later, "pin_depends": later,
 }
 
 // readBuild reads all of build but the string, which needs the hash.
-func (r *v0Recipe) readBuild(out *Output) {
+func (r *v0Recipe) readBuild(out *Output, declared *tree.Node, separate bool) {
 	n := r.build
 	r.known(n, "build", v0Build)
-	out.BuildNumber = r.natural(n.Get("number"), "build.number")
-	if r.BuildNumber != nil {
-		out.BuildNumber = *r.BuildNumber
+	out.BuildNumber = r.numberV0(n.Get("number"))
+	if r.job.BuildNumber != nil {
+		out.BuildNumber = *r.job.BuildNumber
 	}
 	out.Noarch = r.noarch(n.Get("noarch"))
-	if r.boolean(n.Get("noarch_python"), "build.noarch_python", false) {
+	if r.truth(n.Get("noarch_python")) {
 		out.Noarch = "python"
 	}
 	out.Subdir = r.TargetPlatform
-	if out.Noarch != "" {
+	switch target := r.str(declared.Get("target"), "outputs.target"); {
+	case out.Noarch != "":
 		out.Subdir = "noarch"
+	case target != "":
+		out.Subdir = target
+		if _, err := platform.Parse(target); err != nil {
+			r.report.Fail(declared.Get("target").Pos, "", "outputs.target: %v", err)
+		}
 	}
-	out.Script = r.script(n.Get("script"))
+	out.Script = r.outputScript(declared, separate)
 	r.scriptEnv(&out.Script, n.Get("script_env"))
+	out.Build = r.packing(n)
+	r.outputFiles(out, declared.Get("files"))
+	if !r.boolean(n.Get("include_recipe"), "build.include_recipe", true) {
+		out.Build.OmitRecipe = true
+	}
+}
+
+// numberV0 is a build number: one that is not known yet counts as 0.
+func (r *v0Recipe) numberV0(n *tree.Node) int {
+	if len(r.blockers) > 0 && n.Scalar() == "" {
+		return 0
+	}
+	return r.natural(n, "build.number")
+}
+
+// packing is how files are packed.
+func (r *v0Recipe) packing(n *tree.Node) Build {
 	ignore, globs := r.boolOrGlobs(n.Get("ignore_prefix_files"), "build.ignore_prefix_files", false)
 	relocate, relocated := r.boolOrGlobs(n.Get("binary_relocation"), "build.binary_relocation", true)
-	out.Build = Build{
+	texts := func(key string) []string { return r.strs(n.Get(key), "build."+key) }
+	b := Build{
 		IgnorePrefixFiles: ignore && len(globs) == 0, IgnorePrefixGlobs: globs,
-		IgnoreBinaryFiles:  !r.boolean(n.Get("detect_binary_files_with_prefix"), "build.detect_binary_files_with_prefix", !r.platform.Windows()),
-		NoBinaryRelocation: !relocate, RelocationGlobs: relocated,
-		AlwaysIncludeFiles: r.strs(n.Get("always_include_files"), "build.always_include_files"),
-		EntryPoints:        r.entryPoints(n.Get("entry_points"), "build.entry_points"),
+		IgnoreBinaryFiles: !r.boolean(n.Get("detect_binary_files_with_prefix"), "build.detect_binary_files_with_prefix",
+			!r.platform.Windows() && n.Get("binary_has_prefix_files") == nil),
+		ForceText: texts("has_prefix_files"), ForceBinary: texts("binary_has_prefix_files"),
+		NoBinaryRelocation: !relocate, RelocationGlobs: relocated, Rpaths: texts("rpaths"),
+		MissingDSOAllow:    append(texts("missing_dso_allowlist"), texts("missing_dso_whitelist")...),
+		RpathAllowlist:     append(texts("runpath_allowlist"), texts("runpath_whitelist")...),
+		OverlinkingError:   r.flag(n.Get("error_overlinking"), "build.error_overlinking"),
+		OverdependError:    r.flag(n.Get("error_overdepending"), "build.error_overdepending"),
+		AlwaysIncludeFiles: texts("always_include_files"), AlwaysCopyFiles: texts("no_link"),
+		EntryPoints: r.entryPoints(n.Get("entry_points"), "build.entry_points"), SkipPycGlobs: texts("skip_compile_pyc"),
+		UsePythonApp:       r.boolean(n.Get("osx_is_app"), "build.osx_is_app", false),
+		VersionIndependent: r.boolean(n.Get("python_version_independent"), "build.python_version_independent", false),
+		SitePackagesPath:   r.str(n.Get("python_site_packages_path"), "build.python_site_packages_path"),
 		MergeBuildHost:     r.boolean(n.Get("merge_build_host"), "build.merge_build_host", false),
+		UseKeys:            texts("force_use_keys"), IgnoreKeys: texts("force_ignore_keys"), TrackFeatures: texts("track_features"),
 	}
-	if !r.boolean(n.Get("include_recipe"), "build.include_recipe", true) {
-		r.report.Fail(n.Get("include_recipe").Pos, "remove it if the recipe may be read by everybody who gets the package",
-			"build.include_recipe: false is not supported in this version, which packs the recipe's folder")
+	for _, key := range []string{"pre-link", "post-link", "pre-unlink"} {
+		if file := r.str(n.Get(key), "build."+key); file != "" {
+			if b.LinkScripts == nil {
+				b.LinkScripts = map[string]string{}
+			}
+			b.LinkScripts[key] = file
+		}
 	}
-	for _, key := range r.strs(n.Get("force_use_keys"), "build.force_use_keys") {
-		r.use(key)
+	for _, key := range []string{"features", "requires_features", "provides_features", "preferred_env", "preferred_env_executable_paths"} {
+		if v := n.Get(key); v != nil && !v.Idle() {
+			if b.Other == nil {
+				b.Other = map[string]any{}
+			}
+			b.Other[key] = v.Free()
+		}
+	}
+	for _, feature := range r.words(n.Get("features")) {
+		if strings.Contains(feature, "-") {
+			r.report.Fail(n.Get("features").Pos, "write "+strings.ReplaceAll(feature, "-", "_"), "build.features: %q has a -, which features must not", feature)
+		}
+	}
+	return b
+}
+
+// flag is a boolean that may be left open.
+func (r *v0Recipe) flag(n *tree.Node, where string) *bool {
+	if n.IsNull() {
+		return nil
+	}
+	yes := r.boolean(n, where, false)
+	return &yes
+}
+
+// outputScript is what builds an output: a script that it names, its commands,
+// or for the recipe itself the script beside it.
+func (r *v0Recipe) outputScript(declared *tree.Node, separate bool) Script {
+	if file := declared.Get("script"); file != nil && file.Kind == tree.Scalar {
+		s := Script{File: r.below(file, "outputs.script", "the recipe's folder"), Interpreter: r.str(declared.Get("script_interpreter"), "outputs.script_interpreter")}
+		if s.File != "" && !r.exists(s.File) {
+			r.blockers = append(r.blockers, tree.Problem{Pos: file.Pos, Text: "outputs.script: there is no file " + s.File + " in the recipe's folder"})
+		}
+		return s
+	}
+	if separate {
+		return Script{Lines: r.strs(r.build.Get("script"), "build.script")}
+	}
+	return r.script(r.build.Get("script"))
+}
+
+// outputFiles are globs, or include and exclude.
+func (r *v0Recipe) outputFiles(out *Output, n *tree.Node) {
+	if n == nil || n.Kind != tree.Map {
+		out.Build.FilesInclude = r.strs(n, "outputs.files")
+		return
+	}
+	if r.known(n, "outputs.files", v1Files) {
+		out.Build.FilesInclude = r.strs(n.Get("include"), "outputs.files.include")
+		out.Build.FilesExclude = r.strs(n.Get("exclude"), "outputs.files.exclude")
 	}
 }
 
@@ -98,119 +182,4 @@ func (r *v0Recipe) scriptEnv(s *Script, n *tree.Node) {
 			r.fixed(item, "build.script_env", value)
 		}
 	}
-}
-
-// hashExempt are names that a build string shows instead of hashing them:
-// conda-build compares only how a key begins.
-var hashExempt = []string{"python", "r_base", "perl", "lua"}
-
-// nameBuild makes hash and build string as conda-build does: none for a
-// recipe that depends on nothing but the platform.
-func (r *v0Recipe) nameBuild(out *Output) {
-	platform := r.TargetPlatform
-	if out.Noarch != "" {
-		platform = ""
-	}
-	out.Variant = r.usedVariant(platform, nil)
-	for _, key := range r.strs(r.build.Get("force_ignore_keys"), "build.force_ignore_keys") {
-		delete(out.Variant, key)
-	}
-	contents := maps.Clone(out.Variant)
-	maps.DeleteFunc(contents, func(key string, v any) bool {
-		exempt := slices.ContainsFunc(hashExempt, func(p string) bool { return strings.HasPrefix(key, p) })
-		return exempt && !strings.Contains(variantText(v), " ")
-	})
-	if _, only := contents["target_platform"]; only && len(contents) == 1 {
-		clear(contents)
-	}
-	for key, v := range r.usedVariant("", Specs(out.Requirements.Run)) {
-		if strings.HasPrefix(key, "__") {
-			contents[key] = v
-		}
-	}
-	for key, v := range contents {
-		contents[key] = variantText(v) // conda-build knows text only
-	}
-	out.HashInput = pythonJSON(contents, true)
-	hash := ""
-	if len(contents) > 0 {
-		out.Hash = shortHash(out.HashInput)
-		hash = "h" + out.Hash
-	}
-	prefix := r.labels(out) + hash
-	if prefix != "" {
-		prefix += "_"
-	}
-	out.BuildString = prefix + strconv.Itoa(out.BuildNumber)
-	r.customString(out, hash)
-	r.putBuild("number", &tree.Node{Value: strconv.Itoa(out.BuildNumber)})
-	r.putBuild("string", &tree.Node{Value: out.BuildString})
-}
-
-// putBuild sets a key of the evaluated recipe, so that info/recipe shows the
-// number and string that were used.
-func (r *v0Recipe) putBuild(key string, v *tree.Node) {
-	if r.build == nil {
-		r.build = &tree.Node{Kind: tree.Map}
-		replaceField(r.root, "build", r.build)
-	}
-	replaceField(r.build, key, v)
-}
-
-// labels shows the languages that the package was built with and runs with.
-func (r *v0Recipe) labels(out *Output) string {
-	built := Specs(out.Requirements.Host)
-	if len(built) == 0 {
-		built = Specs(out.Requirements.Build)
-	}
-	var b strings.Builder
-	for _, l := range hashLabels {
-		for _, key := range l.keys {
-			name := strings.ReplaceAll(key, "_", "-")
-			at := slices.IndexFunc(built, func(s string) bool { return specName(s) == name })
-			runs := slices.ContainsFunc(out.Requirements.Run, func(d Dependency) bool { return d.Name() == name })
-			if at < 0 || !runs || key == "numpy" {
-				continue
-			}
-			if out.Noarch == "python" {
-				return "py"
-			}
-			version := strings.TrimSpace(strings.TrimPrefix(built[at], name))
-			if version == "" {
-				version = r.languageVersion(key)
-			}
-			b.WriteString(l.label + compactVersion(strings.TrimSuffix(version, ".*"), l.parts))
-			break
-		}
-	}
-	return b.String()
-}
-
-// customString puts the hash where a template asked for it before it was known.
-func (r *v0Recipe) customString(out *Output, hash string) {
-	n := r.build.Get("string")
-	if n == nil {
-		return
-	}
-	s := r.str(n, "build.string")
-	s = strings.ReplaceAll(s, "h"+hashPlaceholder, hash)
-	s = strings.ReplaceAll(s, hashPlaceholder, out.Hash)
-	r.buildString(n, "build.string", s)
-	follows := slices.Contains(r.mentioned, "PKG_BUILDNUM")
-	if r.BuildNumber != nil && !follows {
-		r.report.Warn(n.Pos, "use {{ PKG_BUILDNUM }} in it, or remove it",
-			"build.string %q does not follow the build number %d that was chosen for this build", s, *r.BuildNumber)
-	}
-	out.BuildString = s
-}
-
-// replaceField sets a key of an evaluated mapping.
-func replaceField(n *tree.Node, key string, v *tree.Node) {
-	for i, f := range n.Fields {
-		if f.Key == key {
-			n.Fields[i].Value = v
-			return
-		}
-	}
-	n.Fields = append(n.Fields, tree.Field{Key: key, Value: v})
 }

@@ -10,10 +10,6 @@ import (
 	"github.com/condaworker/condaworker/builder/recipe/jinja"
 )
 
-// defaultVersions stand for languages that no variant names: conda-build always
-// has one, to which it pins a requirement without a version.
-var defaultVersions = map[string]any{"python": "3.12", "numpy": "1.26", "perl": "5.26.2", "lua": "5", "r_base": "3.5"}
-
 // hashPlaceholder stands for PKG_HASH until the hash is known.
 const hashPlaceholder = "\ue000PKG_HASH\ue000"
 
@@ -21,7 +17,9 @@ const hashPlaceholder = "\ue000PKG_HASH\ue000"
 // which does not take %PYTHON% at the beginning of a value.
 var lateRule = regexp.MustCompile("\ue001(\\w+)\ue002")
 
-func lateMark(name string) jinja.Late { return jinja.Late("\ue001" + name + "\ue002") }
+func lateMark(name string) jinja.Late { return jinja.Late(lateMarkText(name)) }
+
+func lateMarkText(name string) string { return "\ue001" + name + "\ue002" }
 
 // late is the value of a script's variable.
 func (r *v0Recipe) late(name string) (any, bool) {
@@ -122,8 +120,8 @@ func (r *v0Recipe) lookupSelector(name string) (any, bool) {
 	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
 		return n, true
 	}
-	if text == "true" || text == "false" {
-		return text == "true", true
+	if strings.EqualFold(text, "true") || strings.EqualFold(text, "false") {
+		return strings.EqualFold(text, "true"), true
 	}
 	return v, true
 }
@@ -143,7 +141,7 @@ func (r *v0Recipe) lookup(name string) (any, bool) {
 	if v, ok := r.use(name); ok {
 		return v, true
 	}
-	if fn, ok := r.functions(V0)[name]; ok {
+	if fn, ok := r.functions()[name]; ok {
 		return fn, true
 	}
 	if name == "CONDA_BUILD_STATE" {
@@ -156,9 +154,9 @@ func (r *v0Recipe) lookup(name string) (any, bool) {
 	return v, ok
 }
 
-func (r *v0Recipe) scope(lenient bool) jinja.Scope {
+func (r *v0Recipe) scope(missed func(*jinja.Error)) jinja.Scope {
 	return jinja.Scope{
-		Lookup: r.lookup, Lenient: lenient, Budget: r.budget(),
+		Lookup: r.lookup, Lenient: true, Missed: missed, Load: r.loadInclude, Budget: r.budget(),
 		Known: func() []string {
 			return slices.Concat(slices.Sorted(maps.Keys(r.variant)), slices.Sorted(maps.Keys(r.selectorNames())),
 				lateNames, packageVariables, []string{"compiler", "stdlib", "environ"})

@@ -2,6 +2,7 @@ package recipe
 
 import (
 	"io/fs"
+	"path"
 	"strings"
 
 	"github.com/condaworker/condaworker/builder/recipe/tree"
@@ -9,12 +10,12 @@ import (
 
 var v0Test = keys{
 	"commands": honoured, "imports": honoured, "requires": honoured, "files": honoured, "source_files": honoured,
-	"downstreams": later, "script": later,
+	"downstreams": honoured, "script": honoured,
 }
 
 // tests reads the test section and the test scripts beside the recipe, which
-// conda-build runs without being told.
-func (r *v0Recipe) tests(out *Output) {
+// conda-build runs without being told; those of an output it must be told of.
+func (r *v0Recipe) tests(out *Output, separate bool) {
 	n := r.root.Get("test")
 	if n == nil {
 		n = &tree.Node{Kind: tree.Map}
@@ -23,19 +24,33 @@ func (r *v0Recipe) tests(out *Output) {
 		return
 	}
 	t := Test{
-		Requires: wordSpecs(r.specs(n.Get("requires"), "test.requires")),
+		Requires: wordSpecs(r.strs(n.Get("requires"), "test.requires")),
 		Files:    r.belowAll(n.Get("files"), "test.files", "the recipe's folder"),
 		Source:   r.belowAll(n.Get("source_files"), "test.source_files", "the work folder"),
 	}
 	if imports := r.imports(n.Get("imports")); len(imports) > 0 {
 		t.Python = &PythonTest{Imports: imports, NoPip: true}
 	}
-	t.Script.Lines = append(r.testFile(), r.strs(n.Get("commands"), "test.commands")...)
+	if !separate {
+		t.Script.Lines = r.testFile()
+	}
+	t.Script.Lines = append(t.Script.Lines, r.strs(n.Get("commands"), "test.commands")...)
 	if len(t.Script.Lines) > 0 || t.Python != nil {
 		out.Tests = append(out.Tests, t)
 	}
+	other := Test{Requires: t.Requires, Files: t.Files, Source: t.Source}
+	if file := r.below(n.Get("script"), "test.script", "the recipe's folder"); file != "" {
+		other.Script = Script{File: file, Interpreter: interpreters[path.Ext(file)]}
+		out.Tests = append(out.Tests, other)
+	}
+	for _, name := range r.strs(n.Get("downstreams"), "test.downstreams") {
+		out.Tests = append(out.Tests, Test{Downstream: name})
+	}
+	if separate {
+		return
+	}
 	if r.exists("run_test.py") {
-		other := Test{Script: Script{File: "run_test.py", Interpreter: "python"}, Requires: t.Requires, Files: t.Files, Source: t.Source}
+		other.Script = Script{File: "run_test.py", Interpreter: "python"}
 		out.Tests = append(out.Tests, other)
 	}
 	for _, name := range []string{"run_test.pl", "run_test.r", "run_test.lua"} {
@@ -44,6 +59,9 @@ func (r *v0Recipe) tests(out *Output) {
 		}
 	}
 }
+
+// interpreters are those of test scripts, by the file's extension.
+var interpreters = map[string]string{".py": "python", ".pl": "perl", ".r": "rscript", ".R": "rscript"}
 
 // testFile is the text of run_test.sh, or run_test.bat on Windows: it runs
 // before the commands, in the same shell.

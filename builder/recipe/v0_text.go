@@ -104,8 +104,9 @@ func (j *job) here(line, column int) tree.Pos {
 	return tree.Pos{File: j.file, Line: line, Column: column}
 }
 
-// evaluate runs the three steps. In a lenient pass undefined names are empty.
-func (r *v0Recipe) evaluate(lenient bool) (string, bool) {
+// evaluate runs the three steps. Undefined names are empty, and kept from a
+// build.
+func (r *v0Recipe) evaluate() (string, bool) {
 	raw := r.choose(r.text, r.here)
 	before := func(line, column int) tree.Pos {
 		if line > len(raw.lines) { // the end of the text
@@ -119,7 +120,9 @@ func (r *v0Recipe) evaluate(lenient bool) (string, bool) {
 		return "", false
 	}
 	r.mentioned = t.Names()
-	text, spans, err := t.Render(r.scope(lenient))
+	lines := tree.NewLines(raw.text)
+	r.marks = nil
+	text, spans, err := t.Render(r.scope(func(e *jinja.Error) { r.missed(before(lines.Place(e.Offset)), e) }))
 	if err != nil {
 		r.failAt(raw.text, err, before)
 		return "", false

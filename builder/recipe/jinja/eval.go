@@ -80,6 +80,8 @@ func (m *machine) statement(s stmt) error {
 		return m.forBlock(s)
 	case *macroStmt:
 		m.define(s)
+	case *includeStmt:
+		return m.include(s)
 	}
 	return nil
 }
@@ -243,6 +245,7 @@ func (m *machine) items(v any, x expr) ([]any, error) {
 		return m.characters(v, x)
 	case Undefined:
 		if m.scope.Lenient {
+			m.missed(v, x)
 			return nil, nil
 		}
 		return nil, m.undefined(v, x)
@@ -271,11 +274,19 @@ func texts(list []string) []any {
 func (m *machine) defined(v any, x expr) (any, error) {
 	if u, ok := v.(Undefined); ok {
 		if m.scope.Lenient {
+			m.missed(u, x)
 			return u, nil
 		}
 		return nil, m.undefined(u, x)
 	}
 	return v, nil
+}
+
+// missed tells a lenient scope what is not defined.
+func (m *machine) missed(u Undefined, x expr) {
+	if e, ok := errors.AsType[*Error](m.undefined(u, x)); ok && m.scope.Missed != nil {
+		m.scope.Missed(e)
+	}
 }
 
 // printable refuses what has no text.

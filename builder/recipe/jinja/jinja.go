@@ -65,6 +65,12 @@ type Scope struct {
 	Known func() []string
 	// Lenient makes undefined names empty text instead of an error.
 	Lenient bool
+	// Missed hears in a lenient scope of each use of what is not defined, as the
+	// error that it would be else; nil hears nothing.
+	Missed func(*Error)
+	// Load gives the text of another file that a meta.yaml includes or imports
+	// from; nil is none.
+	Load func(name string) (string, error)
 	// Budget is shared by all templates of one recipe; nil is a new one.
 	Budget *Budget
 }

@@ -136,8 +136,7 @@ func (p *parser) output(offset int) (stmt, error) {
 	return &outputStmt{place(offset), x}, p.end()
 }
 
-// block reads the statement behind {%. Includes and imports are refused by
-// name.
+// block reads the statement behind {%.
 func (p *parser) block(offset int) (stmt, error) {
 	word := p.next()
 	switch word.text {
@@ -149,6 +148,8 @@ func (p *parser) block(offset int) (stmt, error) {
 		return p.forBlock(offset)
 	case "macro":
 		return p.macro(offset)
+	case "include", "import", "from":
+		return p.include(offset, word.text)
 	}
 	return nil, errorAt(word.offset, "the statement %s is not supported", word).hint("set, if, for, macro and raw are")
 }

@@ -58,7 +58,7 @@ func Find(fsys fs.FS) (string, error) {
 // tree.Problems when the file is wrong; doubts are returned beside the
 // configuration.
 func Read(fsys fs.FS, file string, o Options) (Config, tree.Problems, error) {
-	text, err := load(fsys, file)
+	text, err := Load(fsys, file)
 	if err != nil {
 		return Config{}, nil, err
 	}
@@ -74,8 +74,9 @@ func Read(fsys fs.FS, file string, o Options) (Config, tree.Problems, error) {
 	return c, r.report.Warnings(), nil
 }
 
-// load bounds the size and gives every file the same line ends.
-func load(fsys fs.FS, file string) (string, error) {
+// Load is a variant file's text, with the same line ends for every file. One that
+// is too large is an error.
+func Load(fsys fs.FS, file string) (string, error) {
 	f, err := fsys.Open(file)
 	if err != nil {
 		return "", fmt.Errorf("read the variants: %w", err)
