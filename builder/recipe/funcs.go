@@ -58,8 +58,8 @@ func (j *job) tool(kind string) jinja.Func {
 			return spec, nil
 		case plainVersion.MatchString(v) && j.format() == V1:
 			return spec + " =" + v, nil
-		case plainVersion.MatchString(v):
-			return spec + " " + v + ".*", nil
+		case j.format() == V0:
+			return starred(spec + " " + v), nil
 		default:
 			return spec + " " + v, nil
 		}

@@ -59,6 +59,32 @@ func (r *v0Recipe) selectorNames() map[string]any {
 	return names
 }
 
+// languageName is a variable of build scripts that tells a language's version,
+// which the variant knows.
+func (r *v0Recipe) languageName(name string) (any, bool) {
+	language, compact := languageVariables[name], strings.HasPrefix(name, "CONDA_")
+	if language == "" {
+		return nil, false
+	}
+	version := firstWord(r.languageVersion(language))
+	version = strings.TrimSuffix(version, ".*")
+	switch parts := strings.Split(version, "."); {
+	case name == "PY3K":
+		return map[bool]string{true: "1", false: "0"}[parts[0] == "3"], true
+	case compact && (language == "python" || language == "numpy"):
+		return strings.Join(parts[:min(2, len(parts))], ""), true
+	case language == "python" || language == "numpy":
+		return strings.Join(parts[:min(2, len(parts))], "."), true
+	}
+	return version, true
+}
+
+// languageVariables are those variables, with their variant keys.
+var languageVariables = map[string]string{
+	"PY_VER": "python", "CONDA_PY": "python", "PY3K": "python", "NPY_VER": "numpy", "CONDA_NPY": "numpy",
+	"PERL_VER": "perl", "CONDA_PERL": "perl", "LUA_VER": "lua", "CONDA_LUA": "lua", "R_VER": "r_base", "CONDA_R": "r_base",
+}
+
 // versionNumber is 3.11 to 311.
 func versionNumber(v string) int64 {
 	n, err := strconv.ParseInt(compactVersion(v, 2), 10, 64)
@@ -130,6 +156,9 @@ func (r *v0Recipe) lookupSelector(name string) (any, bool) {
 // environment last.
 func (r *v0Recipe) lookup(name string) (any, bool) {
 	if v, ok := r.pkg[name]; ok {
+		return v, true
+	}
+	if v, ok := r.languageName(name); ok {
 		return v, true
 	}
 	if v, ok := r.systemName(name, true); ok {

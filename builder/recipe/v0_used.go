@@ -37,12 +37,13 @@ func (u *usage) of(key string) keyRules {
 	}
 	quoted := regexp.QuoteMeta(key)
 	dashed := strings.ReplaceAll(quoted, "_", "[-_]")
+	word := `\b` + quoted + `\b`
 	patterns := []string{
-		`\{\s*(?:pin_[a-z]+\(\s*?['"])?` + quoted + `[^'"]*?\}\}`,  // a template, or a pin to it
-		`^\s+-\s+` + dashed + `\s*(?:\s[\[#]|$)`,                   // a requirement without a version
-		`(?:^|[^{])\{%\s*(?:el)?if\s*.*` + quoted + `\s*[^%]*?%\}`, // a condition
-		`(?:^|[^{])\{%\s*for\s*.*\s*in\s*` + quoted + `[^%]*?%\}`,  // a loop
-		`(?:^|[^{])\{%\s*set\s*.*\s*=\s*.*` + quoted + `[^%]*?%\}`, // an assignment
+		`\{\s*(?:pin_[a-z]+\(\s*?['"])?` + quoted + `(?:\W.*?)?\}\}`, // a template, or a pin to it
+		`^\s+-\s+` + dashed + `\s*(?:\s[\[#]|$)`,                     // a requirement without a version
+		`(?:^|[^{])\{%\s*(?:el)?if\s*.*` + quoted + `[^%]*?%\}`,      // a condition
+		`(?:^|[^{])\{%\s*for\s*.*\s*in\s*` + word + `[^%]*?%\}`,      // a loop
+		`(?:^|[^{])\{%\s*set\s*.*\s*=\s*.*` + word + `[^%]*?%\}`,     // an assignment
 	}
 	if m := toolKey.FindStringSubmatch(key); m != nil {
 		patterns = append(patterns, `\{\s*`+m[2]+`\(['"]`+regexp.QuoteMeta(m[1])+`["'][^{]*?\}`)
