@@ -2,6 +2,7 @@ package builder
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/condaworker/condaworker/builder/recipe"
@@ -65,4 +66,11 @@ func refuseBuild(build recipe.Build, at tree.Pos, refuse func(bool, tree.Pos, st
 	refuse(len(build.AlwaysCopyFiles) > 0, at, "the recipe has always_copy_files", "remove it")
 	refuse(len(build.PostProcess) > 0, at, "the recipe has post_process", "do its work in the script")
 	refuse(len(build.Flags) > 0, at, "the recipe has flags", "remove it")
+	refuse(len(build.LinkScripts) > 0, at, "the recipe has link scripts", "do their work in an etc/conda/activate.d script")
+	refuse(len(build.TrackFeatures) > 0, at, "the recipe has track_features", "remove it")
+	refuse(build.UsePythonApp, at, "the recipe has osx_is_app", "remove it")
+	refuse(build.OmitRecipe, at, "the recipe has include_recipe: false, and its folder is packed", "remove it if the recipe may be read by everybody who gets the package")
+	for _, key := range slices.Sorted(maps.Keys(build.Other)) {
+		refuse(true, at, "the recipe has "+key, "remove it")
+	}
 }

@@ -42,11 +42,14 @@ func render(t *testing.T, fsys fstest.MapFS, o Options) *Output {
 	return &out
 }
 
-// problems renders a recipe that must be refused.
+// problems renders a recipe that must be refused, at the latest by a build.
 func problems(t *testing.T, file, text string) tree.Problems {
 	t.Helper()
-	_, err := Render(folder(file, text), file, Options{TargetPlatform: "linux-64"})
+	result, err := Render(folder(file, text), file, Options{TargetPlatform: "linux-64"})
 	var list tree.Problems
+	if err == nil && len(result.Outputs) > 0 && len(result.Outputs[0].Blockers) > 0 {
+		return result.Outputs[0].Blockers
+	}
 	if !errors.As(err, &list) {
 		t.Fatalf("got %v, want Problems", err)
 	}

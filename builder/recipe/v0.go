@@ -43,6 +43,18 @@ func (j *job) renderV0() Result {
 		return Result{}
 	}
 	probe := v.recipe(v.space.First())
+	result := v.render(probe)
+	if j.report.Failed() {
+		for _, p := range probe.blockers { // what is empty is often why something else is wrong
+			j.report.Add(p)
+		}
+	}
+	return result
+}
+
+// render evaluates the recipe for each combination of its top level.
+func (v *v0Run) render(probe *v0Recipe) Result {
+	j := v.job
 	if !probe.read() {
 		return Result{}
 	}
@@ -194,8 +206,8 @@ func (r *v0Recipe) truth(n *tree.Node) bool {
 	return true // as Python has it: text that says something
 }
 
-// sortedKeys are a variant's keys.
-func sortedKeys(values map[string]any) []string { return slices.Sorted(maps.Keys(values)) }
+// variantKeys are a combination's keys.
+func variantKeys(values map[string]any) []string { return slices.Sorted(maps.Keys(values)) }
 
 // identity tells outputs apart: by what they are called and the values that they
 // use.

@@ -86,7 +86,7 @@ func (r *v0Recipe) hashed(out *Output, s v0Slices, numpy bool) map[string]any {
 
 // explain notes where each used key is looked for.
 func (r *v0Recipe) explain(out *Output, s v0Slices) {
-	for _, key := range sortedKeys(out.Variant) {
+	for _, key := range variantKeys(out.Variant) {
 		why, pos := "used in the recipe's text", out.Pos
 		if key == "target_platform" {
 			why = "every package for one platform depends on it"

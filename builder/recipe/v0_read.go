@@ -87,6 +87,9 @@ func (r *v0Recipe) complete(n *tree.Node, key string) {
 
 // missed keeps a use of an undefined name from a build.
 func (r *v0Recipe) missed(at tree.Pos, e *jinja.Error) {
+	if len(r.blockers) >= tree.MaxProblems {
+		return
+	}
 	p := tree.Problem{Pos: at, Text: e.Text, Hint: e.Hint}
 	for _, system := range []string{"GIT_", "HG_", "SVN_"} {
 		if strings.HasPrefix(e.Name, system) {
@@ -108,7 +111,7 @@ func (r *v0Recipe) checkCheckout() {
 		if !system {
 			continue
 		}
-		for _, key := range sortedKeys(r.variant) {
+		for _, key := range variantKeys(r.variant) {
 			if regexp.MustCompile(`\{\{\s*` + regexp.QuoteMeta(key) + `\s*(?:.*?)?\}\}`).MatchString(source) {
 				r.report.Fail(p.Pos, "write the version out, or give it as a variant", "%s is of a source that the variant's %s chooses: it is known only when each was fetched", name, key)
 				return

@@ -264,7 +264,7 @@ func (p Pin) applyV0(version, build string) string {
 	}
 	if p.Upper != "" {
 		pattern := p.Upper
-		if _, have, _ := versionParts(version); pinPattern.MatchString(pattern) && strings.Count(pattern, "x") > len(have) {
+		if _, have := versionParts(version); pinPattern.MatchString(pattern) && strings.Count(pattern, "x") > len(have) {
 			pattern = strings.TrimSuffix(strings.Repeat("x.", len(have)), ".")
 		}
 		if upper, err := upperBound(pattern, version); err == nil {

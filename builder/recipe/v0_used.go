@@ -142,7 +142,7 @@ func inBatch(text string, keys []string) map[string]bool {
 // usedKeys are the variant keys that an output uses. anywhere looks in the whole
 // recipe, as conda-build does to find out how often outputs are to be built.
 func (r *v0Recipe) usedKeys(s v0Slices, meta *tree.Node, script string, anywhere bool) map[string]bool {
-	keys := sortedKeys(r.variant)
+	keys := variantKeys(r.variant)
 	used := map[string]bool{}
 	if anywhere {
 		add(used, r.usage.in(s.chosen(r.text, false), keys, true))

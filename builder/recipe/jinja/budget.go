@@ -9,6 +9,7 @@ const (
 	maxChain    = 1000      // operators or filters in a row
 	bytesAStep  = 64        // making text costs a step for so many bytes
 	maxExponent = 1024
+	maxMisses   = 1000 // undefined names that are worth telling of
 )
 
 // Budget is what a recipe's templates may spend together.

@@ -17,6 +17,7 @@ type machine struct {
 	spans   []Span
 	macros  []*macroStmt // that were defined so far
 	calls   int          // of macros, one inside the other
+	misses  int          // uses of undefined names that a lenient scope heard of
 }
 
 // newMachine begins an evaluation. A scope without a budget gets one of its
@@ -284,7 +285,11 @@ func (m *machine) defined(v any, x expr) (any, error) {
 
 // missed tells a lenient scope what is not defined.
 func (m *machine) missed(u Undefined, x expr) {
-	if e, ok := errors.AsType[*Error](m.undefined(u, x)); ok && m.scope.Missed != nil {
+	if m.scope.Missed == nil || m.misses >= maxMisses {
+		return
+	}
+	m.misses++
+	if e, ok := errors.AsType[*Error](m.undefined(u, x)); ok {
 		m.scope.Missed(e)
 	}
 }

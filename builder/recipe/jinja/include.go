@@ -131,7 +131,7 @@ func (m *machine) fileMachine(file string, s *includeStmt) (*machine, error) {
 		return nil, errorAt(s.at(), "files include one another more than %d deep", maxCalls)
 	}
 	if m.scope.Load == nil {
-		return nil, errorAt(s.at(), "no other file can be read here")
+		return nil, errorAt(s.at(), "the statement %q is not supported here", s.kind).hint("set, if, for, macro and raw are")
 	}
 	source, err := m.scope.Load(file)
 	if err != nil {

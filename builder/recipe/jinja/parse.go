@@ -149,7 +149,7 @@ func (p *parser) block(offset int) (stmt, error) {
 	case "macro":
 		return p.macro(offset)
 	case "include", "import", "from":
-		return p.include(offset, word.text)
+		return p.include(word.offset, word.text)
 	}
 	return nil, errorAt(word.offset, "the statement %s is not supported", word).hint("set, if, for, macro and raw are")
 }
