@@ -262,14 +262,32 @@ type lockWish struct {
 	share   bool     // a run of another worker's does as well: lock.ErrServed
 }
 
+// mostHolds bounds how often a run asks for a lock that it loses: to one of the
+// older scripts, which look before they write and no more, or by a pause of the
+// whole machine.
+const mostHolds = 3
+
 // locked holds the channel's lock while it works. Losing the lock ends the
-// work; what was committed by then is right all the same.
+// work; what was committed by then is right all the same. To make the index
+// agree with what is stored is then begun anew.
 func (d *desk) locked(ctx context.Context, s store.Store, o lockWish, p *progress, work func(context.Context) error) error {
+	for held := 1; ; held++ {
+		err := d.holding(ctx, s, o, p, work)
+		if !o.indexes || !errors.Is(err, lock.ErrLost) || held == mostHolds {
+			return err
+		}
+		p.Warn(fmt.Sprintf("%v; asking for the lock again", err))
+	}
+}
+
+// holding works under the lock once.
+func (d *desk) holding(ctx context.Context, s store.Store, o lockWish, p *progress, work func(context.Context) error) error {
 	end := p.Phase("lock")
 	lease, held, err := lock.Acquire(ctx, s, lock.Options{
 		Timeout: time.Duration(o.timeout),
 		Holder:  d.holder(),
 		Waiting: func(h lock.Held) { p.Info("waiting for the channel's lock: " + h.String()) },
+		Warn:    p.Warn,
 		Scope:   o.scope,
 		Share:   o.share,
 	})
@@ -282,6 +300,9 @@ func (d *desk) locked(ctx context.Context, s store.Store, o lockWish, p *progres
 		return fmt.Errorf("lock channel %s: %w", o.url, err)
 	}
 	err = work(held)
+	if err != nil && errors.Is(context.Cause(held), lock.ErrLost) && !errors.Is(err, lock.ErrLost) {
+		err = fmt.Errorf("%w: %w", lock.ErrLost, err)
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
 	defer cancel()
 	if freed := lease.Release(ctx, o.indexes && err == nil); freed != nil && err == nil {
