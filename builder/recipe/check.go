@@ -141,29 +141,6 @@ func (j *job) entryPoints(n *tree.Node, where string) []string {
 	return all
 }
 
-// specs are match specs. Nothing solves those that only the package's users
-// need: an index would carry a wrong one to all of them.
-func (j *job) specs(n *tree.Node, where string) []string {
-	var all []string
-	for _, item := range n.All() {
-		s := strings.TrimSpace(j.str(item, where))
-		if s == "" {
-			continue
-		}
-		name := specName(s)
-		if !nameRule.MatchString(strings.ToLower(name)) {
-			j.report.Fail(item.Pos, "begin with the package's name, e.g. python >=3.11", "%s %q is not a match spec", where, s)
-			continue
-		}
-		if _, err := conda.ParseMatchSpec(s); err != nil {
-			j.report.Fail(item.Pos, "", "%s: %v", where, err)
-			continue
-		}
-		all = append(all, s)
-	}
-	return all
-}
-
 // specName is the package's name in a match spec.
 func specName(s string) string {
 	if i := strings.LastIndex(s, "::"); i >= 0 {

@@ -94,12 +94,3 @@ func Specs(list []Dependency) []string {
 	}
 	return all
 }
-
-// dependencies makes requirements of match specs.
-func dependencies(specs []string) []Dependency {
-	var all []Dependency
-	for _, s := range specs {
-		all = append(all, Dependency{Spec: s})
-	}
-	return all
-}

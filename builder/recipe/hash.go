@@ -121,30 +121,6 @@ func (j *job) platformKeys() []string {
 	return keys
 }
 
-// usedVariant is the part of the variant that the output depends on.
-// targetPlatform is recorded as given; "" leaves it out.
-func (j *job) usedVariant(targetPlatform string, runSpecs []string) map[string]any {
-	used := map[string]any{}
-	for _, key := range append(j.platformKeys(), alwaysUsed...) {
-		if v, ok := j.variant[key]; ok {
-			used[key] = v
-		}
-	}
-	for key := range j.reads {
-		used[key] = j.variant[key]
-	}
-	delete(used, "target_platform")
-	if targetPlatform != "" {
-		used["target_platform"] = targetPlatform
-	}
-	for _, spec := range runSpecs {
-		if name := specName(spec); strings.HasPrefix(name, "__") {
-			used[name] = spec
-		}
-	}
-	return used
-}
-
 // hashLabels are the names that a build string shows, with their label and
 // how many parts of the version follow.
 var hashLabels = []struct {

@@ -15,7 +15,6 @@ type v0Run struct {
 	*job
 	space variant.Space
 	usage *usage
-	cuts  map[string]string // texts after their selectors, by the selectors' names and the text
 }
 
 // v0Recipe is a meta.yaml that is being read for one combination of values.
@@ -31,7 +30,6 @@ type v0Recipe struct {
 	build     *tree.Node
 	marks     []*Pin // what pin functions were called with
 	pins      map[*tree.Node]*Pin
-	loads     int // files that templates read
 }
 
 // renderV0 renders a meta.yaml as conda-build does: the keys that the recipe's

@@ -31,8 +31,8 @@ func (r *v0Recipe) readBuild(out *Output, declared *tree.Node, separate bool) {
 	n := r.build
 	r.known(n, "build", v0Build)
 	out.BuildNumber = r.numberV0(n.Get("number"))
-	if r.job.BuildNumber != nil {
-		out.BuildNumber = *r.job.BuildNumber
+	if r.BuildNumber != nil {
+		out.BuildNumber = *r.BuildNumber
 	}
 	out.Noarch = r.noarch(n.Get("noarch"))
 	if r.truth(n.Get("noarch_python")) {

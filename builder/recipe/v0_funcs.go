@@ -236,19 +236,18 @@ func (r *v0Recipe) loadSetup(c jinja.Call) (any, error) {
 	}
 	for _, key := range []string{"name", "version"} {
 		if _, ok := d.Get(key); !ok {
-			return d, r.noStatic(key)
+			r.noStatic(key)
 		}
 	}
 	return d, nil
 }
 
 // noStatic stops a build, and shows what is missing when the recipe is looked at.
-func (r *v0Recipe) noStatic(key string) error {
+func (r *v0Recipe) noStatic(key string) {
 	r.missed(r.here(1, 1), &jinja.Error{
 		Text: fmt.Sprintf("load_setup_py_data finds no %s: it reads plain text from setup.py, setup.cfg and pyproject.toml beside the recipe, and runs nothing", key),
 		Hint: "write the " + key + " into the recipe",
 	})
-	return nil
 }
 
 // addProject adds the [project] of a pyproject.toml.

@@ -144,9 +144,9 @@ func (r *v0Recipe) buildStringV0(out *Output, s v0Slices, hash string, numpy boo
 	if len(r.blockers) == 0 {
 		r.buildString(n, "build.string", text)
 	}
-	if r.job.BuildNumber != nil && !slices.Contains(r.mentioned, "PKG_BUILDNUM") {
+	if r.BuildNumber != nil && !slices.Contains(r.mentioned, "PKG_BUILDNUM") {
 		r.report.Warn(n.Pos, "use {{ PKG_BUILDNUM }} in it, or remove it",
-			"build.string %q does not follow the build number %d that was chosen for this build", text, *r.job.BuildNumber)
+			"build.string %q does not follow the build number %d that was chosen for this build", text, *r.BuildNumber)
 	}
 	return text
 }

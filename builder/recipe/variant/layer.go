@@ -147,9 +147,7 @@ func (c *combination) add(l Layer, extend []string) {
 	for name, values := range l.lists {
 		c.lists[name] = union(c.lists[name], values)
 	}
-	for name, pin := range l.pins {
-		c.pins[name] = pin
-	}
+	maps.Copy(c.pins, l.pins)
 	for _, k := range l.keys {
 		switch {
 		case slices.Contains(extend, k.Name):
