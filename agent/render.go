@@ -27,6 +27,7 @@ type recipeFlags struct {
 	variantFiles  []string
 	variants      []string
 	noLocal       bool
+	meta          bool
 	hashCompat    string
 }
 
@@ -38,6 +39,7 @@ func (o *recipeFlags) add(c *cobra.Command) {
 	f.StringArrayVarP(&o.variantFiles, "variant-config", "m", nil, "file of variants; it wins over the one in the recipe's folder; repeatable, later ones win")
 	f.StringArrayVar(&o.variants, "variant", nil, "KEY=VALUE or KEY=VALUE,VALUE… in place of what the files say; repeatable")
 	f.BoolVar(&o.noLocal, "ignore-recipe-variants", false, "do not read variants.yaml or conda_build_config.yaml in the recipe's folder")
+	f.BoolVar(&o.meta, "meta", false, "take the folder's meta.yaml, also when there is a recipe.yaml beside it")
 	f.StringVar(&o.hashCompat, "hash-compat", "", "whose rule decides what a recipe.yaml's hash depends on: 0.57, 0.74 or 0.76, the default")
 }
 
@@ -81,7 +83,7 @@ func (o *recipeFlags) request(env map[string]string) (builder.RenderRequest, err
 	}
 	return builder.RenderRequest{
 		Recipe: o.recipe, Platform: o.platform, BuildPlatform: o.buildPlatform,
-		VariantFiles: given(o.variantFiles), Variants: given(o.variants), NoLocal: o.noLocal,
+		VariantFiles: given(o.variantFiles), Variants: given(o.variants), NoLocal: o.noLocal, Meta: o.meta,
 		HashCompat: compat, CallerEnv: env,
 	}, nil
 }

@@ -22,6 +22,7 @@ type RenderRequest struct {
 	VariantFiles  []string // beside the one in the recipe's folder, later ones win
 	Variants      []string // KEY=VALUE,VALUE…: in place of what files say
 	NoLocal       bool     // the variant file in the recipe's folder is not read
+	Meta          bool     // a folder's meta.yaml is meant, also beside a recipe.yaml
 	PackageName   string   // replaces the recipe's; "" keeps it
 	BuildNumber   *int     // replaces the recipe's; nil keeps it
 	HashCompat    recipe.HashCompat
@@ -53,7 +54,7 @@ func (e *MissingRecipeError) Error() string {
 // *MissingRecipeError, tree.Problems in the recipe or in a variant file, or
 // whatever the disk said.
 func Render(r RenderRequest) (Rendered, error) {
-	out, err := locate(r.Recipe)
+	out, err := locate(r.Recipe, r.Meta)
 	if err != nil {
 		return Rendered{}, err
 	}
@@ -178,7 +179,7 @@ func override(c variant.Config, assignments []string, warnings []tree.Problem, e
 }
 
 // locate accepts a recipe's folder or its file.
-func locate(path string) (Rendered, error) {
+func locate(path string, meta bool) (Rendered, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return Rendered{}, err
@@ -192,7 +193,7 @@ func locate(path string) (Rendered, error) {
 		return Rendered{Dir: filepath.Clean(dir), files: os.DirFS(dir), File: file}, nil
 	}
 	found := Rendered{Dir: abs, files: os.DirFS(abs)}
-	found.File, err = recipe.Find(found.files)
+	found.File, err = recipe.Find(found.files, meta)
 	if err != nil {
 		return Rendered{}, &MissingRecipeError{path, strings.TrimPrefix(err.Error(), path+": ")}
 	}

@@ -31,7 +31,7 @@ func TestDeadlineRecipes(t *testing.T) {
 	root := conformance(t, "deadline-recipes")
 	var got strings.Builder
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.Name() != "recipe.yaml" {
+		if err != nil || d.Name() != "recipe.yaml" && d.Name() != "meta.yaml" {
 			return err
 		}
 		dir := filepath.Dir(path)
@@ -40,7 +40,7 @@ func TestDeadlineRecipes(t *testing.T) {
 			return err
 		}
 		for _, p := range samplePlatforms(root, name) {
-			fmt.Fprintf(&got, "%s %s: %s\n", strings.TrimSuffix(filepath.ToSlash(name), "/recipe"), p, fact(dir, p))
+			fmt.Fprintf(&got, "%s %s: %s\n", strings.TrimSuffix(filepath.ToSlash(name), "/recipe")+" "+d.Name(), p, fact(dir, d.Name(), p))
 		}
 		return nil
 	})
@@ -80,10 +80,10 @@ func samplePlatforms(root, name string) []string {
 }
 
 // fact is what a recipe comes to, in a line.
-func fact(dir, subdir string) string {
+func fact(dir, file, subdir string) string {
 	o := Options{TargetPlatform: subdir}
 	files := os.DirFS(dir)
-	if local, err := variant.Find(files); err == nil && local != "" {
+	if local, err := variant.Find(files); err == nil && local != "" && file == "recipe.yaml" {
 		target, err := platform.Parse(subdir)
 		if err != nil {
 			return err.Error()
@@ -92,7 +92,7 @@ func fact(dir, subdir string) string {
 			return "refused: " + err.Error()
 		}
 	}
-	r, err := Render(files, "recipe.yaml", o)
+	r, err := Render(files, file, o)
 	if list, ok := errors.AsType[tree.Problems](err); ok {
 		return "refused: " + strings.ReplaceAll(list.Error(), "\n", " | ")
 	}
@@ -108,6 +108,11 @@ func fact(dir, subdir string) string {
 	}
 	for _, w := range r.Warnings {
 		parts = append(parts, "warning "+w.Error())
+	}
+	if len(r.Outputs) > 0 {
+		for _, b := range r.Outputs[0].Blockers {
+			parts = append(parts, "a build refuses "+b.Error())
+		}
 	}
 	return strings.Join(parts, " | ")
 }

@@ -23,7 +23,7 @@ func folder(file, text string, others ...string) fstest.MapFS {
 // render is Render for linux-64 of a recipe that has exactly one output.
 func render(t *testing.T, fsys fstest.MapFS, o Options) *Output {
 	t.Helper()
-	file, err := Find(fsys)
+	file, err := Find(fsys, false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -43,9 +43,13 @@ type Result struct {
 var ErrNotFound = errors.New("no recipe")
 
 // Find returns the name of the recipe's file in its folder: recipe.yaml, or
-// else meta.yaml. The error is ErrNotFound with the names that were tried.
-func Find(fsys fs.FS) (file string, err error) {
+// else meta.yaml, which alone is looked for when meta is set. The error is
+// ErrNotFound with the names that were tried.
+func Find(fsys fs.FS, meta bool) (file string, err error) {
 	names := []string{string(V1), "recipe.yml", string(V0), "meta.yml"}
+	if meta {
+		names = names[2:]
+	}
 	for _, name := range names {
 		info, err := fs.Stat(fsys, name)
 		switch {

@@ -20,11 +20,14 @@ func TestFind(t *testing.T) {
 		fsys fstest.MapFS
 		want string
 	}{{both, "recipe.yaml"}, {folder("meta.yaml", head), "meta.yaml"}, {folder("meta.yml", head), "meta.yml"}} {
-		if got, err := Find(tt.fsys); got != tt.want || err != nil {
+		if got, err := Find(tt.fsys, false); got != tt.want || err != nil {
 			t.Errorf("got %q, %v, want %q", got, err, tt.want)
 		}
 	}
-	_, err := Find(fstest.MapFS{"sub/recipe.yaml": {}})
+	if got, err := Find(both, true); got != "meta.yaml" || err != nil {
+		t.Errorf("got %q, %v, want the meta.yaml", got, err)
+	}
+	_, err := Find(fstest.MapFS{"sub/recipe.yaml": {}}, false)
 	if !errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), "sub/recipe.yaml") || !strings.Contains(err.Error(), "meta.yaml") {
 		t.Errorf("got %v", err)
 	}

@@ -87,8 +87,13 @@ func (r *v0Recipe) foreignCondition(n *tree.Node) bool {
 	}
 	for _, f := range n.Fields {
 		if f.Key == "if" && n.Get("then") != nil {
-			r.report.Fail(f.Pos, "write the keys as they are, each line with a selector such as # [linux64] behind it",
-				"if: and then: are recipe.yaml's: in meta.yaml this source would be ignored")
+			p := tree.Problem{
+				Pos: f.Pos, Text: "if: and then: are recipe.yaml's: in meta.yaml this source would be ignored",
+				Hint: "write the keys as they are, each line with a selector such as # [linux64] behind it",
+			}
+			if !slices.Contains(r.blockers, p) {
+				r.blockers = append(r.blockers, p)
+			}
 			return true
 		}
 	}
