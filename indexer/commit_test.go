@@ -61,14 +61,34 @@ func channelOf(t *testing.T, n int) *mem.Store {
 func TestOneMorePackageCostsAHandfulOfRequests(t *testing.T) {
 	s := channelOf(t, 100_000)
 	path := simple(t, "tool")
-	all, lists, _ := requests(s, func() { commitOK(t, s, publishOK(t, s, path)) })
-	t.Logf("%d requests", all)
+	var r Report
+	most, read := indexBytes(t, s), s.Counts()["bytes"]
+	all, lists, _ := requests(s, func() { r = commitOK(t, s, publishOK(t, s, path)) })
+	read = s.Counts()["bytes"] - read
+	t.Logf("%d requests, %d bytes read, %d written, of an index of %d", all, read, r.Subdirs[0].Written, most)
+	if most += inner; int64(read) > most || r.Subdirs[0].Written > most {
+		t.Errorf("%d bytes were read and %d written, want at most %d of each", read, r.Subdirs[0].Written, most)
+	}
 	if all > 12 || lists > 0 {
 		t.Errorf("%d requests, %d of them LIST; want at most 12 without any", all, lists)
 	}
 	if n := len(indexed(t, s, "linux-64")); n != 100_001 {
 		t.Errorf("%d packages in the index", n)
 	}
+}
+
+// indexBytes are those of the objects that index linux-64, but for the shards.
+func indexBytes(t *testing.T, s *mem.Store) (all int64) {
+	t.Helper()
+	for in, err := range s.List(t.Context(), "linux-64/", store.ListOptions{Shallow: true}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !isPackage(in.Key) {
+			all += in.Size
+		}
+	}
+	return all
 }
 
 // requests are all that do makes, and among them listings and writes.
@@ -83,15 +103,20 @@ func requests(s *mem.Store, do func()) (all, lists, puts int) {
 }
 
 func TestReconcilingOneMorePackage(t *testing.T) {
-	s := channelOf(t, 20_000)
+	s := channelOf(t, 100_000)
 	reindexOK(t, s, Options{})
 	publishOK(t, s, simple(t, "tool"))
+	most, read := indexBytes(t, s)+inner, s.Counts()["bytes"]
 	all, lists, puts := requests(s, func() { reindexOK(t, s, Options{}) })
-	t.Logf("one more: %d requests, %d of them LIST, %d PUT", all, lists, puts)
+	read = s.Counts()["bytes"] - read
+	t.Logf("one more: %d requests, %d of them LIST, %d PUT, %d bytes read of an index of %d", all, lists, puts, read, most)
+	if int64(read) > most {
+		t.Errorf("%d bytes were read, want at most %d", read, most)
+	}
 	if all-lists > 15 || lists > 3 {
 		t.Errorf("%d requests, %d of them LIST; want at most 15 and a LIST for the channel and for each subdir", all, lists)
 	}
-	if n := len(indexed(t, s, "linux-64")); n != 20_001 {
+	if n := len(indexed(t, s, "linux-64")); n != 100_001 {
 		t.Errorf("%d packages in the index", n)
 	}
 	all, lists, puts = requests(s, func() { reindexOK(t, s, Options{}) })

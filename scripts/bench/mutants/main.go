@@ -24,7 +24,7 @@ import (
 type mutant struct{ name, file, old, wrong string }
 
 // schedules bound the search for each.
-const schedules = "2000"
+const schedules = "10000"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
