@@ -8,7 +8,6 @@ import (
 	"path"
 	"slices"
 
-	"github.com/condaworker/condaworker/conda"
 	"github.com/condaworker/condaworker/store"
 )
 
@@ -85,7 +84,7 @@ func (r *run) edit(ctx context.Context, change func(*edition, *SubdirReport) err
 	if err != nil {
 		return report, false, err
 	}
-	data, err := conda.ParseRepoData(index.text)
+	data, err := readable(index.text)
 	if !index.exists || err != nil {
 		report, err = r.once(ctx)
 		return report, true, err

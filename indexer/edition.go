@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -27,6 +28,7 @@ type edition struct {
 	packed func() []byte     // text, compressed; nil: nobody has begun to
 
 	was     string                     // the sha256 of the text it replaces, "" if that was none
+	anew    bool                       // what it replaces is no index: it is made from what is stored alone
 	files   map[string]bool            // by which the two differ
 	all     bool                       // or any other
 	part    bool                       // only these files are known to be right: nothing was listed
@@ -87,16 +89,33 @@ func (r *run) successor(index *object) *edition {
 	return e
 }
 
+var errNothing = errors.New("it has no packages and no info")
+
+// readable reads an index to write another in its place. For readers a file
+// without anything in it is an empty index (CEP 36); but no indexer writes one:
+// it was cut, or made by hand to begin a channel.
+func readable(text []byte) (*conda.RepoData, error) {
+	data, err := conda.ParseRepoData(text)
+	if err == nil && data.Len() == 0 && len(data.Other) == 0 {
+		err = fmt.Errorf("read %s: %w", indexName, errNothing)
+	}
+	return data, err
+}
+
 // parse starts from the records of the stored index. One that cannot be read is
 // made anew from the packages, and that is said.
 func (e *edition) parse(r *run) {
 	e.data = conda.NewRepoData(e.subdir)
 	e.base = e.data
+	e.anew = true
 	if !e.index.exists {
 		return
 	}
 	fresh := e.data
-	data, err := conda.ParseRepoData(e.index.text)
+	data, err := readable(e.index.text)
+	if errors.Is(err, errNothing) && len(e.index.text) > 0 {
+		return
+	}
 	if err != nil {
 		r.warn(fmt.Sprintf("%s/%s is broken and is made anew from the packages: %v", e.subdir, indexName, err))
 		e.all = true
@@ -107,7 +126,25 @@ func (e *edition) parse(r *run) {
 			data.Other[key] = value
 		}
 	}
-	e.data, e.base = data, data
+	e.data, e.base, e.anew = data, data, false
+}
+
+// removedByHand lists as removed, in an edition that is made from what is stored,
+// what somebody took out: with the index only the list of that was lost.
+func (r *run) removedByHand(ctx context.Context, e *edition, l listing) error {
+	if _, found := l.others[removedName]; !found || !e.anew {
+		return nil
+	}
+	byHand, _, err := r.readRemovals(ctx)
+	if err != nil {
+		return err
+	}
+	for _, file := range slices.Sorted(maps.Keys(byHand)) {
+		if _, stored := l.packages[file]; stored {
+			e.data.Removed = append(e.data.Removed, file)
+		}
+	}
+	return nil
 }
 
 // instructions are the subdir's patch instructions; nil when there are none.

@@ -339,7 +339,7 @@ func TestABrokenIndexIsMadeAnew(t *testing.T) {
 		if !bytes.Contains(stored(t, s, "linux-64/repodata.json"), []byte(`"info":{"subdir":"linux-64"}`)) {
 			t.Errorf("%q: no info", text)
 		}
-		broken := text != "" && !json.Valid([]byte(text)) || text == "null" || text == "[]" || strings.Contains(text, "7")
+		broken := !json.Valid([]byte(text)) || text == "null" || text == "[]" || strings.Contains(text, "7")
 		if said := strings.Contains(strings.Join(log, "\n"), "linux-64/repodata.json is broken"); said != broken {
 			t.Errorf("%q: log %q", text, log)
 		}

@@ -264,6 +264,9 @@ func (r *run) once(ctx context.Context) (SubdirReport, error) {
 	if err != nil {
 		return report, err
 	}
+	if err := r.removedByHand(ctx, e, stored); err != nil {
+		return report, err
+	}
 	if err := r.complete(ctx, e, stored); err != nil {
 		return report, err
 	}

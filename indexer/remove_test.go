@@ -80,6 +80,36 @@ func TestRemoveAndRestore(t *testing.T) {
 	}
 }
 
+// With the index the list of what was removed is lost. What somebody took out
+// stays out all the same, whoever makes the index anew.
+func TestRemovedStaysRemovedWithoutAnIndex(t *testing.T) {
+	for _, text := range []string{"absent", "", "{}", "{", "[]"} {
+		for name, again := range map[string]func(s *mem.Store){
+			"reindex": func(s *mem.Store) { reindexOK(t, s, Options{}) },
+			"commit":  func(s *mem.Store) { commitOK(t, s, publishOK(t, s, simple(t, "new"))) },
+		} {
+			s := &mem.Store{}
+			builds(t, s, "tool", nil, 0, 1, 2)
+			removeOK(t, s, Options{}, "linux-64/tool-1.0-0.conda")
+			if err := s.Delete(t.Context(), "linux-64/repodata.json"); err != nil {
+				t.Fatal(err)
+			}
+			if text != "absent" {
+				putRaw(t, s, "linux-64/repodata.json", []byte(text))
+			}
+			again(s)
+			got := files(t, s, "linux-64")
+			if slices.Contains(got, "tool-1.0-0.conda") || !slices.Contains(got, "tool-1.0-1.conda") || !slices.Contains(got, "tool-1.0-2.conda") {
+				t.Errorf("%q, %s: in the index: %q", text, name, got)
+			}
+			if got := removedList(t, s); !slices.Equal(got, []string{"tool-1.0-0.conda"}) {
+				t.Errorf("%q, %s: removed: %q", text, name, got)
+			}
+			derivedRight(t, s)
+		}
+	}
+}
+
 func TestRemoveWhatIsNotThere(t *testing.T) {
 	s := &mem.Store{}
 	builds(t, s, "tool", nil, 0)
