@@ -250,7 +250,7 @@ func explain(b *strings.Builder, out *recipe.Output) {
 func assignments(values map[string]any) string {
 	var all []string
 	for _, key := range slices.Sorted(maps.Keys(values)) {
-		all = append(all, key+"="+variant.Text(values[key]))
+		all = append(all, key+"="+tree.ScalarText(values[key]))
 	}
 	return strings.Join(all, ", ")
 }

@@ -117,7 +117,7 @@ func (out *Rendered) readVariants(r RenderRequest) ([]tree.Problem, error) {
 func condaVariants(r RenderRequest, files fs.FS) ([]recipe.VariantFile, error) {
 	var all []recipe.VariantFile
 	read := func(fsys fs.FS, name, shown string) error {
-		text, err := variant.Load(fsys, name)
+		text, err := tree.ReadFile(fsys, name, "the variants")
 		if err == nil {
 			all = append(all, recipe.VariantFile{Name: shown, Text: text})
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/condaworker/condaworker/builder/recipe/platform"
+	"github.com/condaworker/condaworker/builder/recipe/tree"
 	"github.com/condaworker/condaworker/builder/recipe/variant"
 )
 
@@ -82,7 +83,7 @@ func view(o expectedOutput, level string) any {
 		seen["hash"] = o.Hash
 		texts := map[string]any{}
 		for key, v := range o.Variant {
-			texts[key] = variantText(v)
+			texts[key] = tree.ScalarText(v)
 		}
 		seen["variant"] = texts
 		for _, key := range []string{"source", "build", "tests", "about"} {

@@ -169,7 +169,7 @@ func (r *v1Recipe) made(v any, pos tree.Pos) *tree.Node {
 	case jinja.Late:
 		return &tree.Node{Value: string(v), Pos: pos}
 	case float64:
-		return &tree.Node{Value: variantText(v), Pos: pos}
+		return &tree.Node{Value: tree.ScalarText(v), Pos: pos}
 	case string, bool, int64:
 		return &tree.Node{Value: v, Pos: pos}
 	}

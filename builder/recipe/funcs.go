@@ -8,6 +8,7 @@ import (
 
 	"github.com/condaworker/condaworker/builder/recipe/jinja"
 	"github.com/condaworker/condaworker/builder/recipe/platform"
+	"github.com/condaworker/condaworker/builder/recipe/tree"
 )
 
 var plainVersion = regexp.MustCompile(`^[A-Za-z0-9.]+$`)
@@ -51,9 +52,9 @@ func (j *job) tool(kind string) jinja.Func {
 				Hint: fmt.Sprintf("set it in variants.yaml, e.g. %s: [sysroot]", key),
 			}
 		}
-		spec := variantText(name) + "_" + j.TargetPlatform
+		spec := tree.ScalarText(name) + "_" + j.TargetPlatform
 		version, ok := j.use(key + "_version")
-		switch v := variantText(version); {
+		switch v := tree.ScalarText(version); {
 		case !ok || v == "":
 			return spec, nil
 		case plainVersion.MatchString(v) && j.format() == V1:
@@ -95,10 +96,10 @@ func (j *job) cdt() jinja.Func {
 			distribution = "cos7"
 		}
 		if v, ok := j.use("cdt_name"); ok {
-			distribution = variantText(v)
+			distribution = tree.ScalarText(v)
 		}
 		if v, ok := j.use("cdt_arch"); ok {
-			arch = variantText(v)
+			arch = tree.ScalarText(v)
 		}
 		name, version, _ := strings.Cut(strings.TrimSpace(text), " ")
 		return strings.TrimSpace(name + "-" + distribution + "-" + arch + " " + strings.TrimSpace(version)), nil

@@ -5,9 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
-	"strconv"
 	"strings"
 	"unicode/utf16"
 
@@ -32,7 +30,7 @@ func pythonJSON(variant map[string]any, ascii bool) []byte {
 		case nil:
 			b.WriteString("null")
 		default:
-			b.WriteString(variantText(v))
+			b.WriteString(tree.ScalarText(v))
 		}
 	}
 	b.WriteByte('}')
@@ -59,25 +57,6 @@ func writeJSONString(b *strings.Builder, s string, ascii bool) {
 		}
 	}
 	b.WriteByte('"')
-}
-
-// variantText is a variant's value as text.
-func variantText(v any) string {
-	switch v := v.(type) {
-	case string:
-		return v
-	case bool:
-		return strconv.FormatBool(v)
-	case int64:
-		return strconv.FormatInt(v, 10)
-	case float64:
-		s := strconv.FormatFloat(v, 'g', -1, 64)
-		if v == math.Trunc(v) && !strings.ContainsAny(s, ".e") {
-			s += ".0"
-		}
-		return s
-	}
-	return fmt.Sprint(v)
 }
 
 // shortHash is the first seven hex digits of the text's SHA-1.

@@ -2,9 +2,7 @@ package recipe
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"path"
 	"strings"
@@ -37,18 +35,11 @@ func (j *job) sideFile(name string) (string, error) {
 	if !fs.ValidPath(clean) {
 		return "", &jinja.Error{Text: fmt.Sprintf("the file %q is outside of the recipe's folder", name), Hint: "copy it beside the recipe"}
 	}
-	f, err := j.fsys.Open(clean)
+	text, err := tree.ReadFile(j.fsys, clean, "the file")
 	if err != nil {
 		return "", &jinja.Error{Text: fmt.Sprintf("cannot read the file %q: %v", name, err), Hint: "name a file relative to the recipe's folder"}
 	}
-	data, err := io.ReadAll(io.LimitReader(f, maxFileSize+1))
-	if err = errors.Join(err, f.Close()); err != nil {
-		return "", fmt.Errorf("cannot read the file %q: %w", name, err)
-	}
-	if len(data) > maxFileSize {
-		return "", fmt.Errorf("the file %q is larger than %d bytes", name, maxFileSize)
-	}
-	return string(data), nil
+	return text, nil
 }
 
 // parseData reads JSON, YAML or TOML by the file's name.
@@ -64,7 +55,7 @@ func (j *job) parseData(name, text string) (any, error) {
 		return jinja.FromData(v), nil
 	case ".yaml", ".yml":
 		report := &tree.Report{}
-		reader := &tree.Reader{File: name, What: "the file", Begin: "a mapping", Report: report, Typed: v1Typed}
+		reader := &tree.Reader{File: name, What: "the file", Begin: "a mapping", Report: report, Typed: tree.Typed}
 		root := reader.Parse(text)
 		if root == nil {
 			return nil, report.Err()

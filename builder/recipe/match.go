@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/condaworker/condaworker/builder/recipe/jinja"
+	"github.com/condaworker/condaworker/builder/recipe/tree"
 	"github.com/condaworker/condaworker/conda"
 )
 
@@ -20,7 +21,7 @@ func matchFunc(c jinja.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	version, _, _ := strings.Cut(variantText(v), " ")
+	version, _, _ := strings.Cut(tree.ScalarText(v), " ")
 	return matches(strings.TrimRight(version, ".*"), strings.ReplaceAll(spec, " ", ""))
 }
 

@@ -49,7 +49,7 @@ func built(r Result) []string {
 		line := o.Name + " " + o.Version
 		for _, key := range sortedKeys(o.Variant) {
 			if key != "target_platform" {
-				line += " " + key + "=" + variantText(o.Variant[key])
+				line += " " + key + "=" + tree.ScalarText(o.Variant[key])
 			}
 		}
 		all = append(all, strings.ReplaceAll(line, o.BuildString, "BUILD"))

@@ -1,10 +1,8 @@
 package recipe
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"path"
 	"slices"
@@ -16,9 +14,6 @@ import (
 	"github.com/condaworker/condaworker/builder/recipe/tree"
 	"github.com/condaworker/condaworker/builder/recipe/variant"
 )
-
-// maxFileSize of a recipe, in bytes. The largest of conda-forge has a tenth.
-const maxFileSize = 1 << 20
 
 // Options is what a recipe is rendered for.
 type Options struct {
@@ -76,7 +71,7 @@ func Find(fsys fs.FS, meta bool) (file string, err error) {
 // the recipe is returned as tree.Problems, doubts are in the result's Warnings
 // and, as far as they concern one output, in its own.
 func Render(fsys fs.FS, file string, o Options) (Result, error) {
-	text, err := readFile(fsys, file)
+	text, err := tree.ReadFile(fsys, file, "the recipe")
 	if err != nil {
 		return Result{}, err
 	}
@@ -132,24 +127,6 @@ func (j *job) dump(root *tree.Node) []byte {
 	return text
 }
 
-// readFile bounds the size and gives every file the same line ends: places are
-// counted in lines.
-func readFile(fsys fs.FS, file string) (string, error) {
-	f, err := fsys.Open(file)
-	if err != nil {
-		return "", fmt.Errorf("read the recipe: %w", err)
-	}
-	data, err := io.ReadAll(io.LimitReader(f, maxFileSize+1))
-	if err = errors.Join(err, f.Close()); err != nil {
-		return "", fmt.Errorf("read the recipe: %w", err)
-	}
-	if len(data) > maxFileSize {
-		return "", tree.Problems{{Pos: tree.Pos{File: path.Base(file), Line: 1, Column: 1}, Text: fmt.Sprintf("the recipe is larger than %d bytes", maxFileSize)}}
-	}
-	data = bytes.TrimPrefix(data, []byte("\ufeff"))
-	return strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(string(data)), nil
-}
-
 // checkBytes refuses what YAML cannot hold, with its place: the YAML library
 // does not say where it is.
 func (j *job) checkBytes() error {
@@ -178,7 +155,7 @@ func (j *job) format() Format { return formatOf(j.file, j.text) }
 // FormatOf tells in which format a recipe's file is written: by its name, and
 // files of other names by what is in them.
 func FormatOf(fsys fs.FS, file string) (Format, error) {
-	text, err := readFile(fsys, file)
+	text, err := tree.ReadFile(fsys, file, "the recipe")
 	return formatOf(path.Base(file), text), err
 }
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/condaworker/condaworker/builder/recipe/jinja"
+	"github.com/condaworker/condaworker/builder/recipe/tree"
 )
 
 // pinRule finds where a template printed a pin: the name is in the text, and the
@@ -81,7 +82,7 @@ func boundText(v any) string {
 	if v == nil {
 		return ""
 	}
-	return variantText(v)
+	return tree.ScalarText(v)
 }
 
 // keysOf are a mapping's keys.
@@ -133,7 +134,7 @@ func (r *v0Recipe) loadFileData(c jinja.Call) (any, error) {
 		return nil, err
 	}
 	if format, ok := c.Arg(1, "fmt"); ok && format != nil {
-		name = "data." + variantText(format)
+		name = "data." + tree.ScalarText(format)
 	}
 	return r.parseData(name, text)
 }
@@ -167,7 +168,7 @@ func (r *v0Recipe) loadFileRegex(c jinja.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	rule, err := regexp.Compile("(?m)" + strings.ReplaceAll(pattern, "(?P<", "(?P<"))
+	rule, err := regexp.Compile(pattern)
 	if err != nil {
 		return nil, fmt.Errorf("the pattern %q: %w", pattern, err)
 	}
@@ -227,7 +228,7 @@ func (r *v0Recipe) loadSetup(c jinja.Call) (any, error) {
 	r.addProject(d, read("pyproject.toml"))
 	name := "setup.py"
 	if v, ok := c.Arg(0, "setup_file"); ok && v != nil {
-		name = variantText(v)
+		name = tree.ScalarText(v)
 	}
 	if m := setupCall.FindStringSubmatch(read(name)); m != nil {
 		for _, o := range setupText.FindAllStringSubmatch(m[1], -1) {
@@ -278,5 +279,5 @@ func (r *v0Recipe) loadInclude(name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return r.selectedText(strings.ReplaceAll(text, "\r\n", "\n")), nil
+	return r.selectedText(text), nil
 }

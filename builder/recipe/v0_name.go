@@ -46,7 +46,7 @@ func (r *v0Recipe) nameBuild(out *Output, s v0Slices, used map[string]bool) {
 	out.Variant = map[string]any{}
 	for key := range used {
 		if v, ok := r.variant[key]; ok {
-			out.Variant[key] = variantText(v)
+			out.Variant[key] = tree.ScalarText(v)
 		}
 	}
 	numpy := numpyPinned.MatchString(s.requirementsText())
@@ -71,7 +71,7 @@ func (r *v0Recipe) hashed(out *Output, s v0Slices, numpy bool) map[string]any {
 	}
 	contents := maps.Clone(out.Variant)
 	maps.DeleteFunc(contents, func(key string, v any) bool {
-		return slices.ContainsFunc(exempt, func(p string) bool { return strings.HasPrefix(key, p) }) && !strings.Contains(variantText(v), " ")
+		return slices.ContainsFunc(exempt, func(p string) bool { return strings.HasPrefix(key, p) }) && !strings.Contains(tree.ScalarText(v), " ")
 	})
 	if _, only := contents["target_platform"]; only && len(contents) == 1 {
 		clear(contents)
@@ -205,7 +205,7 @@ func (r *v0Recipe) builtWith(built []Dependency, packages []string, parts int) s
 			}
 		}
 		if version == "" {
-			version = variantText(r.variantOr(strings.ReplaceAll(name, "-", "_")))
+			version = tree.ScalarText(r.variantOr(strings.ReplaceAll(name, "-", "_")))
 		}
 		if version != "" {
 			break

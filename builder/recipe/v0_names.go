@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/condaworker/condaworker/builder/recipe/jinja"
+	"github.com/condaworker/condaworker/builder/recipe/tree"
 )
 
 // hashPlaceholder stands for PKG_HASH until the hash is known.
@@ -34,7 +35,9 @@ func (r *v0Recipe) shellText(s string) string {
 }
 
 // languageVersion is the variant's version of a language.
-func (r *v0Recipe) languageVersion(language string) string { return variantText(r.variant[language]) }
+func (r *v0Recipe) languageVersion(language string) string {
+	return tree.ScalarText(r.variant[language])
+}
 
 // selectorNames are the names of selectors, which templates see too.
 func (r *v0Recipe) selectorNames() map[string]any {
@@ -142,7 +145,7 @@ func (r *v0Recipe) lookupSelector(name string) (any, bool) {
 	if !ok {
 		return false, true
 	}
-	text := variantText(v)
+	text := tree.ScalarText(v)
 	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
 		return n, true
 	}

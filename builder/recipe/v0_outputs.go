@@ -239,7 +239,7 @@ func (r *v0Recipe) output(declared, meta *tree.Node) *v0Output {
 func valuesOf(used map[string]bool, values map[string]any) []string {
 	var all []string
 	for _, key := range slices.Sorted(maps.Keys(used)) {
-		all = append(all, key+"="+variantText(values[key]))
+		all = append(all, key+"="+tree.ScalarText(values[key]))
 	}
 	return all
 }

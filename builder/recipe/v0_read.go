@@ -123,7 +123,7 @@ func (r *v0Recipe) checkCheckout() {
 // append reads a file beside the recipe that changes it, if there is one. Its
 // lines are selected, and its templates are not evaluated.
 func (r *v0Recipe) append(name string, apply func(to, from *tree.Node) *tree.Node) {
-	text, err := readFile(r.fsys, name)
+	text, err := tree.ReadFile(r.fsys, name, name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return
 	}

@@ -52,10 +52,10 @@ func (r *v0Recipe) pinnedItem(item *tree.Node, run bool, bare []string) *tree.No
 	if m := bareName.FindStringSubmatch(spec); m != nil && r.pins[item] == nil {
 		v, ok := r.variant[strings.ReplaceAll(m[1], "-", "_")]
 		if ok && (!run || slices.Contains(bare, m[1])) {
-			name, version = m[1], variantText(v)
+			name, version = m[1], tree.ScalarText(v)
 		}
 	} else if m := numpyXX.FindStringSubmatch(spec); m != nil {
-		name, version = m[1], variantText(r.variant[m[1]])
+		name, version = m[1], tree.ScalarText(r.variant[m[1]])
 	}
 	if version == "" {
 		return item

@@ -90,7 +90,7 @@ func textOrNothing(text string) any {
 // for is a value like any other.
 func (j *job) v0(values map[string]any) *v0Recipe {
 	one := j.with(values)
-	if subdir := variantText(values["target_platform"]); subdir != one.TargetPlatform && values["target_platform"] != nil {
+	if subdir := tree.ScalarText(values["target_platform"]); subdir != one.TargetPlatform && values["target_platform"] != nil {
 		p, err := platform.Parse(subdir)
 		if err != nil {
 			j.report.Fail(tree.Pos{File: j.file}, "", "the variant's target_platform: %v", err)
@@ -109,7 +109,7 @@ func newestPython(s variant.Space) variant.Space {
 		return s
 	}
 	newest := slices.MaxFunc(values, func(a, b any) int {
-		return compareVersions(firstWord(variantText(a)), firstWord(variantText(b)))
+		return compareVersions(firstWord(tree.ScalarText(a)), firstWord(tree.ScalarText(b)))
 	})
 	return s.Where("python", newest)
 }

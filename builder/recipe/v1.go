@@ -3,7 +3,6 @@ package recipe
 import (
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/condaworker/condaworker/builder/recipe/jinja"
@@ -48,26 +47,10 @@ type v1Recipe struct {
 	staging  []*stagingOutput
 }
 
-// v1Typed is recipe.yaml's reading of a plain scalar: 1.10 and 25.01 are text.
-func v1Typed(_, text string) any {
-	switch text {
-	case "true", "True", "TRUE":
-		return true
-	case "false", "False", "FALSE":
-		return false
-	case "", "~", "null", "Null", "NULL":
-		return nil
-	}
-	if n, err := strconv.ParseInt(text, 10, 64); err == nil && strconv.FormatInt(n, 10) == text {
-		return n
-	}
-	return text
-}
-
 // renderV1 is the five steps of a recipe.yaml; see the package's
 // documentation.
 func (j *job) renderV1() Result {
-	root := j.reader(v1Typed, true).Parse(j.text)
+	root := j.reader(tree.Typed, true).Parse(j.text)
 	if root == nil || !j.shapeV1(root) {
 		return Result{}
 	}

@@ -175,7 +175,7 @@ func labels(variant map[string]any) string {
 	for _, l := range hashLabels {
 		for _, key := range l.keys {
 			if v, ok := variant[key]; ok {
-				b.WriteString(l.label + compactVersion(variantText(v), l.parts))
+				b.WriteString(l.label + compactVersion(tree.ScalarText(v), l.parts))
 				break
 			}
 		}

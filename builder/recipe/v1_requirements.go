@@ -114,7 +114,7 @@ func (r *v1Recipe) resolved(list []Dependency) []Dependency {
 		if d.Pin != nil || !nameRule.MatchString(d.Spec) {
 			continue
 		}
-		version := variantText(r.variant[variantKey(d.Spec)])
+		version := tree.ScalarText(r.variant[variantKey(d.Spec)])
 		switch {
 		case version == "" || r.variant[variantKey(d.Spec)] == nil:
 		case pinnableVersion.MatchString(version):

@@ -1,6 +1,28 @@
 package tree
 
-import "strconv"
+import (
+	"math"
+	"strconv"
+	"strings"
+)
+
+// Typed is the reading of plain scalars of recipe.yaml and variants.yaml:
+// booleans and integers have a type, which counts in a hash; 1.10 and all else
+// is text.
+func Typed(_, text string) any {
+	switch text {
+	case "true", "True", "TRUE":
+		return true
+	case "false", "False", "FALSE":
+		return false
+	case "", "~", "null", "Null", "NULL":
+		return nil
+	}
+	if n, err := strconv.ParseInt(text, 10, 64); err == nil && strconv.FormatInt(n, 10) == text {
+		return n
+	}
+	return text
+}
 
 // Idle holds for a value that asks for nothing, such as false or an empty list.
 func (n *Node) Idle() bool {
@@ -11,7 +33,8 @@ func (n *Node) Idle() bool {
 }
 
 // ScalarText is a scalar as its author wrote it: the formats' readings keep
-// 1.10 text.
+// 1.10 text. A number that a template made is printed as templates print it, and
+// what is no scalar is "".
 func ScalarText(v any) string {
 	switch v := v.(type) {
 	case string:
@@ -20,6 +43,12 @@ func ScalarText(v any) string {
 		return strconv.FormatBool(v)
 	case int64:
 		return strconv.FormatInt(v, 10)
+	case float64:
+		s := strconv.FormatFloat(v, 'g', -1, 64)
+		if v == math.Trunc(v) && !strings.ContainsAny(s, ".e") {
+			s += ".0"
+		}
+		return s
 	}
 	return ""
 }

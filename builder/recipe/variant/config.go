@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/condaworker/condaworker/builder/recipe/tree"
@@ -47,21 +46,6 @@ type Zip struct {
 // Normalize is the name under which templates know a key.
 func Normalize(key string) string {
 	return strings.NewReplacer("-", "_", ".", "_").Replace(key)
-}
-
-// Text is a value as text.
-func Text(v any) string {
-	switch v := v.(type) {
-	case string:
-		return v
-	case bool:
-		return strconv.FormatBool(v)
-	case int64:
-		return strconv.FormatInt(v, 10)
-	case nil:
-		return ""
-	}
-	return fmt.Sprint(v)
 }
 
 // Of makes a configuration with one value for each key of a map.
@@ -167,7 +151,7 @@ func (c Config) Override(assignment string) (Config, error) {
 	}
 	k := Key{Name: name}
 	for value := range strings.SplitSeq(list, ",") {
-		k.Values = append(k.Values, typed("", strings.TrimSpace(value)))
+		k.Values = append(k.Values, tree.Typed("", strings.TrimSpace(value)))
 	}
 	out := c
 	out.Set(k)

@@ -103,7 +103,7 @@ func (c Config) even(axis []Key) error {
 func count(k Key) string {
 	texts := make([]string, len(k.Values))
 	for i, v := range k.Values {
-		texts[i] = Text(v)
+		texts[i] = tree.ScalarText(v)
 	}
 	if len(texts) == 1 {
 		return "the value " + texts[0]

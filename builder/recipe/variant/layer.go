@@ -88,7 +88,7 @@ func LayerFrom(c Config) Layer {
 	for _, k := range c.keys {
 		values := make([]any, len(k.Values))
 		for i, v := range k.Values {
-			values[i] = Text(v)
+			values[i] = tree.ScalarText(v)
 		}
 		l.keys = append(l.keys, Key{Name: k.Name, Values: values, Pos: k.Pos})
 	}
@@ -206,7 +206,7 @@ func (c *combination) replace(l Layer, k Key) {
 		for _, v := range k.Values {
 			if !slices.Contains(old.Values, v) {
 				c.report.Fail(k.Pos, "give all zipped keys, or as many values as before, or only values that are there already",
-					"the value %s of %s is not among those that it is zipped with", Text(v), k.Name)
+					"the value %s of %s is not among those that it is zipped with", tree.ScalarText(v), k.Name)
 				return
 			}
 		}

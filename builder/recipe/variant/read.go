@@ -1,14 +1,11 @@
 package variant
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/condaworker/condaworker/builder/recipe/jinja"
@@ -22,9 +19,6 @@ const (
 	File      = "variants.yaml"
 	CondaFile = "conda_build_config.yaml"
 )
-
-// maxFileSize of a variant file, in bytes. conda-forge's own has 60,000.
-const maxFileSize = 1 << 20
 
 // maxZips is how many groups zip_keys may have; conda-forge's has ten.
 const maxZips = 100
@@ -58,7 +52,7 @@ func Find(fsys fs.FS) (string, error) {
 // tree.Problems when the file is wrong; doubts are returned beside the
 // configuration.
 func Read(fsys fs.FS, file string, o Options) (Config, tree.Problems, error) {
-	text, err := Load(fsys, file)
+	text, err := tree.ReadFile(fsys, file, "the variants")
 	if err != nil {
 		return Config{}, nil, err
 	}
@@ -74,24 +68,6 @@ func Read(fsys fs.FS, file string, o Options) (Config, tree.Problems, error) {
 	return c, r.report.Warnings(), nil
 }
 
-// Load is a variant file's text, with the same line ends for every file. One that
-// is too large is an error.
-func Load(fsys fs.FS, file string) (string, error) {
-	f, err := fsys.Open(file)
-	if err != nil {
-		return "", fmt.Errorf("read the variants: %w", err)
-	}
-	data, err := io.ReadAll(io.LimitReader(f, maxFileSize+1))
-	if err = errors.Join(err, f.Close()); err != nil {
-		return "", fmt.Errorf("read the variants: %w", err)
-	}
-	if len(data) > maxFileSize {
-		return "", tree.Problems{{Pos: tree.Pos{File: path.Base(file), Line: 1, Column: 1}, Text: fmt.Sprintf("the file is larger than %d bytes", maxFileSize)}}
-	}
-	data = bytes.TrimPrefix(data, []byte("\ufeff"))
-	return strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(string(data)), nil
-}
-
 // reader is one file that is being read.
 type reader struct {
 	Options
@@ -100,23 +76,6 @@ type reader struct {
 	conda  bool   // it has conda-build's rules
 	budget *jinja.Budget
 	names  map[string]any // of the platform
-}
-
-// typed is the value of a plain scalar: booleans and integers have a type,
-// which counts in a hash; 3.10 and all else is text.
-func typed(_, text string) any {
-	switch text {
-	case "true", "True", "TRUE":
-		return true
-	case "false", "False", "FALSE":
-		return false
-	case "", "~", "null", "Null", "NULL":
-		return nil
-	}
-	if n, err := strconv.ParseInt(text, 10, 64); err == nil && strconv.FormatInt(n, 10) == text {
-		return n
-	}
-	return text
 }
 
 // read makes the configuration.
@@ -128,7 +87,7 @@ func (r *reader) read() Config {
 	if r.report.Failed() || blank(text) {
 		return Config{}
 	}
-	yaml := &tree.Reader{File: r.Name, What: "the variant file", Begin: "key: with a list of values", Report: r.report, Typed: typed, Strict: !r.conda}
+	yaml := &tree.Reader{File: r.Name, What: "the variant file", Begin: "key: with a list of values", Report: r.report, Typed: tree.Typed, Strict: !r.conda}
 	root := yaml.Parse(text)
 	var c Config
 	if root == nil {

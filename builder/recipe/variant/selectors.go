@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/condaworker/condaworker/builder/recipe/jinja"
+	"github.com/condaworker/condaworker/builder/recipe/tree"
 )
 
 // commentRule finds a selector in a line's comment.
@@ -76,5 +77,5 @@ func number(v any) any {
 	if n, err := strconv.ParseInt(s, 10, 64); err == nil {
 		return n
 	}
-	return typed("", s)
+	return tree.Typed("", s)
 }
