@@ -33,10 +33,9 @@ func (b *build) supported() error {
 	refuse(out.Noarch == "python", at, "the recipe is noarch: python", "use noarch: generic, or leave noarch out")
 	refuse(!out.Requirements.RunExports.Empty(), at, "the recipe has run_exports", "write what it exports below run: of the recipes that depend on this one")
 	refuse(len(out.Requirements.Extras) > 0, at, "the recipe has extras", "make them packages of their own")
-	for _, d := range slices.Concat(out.Requirements.Run, out.Requirements.RunConstraints) {
+	q := out.Requirements
+	for _, d := range slices.Concat(q.Build, q.Host, q.Run, q.RunConstraints) {
 		refuse(d.MatchSpec() == "", d.Pos, d.String()+" needs the version of the host environment's package", "write the versions out")
-	}
-	for _, d := range slices.Concat(out.Requirements.Build, out.Requirements.Host, out.Requirements.Run, out.Requirements.RunConstraints) {
 		refuse(b.NextBuildNumber != nil && d.Pin != nil && d.Pin.Exact, d.Pos, "the build number is chosen by the channel, output by output, and "+d.String()+" needs it before", "give the build number")
 	}
 	refuseBuild(out.Build, at, refuse)

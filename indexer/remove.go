@@ -209,7 +209,7 @@ func finder(name string, restoring bool) (func(string, json.RawMessage) bool, er
 		return nil, &NameError{name, err.Error()}
 	}
 	if !spec.ExactName() || spec.Version() == "" {
-		return nil, &NameError{name, "it means more than one version; name a file, e.g. x-1.0-h1234567_0.conda, or give a version, e.g. x=1.0"}
+		return nil, &NameError{name, "it names no version, and may mean several; name a file, e.g. x-1.0-h1234567_0.conda, or give a version, e.g. x=1.0"}
 	}
 	return func(file string, raw json.RawMessage) bool {
 		var record conda.Record

@@ -144,17 +144,16 @@ type v0Output struct {
 	*Output
 	values map[string]any // all, also those that it does not use
 	needs  []string       // names of packages that must be built before
-	text   string         // what the recipe says of it, evaluated
-	number string         // identifies the output
+	id     string         // of outputs with the same one, one is built
 }
 
 // v0Outputs is outputs in their order, each once.
 type v0Outputs struct{ list []*v0Output }
 
-// add appends an output. As in conda-build, one that says the same, or uses the
-// same values, takes the place of the one before.
+// add appends an output. As in conda-build, one that uses the same values as one
+// before takes its place.
 func (l *v0Outputs) add(o *v0Output) {
-	i := slices.IndexFunc(l.list, func(old *v0Output) bool { return old.number == o.number })
+	i := slices.IndexFunc(l.list, func(old *v0Output) bool { return old.id == o.id })
 	if i >= 0 {
 		l.list[i] = o
 		return

@@ -158,3 +158,74 @@ func TestPinsOfMeta(t *testing.T) {
 		}
 	}
 }
+
+// What conda-build knows only later is shown empty, and keeps a recipe from
+// being built; what has a default is only doubted.
+func TestWhatIsKnownLater(t *testing.T) {
+	for _, tt := range []struct {
+		template string
+		column   int
+		want     string
+	}{
+		{"{{ GIT_DESCRIBE_TAG[1:] }}", 16, "GIT_DESCRIBE_TAG is known only when the source was fetched"},
+		{"{{ resolved_packages('host')[0] }}", 16, "resolved_packages is known only when the environments are there"},
+		{"{% for p in resolved_packages('host') %}{% endfor %}", 25, "resolved_packages is known only when the environments are there"},
+		{"{{ time.strftime('%Y') }}", 16, "time is not to be had"},
+		{"{{ datetime.datetime.now() }}", 16, "datetime is not to be had"},
+	} {
+		list := problems(t, "meta.yaml", head+"about:\n  summary: x"+tt.template+"\n")
+		if has(t, list, fmt.Sprint("meta.yaml:5:", tt.column), tt.want); len(list) != 1 {
+			t.Errorf("%s: %v", tt.template, list)
+		}
+	}
+	text := "package:\n  name: a\n  version: {{ environ.get('GIT_DESCRIBE_TAG', '0.0') }}\nsource:\n  path: .\n"
+	got := render(t, folder("meta.yaml", text), Options{})
+	if got.Version != "0.0" || len(got.Blockers) > 0 {
+		t.Errorf("version %s, %v", got.Version, got.Blockers)
+	}
+	has(t, got.Warnings, "meta.yaml:3:28", "GIT_DESCRIBE_TAG is known only when the source was fetched: its default counts here")
+}
+
+// Keys that are extended choose nothing, and a file that has only some keys of a
+// group chooses among its rows.
+func TestExtendedKeysChooseNothing(t *testing.T) {
+	files := []VariantFile{
+		{Name: "a.yaml", Text: "extend_keys:\n  - flags\nflags:\n  - x\n  - y\nignore_version:\n  - zlib\nzlib:\n  - 1.2\n"},
+		{Name: "b.yaml", Text: "flags:\n  - z\n"},
+	}
+	text := head + "requirements:\n  host:\n    - zlib\nabout:\n  summary: {% if flags %}a{% endif %}\n"
+	result, err := Render(folder("meta.yaml", text), "meta.yaml", Options{TargetPlatform: "linux-64", VariantFiles: files})
+	if err != nil || len(result.Outputs) != 1 || result.Outputs[0].BuildString != "0" {
+		t.Fatalf("%+v, %v", result.Outputs, err)
+	}
+}
+
+// A pin to another output is shown by its name, and built with its version.
+func TestPinsBetweenOutputsOfMeta(t *testing.T) {
+	text := `package:
+  name: all
+  version: 1.2.3
+build:
+  number: 2
+outputs:
+  - name: tool
+    requirements:
+      run:
+        - {{ pin_subpackage('lib', max_pin='x.x') }}
+        - {{ pin_subpackage('data', exact=True) }}
+  - name: lib
+  - name: data
+    build:
+      noarch: generic
+`
+	result, err := Render(folder("meta.yaml", text), "meta.yaml", Options{TargetPlatform: "linux-64"})
+	if err != nil || len(result.Outputs) != 3 {
+		t.Fatalf("%d outputs, %v", len(result.Outputs), err)
+	}
+	tool := result.Outputs[2]
+	if run := strings.Join(Specs(tool.Requirements.Run), "; "); tool.Name != "tool" || run != "lib >=1.2.3,<1.3.0a0; data 1.2.3 2" {
+		t.Errorf("%s: %s", tool.Name, run)
+	}
+	circle := strings.Replace(text, "  - name: lib\n", "  - name: lib\n    requirements:\n      host:\n        - tool\n", 1)
+	has(t, problems(t, "meta.yaml", circle), "meta.yaml:7:5", "the outputs need each other: tool → lib → tool")
+}

@@ -61,7 +61,7 @@ func outputBlocks(text string) []string {
 	}
 }
 
-// slices of a recipe's text for one output of it.
+// v0Slices are the pieces of a recipe's text that count for one output of it.
 type v0Slices struct {
 	r    *v0Recipe
 	name string // of the output

@@ -2,6 +2,7 @@ package recipe
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -17,18 +18,14 @@ var pinRule = regexp.MustCompile("\ue003(\\d+)\ue004")
 
 // functions are what a meta.yaml can call (conda-build's jinja_context).
 func (r *v0Recipe) functions() map[string]any {
-	refuse := func(name, hint string) jinja.Func { return unsupported(name, hint) }
 	return map[string]any{
 		"compiler": r.tool("compiler"), "stdlib": r.tool("stdlib"), "cdt": r.cdt(),
 		"ccache":         jinja.Func(func(jinja.Call) (any, error) { return "ccache", nil }),
 		"pin_subpackage": r.pinFuncV0(PinSubpackage), "pin_compatible": r.pinFuncV0(PinCompatible),
-		"resolved_packages": jinja.Func(func(jinja.Call) (any, error) { return []any{}, nil }),
-		"installed":         jinja.NewDict(),
+		"resolved_packages": jinja.Func(func(jinja.Call) (any, error) { return jinja.Undefined{Name: "resolved_packages"}, nil }),
 		"load_file_data":    jinja.Func(r.loadFileData), "load_str_data": jinja.Func(r.loadStrData),
 		"load_file_regex": jinja.Func(r.loadFileRegex), "load_npm": jinja.Func(r.loadNpm),
 		"load_setup_py_data": jinja.Func(r.loadSetup), "load_setuptools": jinja.Func(r.loadSetup),
-		"time":     refuse("time", "a package must not depend on when it is built: write the time out"),
-		"datetime": refuse("datetime", "a package must not depend on when it is built: write the time out"),
 	}
 }
 
@@ -42,7 +39,7 @@ func (r *v0Recipe) pinFuncV0(kind PinKind) jinja.Func {
 		}
 		p := &Pin{Kind: kind, Name: name, Lower: defaultLower, Upper: defaultUpper}
 		var lower, upper string
-		for _, key := range slices.Sorted(keysOf(c.Named)) {
+		for _, key := range slices.Sorted(maps.Keys(c.Named)) {
 			v := c.Named[key]
 			switch key {
 			case "min_pin", "max_pin":
@@ -83,17 +80,6 @@ func boundText(v any) string {
 		return ""
 	}
 	return tree.ScalarText(v)
-}
-
-// keysOf are a mapping's keys.
-func keysOf(m map[string]any) func(func(string) bool) {
-	return func(yield func(string) bool) {
-		for k := range m {
-			if !yield(k) {
-				return
-			}
-		}
-	}
 }
 
 // dataFile finds a file of load_file_data and the like: beside the recipe, or in

@@ -230,8 +230,8 @@ func (r *v0Recipe) output(declared, meta *tree.Node) *v0Output {
 	one.nameBuild(out, s, used)
 	out.Rendered = r.dump(one.root)
 	out.Blockers = slices.Clone(r.blockers)
-	o := &v0Output{Output: out, values: r.variant, text: string(out.Rendered), needs: one.needs(out)}
-	o.number = identity(out.Name, out.Version, out.BuildString, r.TargetPlatform, strings.Join(valuesOf(used, r.variant), " "))
+	o := &v0Output{Output: out, values: r.variant, needs: one.needs(out)}
+	o.id = identity(out.Name, out.Version, out.BuildString, r.TargetPlatform, strings.Join(valuesOf(used, r.variant), " "))
 	return o
 }
 

@@ -85,19 +85,31 @@ func (r *v0Recipe) complete(n *tree.Node, key string) {
 	}
 }
 
+var (
+	// checkoutName is a variable that tells of a source's checkout.
+	checkoutName = regexp.MustCompile(`^(?:GIT|HG|SVN)_`)
+	// checkoutDefault finds one that has a default.
+	checkoutDefault = regexp.MustCompile(`environ(?:\.get\(|\[)\s*['"]((?:GIT|HG|SVN)_\w+)`)
+	checkoutSource  = regexp.MustCompile(`(?m)^\s*-?\s*(?:git_url|hg_url|svn_url|path):`)
+)
+
 // missed keeps a use of an undefined name from a build.
 func (r *v0Recipe) missed(at tree.Pos, e *jinja.Error) {
 	if len(r.blockers) >= tree.MaxProblems {
 		return
 	}
 	p := tree.Problem{Pos: at, Text: e.Text, Hint: e.Hint}
-	for _, system := range []string{"GIT_", "HG_", "SVN_"} {
-		if strings.HasPrefix(e.Name, system) {
-			p.Text = e.Name + " is known only when the source was fetched"
-			p.Hint = "write the version out, or give it as a variant"
-		}
+	switch name := e.Name; {
+	case checkoutName.MatchString(name):
+		p.Text, p.Hint = name+" is known only when the source was fetched", "write the version out, or give it as a variant"
+	case name == "resolved_packages" || name == "installed":
+		p.Text, p.Hint = name+" is known only when the environments are there", "write the packages out"
+	case name == "time" || name == "datetime":
+		p.Text, p.Hint = name+" is not to be had: a package must not depend on when it is built", "write the time out"
 	}
-	if !slices.Contains(r.blockers, p) {
+	// What is made of it is not defined either: once in a line is enough.
+	said := func(q tree.Problem) bool { return q.Text == p.Text && q.Pos.File == at.File && q.Pos.Line == at.Line }
+	if !slices.ContainsFunc(r.blockers, said) {
 		r.blockers = append(r.blockers, p)
 	}
 }
@@ -106,6 +118,11 @@ func (r *v0Recipe) missed(at tree.Pos, e *jinja.Error) {
 // variants choose: there is not one of them to look at.
 func (r *v0Recipe) checkCheckout() {
 	source := r.selectedText(cut(r.text, sourceBegin, sourceEnd))
+	if m := checkoutDefault.FindStringSubmatchIndex(r.text); m != nil && checkoutSource.MatchString(source) {
+		line, column := tree.NewLines(r.text).Place(m[2])
+		r.report.Warn(r.here(line, column), "write the version out, or give it as a variant",
+			"%s is known only when the source was fetched: its default counts here", r.text[m[2]:m[3]])
+	}
 	for _, p := range r.blockers {
 		name, _, system := strings.Cut(p.Text, " is known only when the source was fetched")
 		if !system {

@@ -49,7 +49,7 @@ func (r *v0Recipe) pinned(n *tree.Node) *tree.Node {
 func (r *v0Recipe) pinnedItem(item *tree.Node, run bool, bare []string) *tree.Node {
 	spec := item.Scalar()
 	name, version := "", ""
-	if m := bareName.FindStringSubmatch(spec); m != nil && r.pins[item] == nil {
+	if m := bareName.FindStringSubmatch(spec); m != nil {
 		v, ok := r.variant[strings.ReplaceAll(m[1], "-", "_")]
 		if ok && (!run || slices.Contains(bare, m[1])) {
 			name, version = m[1], tree.ScalarText(v)
@@ -62,6 +62,9 @@ func (r *v0Recipe) pinnedItem(item *tree.Node, run bool, bare []string) *tree.No
 	}
 	made := *item
 	made.Value = starred(name + " " + version)
+	if p := r.pins[item]; p != nil {
+		r.pins[&made] = p // which a build follows; this is what is shown before
+	}
 	return &made
 }
 

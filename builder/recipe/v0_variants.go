@@ -29,7 +29,7 @@ var defaultVersions = map[string]any{
 // space reads the layers of variants: conda-build's defaults, the files, and
 // what the command line says.
 func (j *job) space() variant.Space {
-	layers := []variant.Layer{variant.LayerFrom(j.defaults())}
+	layers := []variant.Layer{j.defaultLayer()}
 	for _, f := range j.VariantFiles {
 		layers = append(layers, j.layer(f))
 	}
@@ -47,11 +47,13 @@ func (j *job) defaults() variant.Config {
 	if j.platform.Windows() {
 		values["vc"], values["r_base"] = "14", "3.4"
 	}
-	c := variant.Of(values)
+	return variant.Of(values)
+}
+
+// defaultLayer is what lies below all files.
+func (j *job) defaultLayer() variant.Layer {
 	pin := map[string]string{"min_pin": "x.x", "max_pin": "x.x"}
-	c.PinRunAsBuild = map[string]map[string]string{"python": pin, "r-base": pin}
-	c.IgnoreBuildOnlyDeps = []string{"python", "numpy"}
-	return c
+	return variant.LayerFrom(j.defaults()).Pinning(map[string]map[string]string{"python": pin, "r-base": pin}, []string{"python", "numpy"})
 }
 
 // layer reads one file: its lines are selected, and all its values are text.

@@ -21,12 +21,6 @@ type Config struct {
 	keys []Key
 	at   map[string]int // of each key in keys
 	zips []Zip
-
-	// What conda-build's recipes need beside values.
-	PinRunAsBuild       map[string]map[string]string // by package: min_pin and max_pin, e.g. python: max_pin x.x
-	ExtendKeys          []string                     // keys whose values of several files are joined
-	IgnoreVersion       []string                     // packages that get no version from here
-	IgnoreBuildOnlyDeps []string                     // packages that count in host and not in build
 }
 
 // Key is the values for one key.
@@ -119,25 +113,6 @@ func (c Config) Merge(later Config) Config {
 	}
 	if len(later.zips) > 0 {
 		out.zips = later.zips
-	}
-	out.PinRunAsBuild = maps.Clone(c.PinRunAsBuild)
-	if out.PinRunAsBuild == nil {
-		out.PinRunAsBuild = map[string]map[string]string{}
-	}
-	maps.Copy(out.PinRunAsBuild, later.PinRunAsBuild)
-	out.ExtendKeys = union(c.ExtendKeys, later.ExtendKeys)
-	out.IgnoreVersion = union(c.IgnoreVersion, later.IgnoreVersion)
-	out.IgnoreBuildOnlyDeps = union(c.IgnoreBuildOnlyDeps, later.IgnoreBuildOnlyDeps)
-	return out
-}
-
-// union is a and what b has beside it.
-func union(a, b []string) []string {
-	out := slices.Clone(a)
-	for _, s := range b {
-		if !slices.Contains(out, s) {
-			out = append(out, s)
-		}
 	}
 	return out
 }

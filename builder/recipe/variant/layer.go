@@ -33,13 +33,9 @@ func LayerOf(root *tree.Node, report *tree.Report) Layer {
 	for _, f := range root.Fields {
 		switch {
 		case f.Key == "zip_keys":
-			var c Config
-			r.zipKeys(&c, withoutEmpty(f.Value))
-			l.zips = c.zips
+			l.zips = r.zipKeys(withoutEmpty(f.Value))
 		case f.Key == "pin_run_as_build":
-			var c Config
-			r.pins(&c, f.Value)
-			l.pins = c.PinRunAsBuild
+			l.pins = r.pins(f.Value)
 		case slices.Contains(extended, f.Key):
 			l.lists[f.Key] = r.words(f.Value)
 		case slices.Contains(notValues, f.Key), f.Value.Kind == tree.Map:
@@ -82,9 +78,7 @@ func (l *Layer) set(r *reader, f tree.Field) {
 
 // LayerFrom is a layer with the values of a configuration, as text.
 func LayerFrom(c Config) Layer {
-	l := Layer{zips: c.zips, pins: c.PinRunAsBuild, lists: map[string][]string{
-		"ignore_version": c.IgnoreVersion, "ignore_build_only_deps": c.IgnoreBuildOnlyDeps,
-	}}
+	l := Layer{zips: c.zips}
 	for _, k := range c.keys {
 		values := make([]any, len(k.Values))
 		for i, v := range k.Values {
@@ -93,6 +87,39 @@ func LayerFrom(c Config) Layer {
 		l.keys = append(l.keys, Key{Name: k.Name, Values: values, Pos: k.Pos})
 	}
 	return l
+}
+
+// Pinning is the layer with conda-build's settings beside values:
+// pin_run_as_build, by package its min_pin and max_pin, and
+// ignore_build_only_deps.
+func (l Layer) Pinning(pins map[string]map[string]string, buildOnly []string) Layer {
+	l.pins, l.lists = pins, map[string][]string{"ignore_build_only_deps": buildOnly}
+	return l
+}
+
+// pins reads pin_run_as_build.
+func (r *reader) pins(n *tree.Node) map[string]map[string]string {
+	if n.IsNull() {
+		return nil
+	}
+	if n.Kind != tree.Map {
+		r.report.Fail(n.Pos, "", "pin_run_as_build must be a mapping, this is %s", n.Describe())
+		return nil
+	}
+	all := map[string]map[string]string{}
+	for _, f := range n.Fields {
+		bounds := map[string]string{}
+		switch f.Value.Kind {
+		case tree.Map:
+			for _, b := range f.Value.Fields {
+				bounds[b.Key] = b.Value.Scalar()
+			}
+		case tree.Scalar:
+			bounds["max_pin"] = f.Value.Scalar() // the old form: a pattern alone
+		}
+		all[f.Key] = bounds
+	}
+	return all
 }
 
 // get returns a key of the layer.
@@ -121,7 +148,7 @@ func Combine(layers []Layer, report *tree.Report) Space {
 	for _, l := range layers {
 		c.add(l, extend)
 	}
-	s := c.space()
+	s := c.space(extend)
 	for _, l := range slices.Backward(layers[min(1, len(layers)):]) { // the first has defaults, which select nothing
 		for _, k := range l.keys {
 			if !slices.Contains(extend, k.Name) {
@@ -225,12 +252,13 @@ func (c *combination) uneven(l Layer, k Key) bool {
 	return false
 }
 
-// space makes the axes: a group of zipped keys is one.
-func (c *combination) space() Space {
+// space makes the axes: a group of zipped keys is one. Keys that are extended
+// are lists of their own kind and choose nothing.
+func (c *combination) space(extend []string) Space {
 	s := Space{Pins: maps.Clone(c.pins), IgnoreVersion: c.lists["ignore_version"], IgnoreBuildOnlyDeps: c.lists["ignore_build_only_deps"]}
 	done := map[string]bool{}
 	for _, name := range c.order {
-		if done[name] {
+		if done[name] || slices.Contains(extend, name) {
 			continue
 		}
 		var a axis
@@ -254,4 +282,15 @@ func (c *combination) space() Space {
 		s.axes = append(s.axes, a)
 	}
 	return s
+}
+
+// union is a and what b has beside it.
+func union(a, b []string) []string {
+	out := slices.Clone(a)
+	for _, s := range b {
+		if !slices.Contains(out, s) {
+			out = append(out, s)
+		}
+	}
+	return out
 }

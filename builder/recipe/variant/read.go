@@ -115,20 +115,10 @@ func blank(text string) bool {
 func (r *reader) field(c *Config, f tree.Field) {
 	switch f.Key {
 	case "zip_keys":
-		r.zipKeys(c, f.Value)
+		c.zips = append(c.zips, r.zipKeys(f.Value)...)
 		return
-	case "pin_run_as_build":
-		r.pins(c, f.Value)
-		return
-	case "extend_keys":
-		c.ExtendKeys = r.words(f.Value)
-		return
-	case "ignore_version":
-		c.IgnoreVersion = r.words(f.Value)
-		return
-	case "ignore_build_only_deps":
-		c.IgnoreBuildOnlyDeps = r.words(f.Value)
-		return
+	case "pin_run_as_build", "extend_keys", "ignore_version", "ignore_build_only_deps":
+		return // for a meta.yaml alone: see Layer
 	}
 	k := Key{Name: f.Key, Pos: f.Pos, Values: r.values(f.Value)}
 	if k.Name == "target_platform" || k.Name == "build_platform" || len(k.Values) == 0 {
@@ -252,15 +242,16 @@ func (r *reader) words(n *tree.Node) []string {
 }
 
 // zipKeys reads groups; one group may stand without a list around it.
-func (r *reader) zipKeys(c *Config, n *tree.Node) {
+func (r *reader) zipKeys(n *tree.Node) []Zip {
 	groups := n.All()
 	if len(groups) > 0 && groups[0].Kind == tree.Scalar {
 		groups = []*tree.Node{n}
 	}
 	if len(groups) > maxZips {
 		r.report.Fail(n.Pos, "", "zip_keys has more than %d groups", maxZips)
-		return
+		return nil
 	}
+	var all []Zip
 	seen := map[string]bool{}
 	for _, g := range groups {
 		z := Zip{Pos: g.Pos}
@@ -276,30 +267,7 @@ func (r *reader) zipKeys(c *Config, n *tree.Node) {
 			r.report.Fail(g.Pos, "name at least two keys", "a group of zip_keys joins several keys")
 			continue
 		}
-		c.zips = append(c.zips, z)
+		all = append(all, z)
 	}
-}
-
-// pins reads pin_run_as_build, which conda-build's recipes follow.
-func (r *reader) pins(c *Config, n *tree.Node) {
-	if n.IsNull() {
-		return
-	}
-	if n.Kind != tree.Map {
-		r.report.Fail(n.Pos, "", "pin_run_as_build must be a mapping, this is %s", n.Describe())
-		return
-	}
-	c.PinRunAsBuild = map[string]map[string]string{}
-	for _, f := range n.Fields {
-		bounds := map[string]string{}
-		switch f.Value.Kind {
-		case tree.Map:
-			for _, b := range f.Value.Fields {
-				bounds[b.Key] = b.Value.Scalar()
-			}
-		case tree.Scalar:
-			bounds["max_pin"] = f.Value.Scalar() // the old form: a pattern alone
-		}
-		c.PinRunAsBuild[f.Key] = bounds
-	}
+	return all
 }

@@ -78,6 +78,7 @@ func TestWrongFilesAreRefused(t *testing.T) {
 		{File, "a: [\n", "YAML is not valid"},
 		{File, "zip_keys: [[a]]\n", "name at least two keys"},
 		{File, "zip_keys: [[a, b], [b, c]]\n", "zip_keys has b twice"},
+		{File, "zip_keys:\n" + strings.Repeat("  - [a, b]\n", 101), "more than 100 groups"},
 		{CondaFile, "a:\n  - [1, 2]\n", "conda_build_config.yaml:2:5: a variant's value is a list"},
 		{File, strings.Repeat("# x\n", 300_000), "larger than 1048576 bytes"},
 	} {
