@@ -205,7 +205,7 @@ func (r *v0Recipe) builtWith(built []Dependency, packages []string, parts int) s
 			}
 		}
 		if version == "" {
-			version = tree.ScalarText(r.variantOr(strings.ReplaceAll(name, "-", "_")))
+			version = r.languageVersion(strings.ReplaceAll(name, "-", "_"))
 		}
 		if version != "" {
 			break
@@ -213,14 +213,6 @@ func (r *v0Recipe) builtWith(built []Dependency, packages []string, parts int) s
 	}
 	pieces := strings.Split(version, ".")
 	return strings.Join(pieces[:min(parts, len(pieces))], "")
-}
-
-// variantOr is a key's value, and empty text when there is none.
-func (r *v0Recipe) variantOr(key string) any {
-	if v, ok := r.variant[key]; ok {
-		return v
-	}
-	return ""
 }
 
 // replaceField sets a key of an evaluated mapping.

@@ -2,6 +2,7 @@ package recipe
 
 import (
 	"io/fs"
+	"maps"
 	"path"
 	"regexp"
 	"slices"
@@ -145,12 +146,12 @@ func (r *v0Recipe) usedKeys(s v0Slices, meta *tree.Node, script string, anywhere
 	keys := variantKeys(r.variant)
 	used := map[string]bool{}
 	if anywhere {
-		add(used, r.usage.in(s.chosen(r.text, false), keys, true))
-		add(used, r.usage.in(s.chosen(r.text, true), keys, false))
+		maps.Copy(used, r.usage.in(s.chosen(r.text, false), keys, true))
+		maps.Copy(used, r.usage.in(s.chosen(r.text, true), keys, false))
 	} else {
 		all := map[string]bool{}
-		add(all, r.usage.in(s.searched(false), keys, true))
-		add(all, r.usage.in(s.searched(true), keys, false))
+		maps.Copy(all, r.usage.in(s.searched(false), keys, true))
+		maps.Copy(all, r.usage.in(s.searched(true), keys, false))
 		required := r.usage.in(s.requirements(true), keys, false)
 		for key := range all {
 			if !required[key] || r.counts(key, meta) {
@@ -158,7 +159,7 @@ func (r *v0Recipe) usedKeys(s v0Slices, meta *tree.Node, script string, anywhere
 			}
 		}
 	}
-	add(used, r.inScripts(s, script, keys))
+	maps.Copy(used, r.inScripts(s, script, keys))
 	build := meta.Get("build")
 	if !v0Noarch(build) {
 		used["target_platform"] = true
@@ -175,12 +176,6 @@ func (r *v0Recipe) usedKeys(s v0Slices, meta *tree.Node, script string, anywhere
 		}
 	}
 	return used
-}
-
-func add(to, from map[string]bool) {
-	for key := range from {
-		to[key] = true
-	}
 }
 
 // v0Noarch tells whether the package is for all platforms.
@@ -229,9 +224,9 @@ func (r *v0Recipe) inScripts(s v0Slices, script string, keys []string) map[strin
 			continue
 		}
 		if path.Ext(file) == ".bat" {
-			add(used, inBatch(string(text), keys))
+			maps.Copy(used, inBatch(string(text), keys))
 		} else if path.Ext(file) == ".sh" {
-			add(used, inShell(string(text), keys))
+			maps.Copy(used, inShell(string(text), keys))
 		}
 	}
 	return used
