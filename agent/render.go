@@ -2,6 +2,7 @@ package agent
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -111,7 +112,7 @@ func (d *desk) renderCommand() *cobra.Command {
 			if err := o.named(args); err != nil {
 				return err
 			}
-			return d.render(o)
+			return d.render(c.Context(), o)
 		},
 	}
 	o.add(c)
@@ -123,7 +124,7 @@ func (d *desk) renderCommand() *cobra.Command {
 }
 
 // render is the verb. Only what was asked for goes to stdout; doubts are logged.
-func (d *desk) render(o renderOptions) error {
+func (d *desk) render(ctx context.Context, o renderOptions) error {
 	if !slices.Contains([]string{"table", "json", "yaml"}, o.format) {
 		return usageError{fmt.Errorf("--format %s: it is table, json or yaml", o.format)}
 	}
@@ -137,7 +138,7 @@ func (d *desk) render(o renderOptions) error {
 	if err != nil {
 		return err
 	}
-	rendered, err := builder.Render(request)
+	rendered, err := builder.Render(ctx, request)
 	if err != nil {
 		return err
 	}

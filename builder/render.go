@@ -1,6 +1,7 @@
 package builder
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -8,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/condaworker/condaworker/builder/git"
 	"github.com/condaworker/condaworker/builder/recipe"
 	"github.com/condaworker/condaworker/builder/recipe/platform"
 	"github.com/condaworker/condaworker/builder/recipe/tree"
@@ -27,8 +29,8 @@ type RenderRequest struct {
 	BuildNumber   *int     // replaces the recipe's; nil keeps it
 	HashCompat    recipe.HashCompat
 
-	// CallerEnv is the environment that templates may read, but for what may
-	// carry the farm's credentials.
+	// CallerEnv is the environment of git, which templates may ask, and what they
+	// may read themselves, but for what may carry the farm's credentials.
 	CallerEnv map[string]string
 }
 
@@ -53,7 +55,7 @@ func (e *MissingRecipeError) Error() string {
 // Render reads the variant files and evaluates the recipe. Errors:
 // *MissingRecipeError, tree.Problems in the recipe or in a variant file, or
 // whatever the disk said.
-func Render(r RenderRequest) (Rendered, error) {
+func Render(ctx context.Context, r RenderRequest) (Rendered, error) {
 	out, err := locate(r.Recipe, r.Meta)
 	if err != nil {
 		return Rendered{}, err
@@ -64,6 +66,7 @@ func Render(r RenderRequest) (Rendered, error) {
 	out.options = recipe.Options{
 		TargetPlatform: r.Platform, BuildPlatform: r.BuildPlatform, Env: public(r.CallerEnv),
 		PackageName: r.PackageName, BuildNumber: r.BuildNumber, HashCompat: r.HashCompat,
+		Git: git.NewClient(ctx, out.Dir, r.CallerEnv),
 	}
 	warnings, err := out.readVariants(r)
 	if err != nil {

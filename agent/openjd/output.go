@@ -136,24 +136,27 @@ func (o *Output) advance(percent float64) bool {
 }
 
 // Fail tells why the process failed, e.g. "solve linux-64: nothing provides
-// foo >=2": the session's failure message, or "error: ..." on standard error.
-// Both are one line of at most 1,000 characters; a text that is longer or has
-// several lines is logged in full before. A session that hears it fails the
-// action, so the exit status must not be 0. Only the first call counts; later
-// ones are just logged.
+// foo >=2". Without a session each line of it is "error: ..." on standard error.
+// A session hears one line of at most 1,000 characters; a text that is longer or
+// has several lines is logged in full before. It fails the action, so the exit
+// status must not be 0. Only the first call counts; later ones are just logged.
 func (o *Output) Fail(text string) {
-	line := cmp.Or(o.message(text), "failed without saying why")
+	const silence = "failed without saying why"
+	line, lines := cmp.Or(o.message(text), silence), cleanLines(text)
 	o.mu.Lock()
 	first := !o.failed
 	o.failed = true
 	o.mu.Unlock()
-	if lines := cleanLines(text); !first || len(lines) > 1 || utf8.RuneCountInString(text) > messageLength {
-		o.logger.Error(text)
-	}
-	switch {
+	switch long := len(lines) > 1 || utf8.RuneCountInString(text) > messageLength; {
 	case !first:
+		o.logger.Error(text)
 	case o.session:
+		if long {
+			o.logger.Error(text)
+		}
 		o.log.print("openjd_fail: " + line + "\n")
+	case long:
+		o.errors.print("error: " + strings.Join(lines, "\nerror: ") + "\n")
 	default:
 		o.errors.print("error: " + line + "\n")
 	}

@@ -116,7 +116,12 @@ func TestFail(t *testing.T) {
 	t.Run("long text", func(t *testing.T) {
 		out := open(Options{})
 		out.Fail(strings.Repeat("x", 1001))
-		out.expect(t, "ERROR "+strings.Repeat("x", 1001)+"\n", "error: "+strings.Repeat("x", 999)+"…\n")
+		out.expect(t, "", "error: "+strings.Repeat("x", 1001)+"\n")
+	})
+	t.Run("several lines", func(t *testing.T) {
+		out := open(Options{})
+		out.Fail("boom\nbang\n")
+		out.expect(t, "", "error: boom\nerror: bang\n")
 	})
 }
 

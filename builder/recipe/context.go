@@ -199,7 +199,7 @@ func (r *v1Recipe) function(name string) (any, bool) {
 			return nil, &jinja.Error{Text: "cmp() is no longer part of the format", Hint: `write match(python, ">=3.8")`}
 		}), true
 	case "git":
-		return unsupported("git", "write the revision out: rendering does not look into repositories"), true
+		return r.gitObject(), true
 	case "compiler", "stdlib":
 		return r.tool(name), true
 	}
@@ -210,7 +210,7 @@ func (r *v1Recipe) function(name string) (any, bool) {
 }
 
 // functionNames are what a misspelt function is compared with.
-var functionNames = []string{"compiler", "stdlib", "env", "match", "pin_subpackage", "pin_compatible", "cdt", "load_from_file"}
+var functionNames = []string{"compiler", "stdlib", "env", "match", "pin_subpackage", "pin_compatible", "cdt", "load_from_file", "git"}
 
 // platformNames are made once: each template asks for them.
 func (j *job) platformNames() map[string]any {

@@ -3,7 +3,8 @@
 // conda-build's meta.yaml, and its callers cannot tell which it was.
 //
 // It is pure: it reads the recipe's folder through an fs.FS and nothing else,
-// so the same bytes always give the same outputs. Whatever is wrong is a
+// so the same bytes always give the same outputs. Only git.head_rev and the like
+// ask further, through a door of the caller's (Repositories). Whatever is wrong is a
 // tree.Problem with line and column of the file as its author wrote it.
 //
 // # A recipe.yaml in five steps

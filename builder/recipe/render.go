@@ -24,6 +24,7 @@ type Options struct {
 	Env            map[string]string // for env.get and environ; the caller decides what a recipe may see
 	PackageName    string            // replaces the recipe's; "" keeps it
 	BuildNumber    *int              // replaces the recipe's; nil keeps it
+	Git            Repositories      // asked by git.head_rev and the like, and for GIT_*; nil: those are errors
 	HashCompat     HashCompat        // whose rules decide which keys a recipe.yaml uses; "" is Newest
 }
 

@@ -24,7 +24,8 @@ type v0Recipe struct {
 	usage     *usage
 	cuts      map[string]string
 	root      *tree.Node
-	pkg       map[string]any // PKG_NAME and the like, when they are known
+	pkg       map[string]any // PKG_NAME and GIT_FULL_HASH and the like, when they are known
+	unasked   error          // why no GIT_* is known
 	selectors map[string]any // names of selectors; made once
 	mentioned []string       // names in the templates
 	build     *tree.Node

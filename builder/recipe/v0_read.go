@@ -3,7 +3,9 @@ package recipe
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"io/fs"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -43,7 +45,7 @@ func (r *v0Recipe) firstPass() {
 	first := *r
 	first.job = &quiet
 	text, ok := first.evaluate()
-	if !ok || !slices.ContainsFunc(first.mentioned, func(n string) bool { return slices.Contains(packageVariables, n) || n == "environ" }) {
+	if !ok || !slices.ContainsFunc(first.mentioned, fromRecipe) {
 		return
 	}
 	root := first.reader(v0Typed, false).Parse(text)
@@ -59,6 +61,17 @@ func (r *v0Recipe) firstPass() {
 		"PKG_VERSION": root.Get("package").Get("version").Scalar(), "PKG_BUILDNUM": cmp.Or(number, "0"),
 		"PKG_HASH": hashPlaceholder, "PKG_BUILD_STRING": lateMark("PKG_BUILD_STRING"),
 	}
+	if !strings.Contains(r.text, "GIT_") {
+		return
+	}
+	facts, err := r.checkout(root.Get("source"))
+	maps.Copy(r.pkg, facts)
+	r.unasked = err
+}
+
+// fromRecipe tells whether a template's name says something of the recipe itself.
+func fromRecipe(name string) bool {
+	return slices.Contains(packageVariables, name) || name == "environ" || strings.HasPrefix(name, "GIT_")
 }
 
 // complete puts the shell's variables where a template printed what only a
@@ -100,6 +113,8 @@ func (r *v0Recipe) missed(at tree.Pos, e *jinja.Error) {
 	}
 	p := tree.Problem{Pos: at, Text: e.Text, Hint: e.Hint}
 	switch name := e.Name; {
+	case checkoutName.MatchString(name) && r.unasked != nil:
+		p.Text, p.Hint = fmt.Sprintf("%s is not known: %v", name, r.unasked), "mend the source, or write the version out"
 	case checkoutName.MatchString(name):
 		p.Text, p.Hint = name+" is known only when the source was fetched", "write the version out, or give it as a variant"
 	case name == "resolved_packages" || name == "installed":
@@ -118,7 +133,8 @@ func (r *v0Recipe) missed(at tree.Pos, e *jinja.Error) {
 // variants choose: there is not one of them to look at.
 func (r *v0Recipe) checkCheckout() {
 	source := r.selectedText(cut(r.text, sourceBegin, sourceEnd))
-	if m := checkoutDefault.FindStringSubmatchIndex(r.text); m != nil && checkoutSource.MatchString(source) {
+	m := checkoutDefault.FindStringSubmatchIndex(r.text)
+	if m != nil && r.pkg[r.text[m[2]:m[3]]] == nil && checkoutSource.MatchString(source) {
 		line, column := tree.NewLines(r.text).Place(m[2])
 		r.report.Warn(r.here(line, column), "write the version out, or give it as a variant",
 			"%s is known only when the source was fetched: its default counts here", r.text[m[2]:m[3]])

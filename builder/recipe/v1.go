@@ -271,9 +271,14 @@ func (r *v1Recipe) skips(item *tree.Node, text string) bool {
 		}
 	}
 	err = conditionError(err, text)
-	if undefinedName(err) == "" {
-		r.templateError(item, err)
-	} else if p, ok := r.cause(item, err); ok {
+	p, unsaid := r.cause(item, err)
+	switch {
+	case !unsaid:
+	case x != nil && r.HashCompat.lenientSkip():
+		r.report.Warn(p.Pos, p.Hint, "%s: by the rules of %s this skips nothing", p.Text, r.HashCompat)
+	case undefinedName(err) == "":
+		r.report.Add(p)
+	default:
 		r.blockers = append(r.blockers, p)
 	}
 	return false

@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/condaworker/condaworker/builder/recipe/jinja"
 	"github.com/condaworker/condaworker/builder/recipe/tree"
 )
 
@@ -236,12 +235,5 @@ func (j *job) warnOfFixedString(n *tree.Node, s string, follows bool) {
 	if j.BuildNumber != nil && !follows {
 		j.report.Warn(n.Pos, "use ${{ build_number }} in it, or remove it",
 			"build.string %q does not follow the build number %d that was chosen for this build", s, *j.BuildNumber)
-	}
-}
-
-// unsupported is a function, or an object, that rendering does not have.
-func unsupported(name, hint string) jinja.Func {
-	return func(jinja.Call) (any, error) {
-		return nil, &jinja.Error{Text: name + "() is not supported here", Hint: hint}
 	}
 }
