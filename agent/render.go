@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -123,8 +124,13 @@ func (d *desk) renderCommand() *cobra.Command {
 	return c
 }
 
+// renderMemory makes the collector hurry when a recipe that is hostile, or
+// enormous, makes much garbage. It refuses nothing.
+const renderMemory = 56 << 20
+
 // render is the verb. Only what was asked for goes to stdout; doubts are logged.
 func (d *desk) render(ctx context.Context, o renderOptions) error {
+	debug.SetMemoryLimit(renderMemory)
 	if !slices.Contains([]string{"table", "json", "yaml"}, o.format) {
 		return usageError{fmt.Errorf("--format %s: it is table, json or yaml", o.format)}
 	}

@@ -38,7 +38,7 @@ func (j *job) finishV1(found []*evaluation) Result {
 		}
 	}
 	if len(all) > maxOutputs {
-		j.report.Fail(all[0].Pos, "give fewer values for the keys that it uses", "the recipe has more than %d outputs in all its variants", maxOutputs)
+		j.tooManyOutputs(all[0].Pos)
 		return Result{}
 	}
 	for _, o := range all {
@@ -61,6 +61,10 @@ func (j *job) finishV1(found []*evaluation) Result {
 		}
 	}
 	return result
+}
+
+func (j *job) tooManyOutputs(at tree.Pos) {
+	j.report.Fail(at, "give fewer values for the keys that it uses", "the recipe has more than %d outputs in all its variants", maxOutputs)
 }
 
 // same tells whether two skips say the same.

@@ -1,6 +1,7 @@
 package recipe
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -22,7 +23,7 @@ type v0Recipe struct {
 	*job
 	space     variant.Space
 	usage     *usage
-	cuts      map[string]string
+	texts     *v0Texts // of the file, for finding out what is used
 	root      *tree.Node
 	pkg       map[string]any // PKG_NAME and GIT_FULL_HASH and the like, when they are known
 	unasked   error          // why no GIT_* is known
@@ -133,9 +134,11 @@ func (v *v0Run) build(values map[string]any, used map[string]bool, all *v0Output
 			return
 		}
 	}
-	ordered := v.ordered(outputs.list)
-	for _, o := range ordered {
+	for _, o := range v.ordered(outputs.list) {
 		all.add(o)
+	}
+	if len(all.list) > maxOutputs {
+		v.tooManyOutputs(all.list[0].Pos)
 	}
 }
 
@@ -149,16 +152,22 @@ type v0Output struct {
 }
 
 // v0Outputs is outputs in their order, each once.
-type v0Outputs struct{ list []*v0Output }
+type v0Outputs struct {
+	list  []*v0Output
+	place map[string]int // of an id in the list
+}
 
 // add appends an output. As in conda-build, one that uses the same values as one
 // before takes its place.
 func (l *v0Outputs) add(o *v0Output) {
-	i := slices.IndexFunc(l.list, func(old *v0Output) bool { return old.id == o.id })
-	if i >= 0 {
+	if i, ok := l.place[o.id]; ok {
 		l.list[i] = o
 		return
 	}
+	if l.place == nil {
+		l.place = map[string]int{}
+	}
+	l.place[o.id] = len(l.list)
 	l.list = append(l.list, o)
 }
 
@@ -180,13 +189,12 @@ func (r *v0Recipe) slices(output string) v0Slices {
 	if output == "" {
 		s.name = s.top
 	}
-	for _, o := range r.root.Get("outputs").All() {
-		name := o.Get("name").Scalar()
-		if name == "" {
-			name = s.top
+	if r.texts.names == nil {
+		for _, o := range r.root.Get("outputs").All() {
+			r.texts.names = append(r.texts.names, cmp.Or(o.Get("name").Scalar(), s.top))
 		}
-		s.outputs = append(s.outputs, name)
 	}
+	s.outputs = r.texts.names
 	return s
 }
 

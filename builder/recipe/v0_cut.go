@@ -61,13 +61,24 @@ func outputBlocks(text string) []string {
 	}
 }
 
+// v0Texts remembers what was cut for one combination of values: each output asks
+// for it again.
+type v0Texts struct {
+	selected map[string]string // a text to what its selectors leave of it
+	blocks   map[bool][]string // the outputs' texts, before and after their selectors
+	names    []string          // of the recipe's outputs, as they came to be
+}
+
+func newV0Texts() *v0Texts {
+	return &v0Texts{selected: map[string]string{}, blocks: map[bool][]string{}}
+}
+
 // v0Slices are the pieces of a recipe's text that count for one output of it.
 type v0Slices struct {
-	r    *v0Recipe
-	name string // of the output
-	top  string // of the recipe
-	// outputs are the names of the recipe's outputs, as they came to be.
-	outputs []string
+	r       *v0Recipe
+	name    string   // of the output
+	top     string   // of the recipe
+	outputs []string // the names of the recipe's
 }
 
 // separate tells an output with a name of its own.
@@ -86,9 +97,18 @@ func (s v0Slices) chosen(text string, selected bool) string {
 	return strings.TrimRight(text, " \t\n")
 }
 
+// blocks are the outputs' texts.
+func (s v0Slices) blocks(selected bool) []string {
+	known := s.r.texts.blocks
+	if _, ok := known[selected]; !ok {
+		known[selected] = outputBlocks(s.outputsText(selected))
+	}
+	return known[selected]
+}
+
 // outputText is the text of this output: that of the same place in the list.
 func (s v0Slices) outputText(selected bool) string {
-	blocks := outputBlocks(s.outputsText(selected))
+	blocks := s.blocks(selected)
 	i := slices.Index(s.outputs, s.name)
 	switch {
 	case len(s.outputs) == 0 || len(blocks) == 0:
@@ -156,7 +176,7 @@ func (s v0Slices) buildText() string {
 // selectedText is text after its selectors, without a word about what is wrong
 // in it: the recipe itself is read elsewhere.
 func (r *v0Recipe) selectedText(text string) string {
-	if cached, ok := r.cuts[text]; ok {
+	if cached, ok := r.texts.selected[text]; ok {
 		return cached
 	}
 	quiet := *r
@@ -164,9 +184,6 @@ func (r *v0Recipe) selectedText(text string) string {
 	job.report = &tree.Report{}
 	quiet.job = &job
 	selected := quiet.choose(text, quiet.here).text
-	if r.cuts == nil {
-		r.cuts = map[string]string{}
-	}
-	r.cuts[text] = selected
+	r.texts.selected[text] = selected
 	return selected
 }

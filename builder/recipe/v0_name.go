@@ -86,39 +86,40 @@ func (r *v0Recipe) hashed(out *Output, s v0Slices, numpy bool) map[string]any {
 
 // explain notes where each used key is looked for.
 func (r *v0Recipe) explain(out *Output, s v0Slices) {
+	keys, text := variantKeys(r.variant), s.searched(false)
+	lines := tree.NewLines(r.text)
+	inTemplates, inSelectors := r.usesIn(text, keys, false), r.usesIn(text, keys, true)
 	for _, key := range variantKeys(out.Variant) {
-		why, pos := "used in the recipe's text", out.Pos
-		if key == "target_platform" {
-			why = "every package for one platform depends on it"
-		} else if at := r.usedAt(key, s); at.Line > 0 {
-			pos = at
-		} else {
-			why = "used in a script, or by force_use_keys"
+		read := Read{Key: key, Pos: out.Pos, Why: "used in the recipe's text"}
+		offset, found := inTemplates[key]
+		if selected, ok := inSelectors[key]; ok && (!found || selected < offset) {
+			offset, found = selected, true
 		}
-		out.Reads = append(out.Reads, Read{Key: key, Pos: pos, Why: why})
+		switch {
+		case key == "target_platform":
+			read.Why = "every package for one platform depends on it"
+		case found:
+			read.Pos = r.lineOf(lines, text, offset, out.Pos)
+		default:
+			read.Why = "used in a script, or by force_use_keys"
+		}
+		out.Reads = append(out.Reads, read)
 	}
 }
 
-// usedAt is the first line of the file that uses a key.
-func (r *v0Recipe) usedAt(key string, s v0Slices) tree.Pos {
-	text := s.searched(false)
-	for i, line := range strings.Split(r.text, "\n") {
-		if !strings.Contains(text, line) || !strings.Contains(strings.ReplaceAll(line, "-", "_"), lastPart(key)) {
-			continue
-		}
-		if rules := r.usage.of(key); rules.any.MatchString(line) || rules.selector.MatchString(line) {
-			return r.here(i+1, len(line)-len(strings.TrimLeft(line, " "))+1)
+// lineOf is the file's line of an offset in a piece of its text; one that was
+// put together from several is somewhere in the output.
+func (r *v0Recipe) lineOf(lines *tree.Lines, piece string, offset int, output tree.Pos) tree.Pos {
+	at := strings.Index(r.text, piece)
+	if at < 0 {
+		line, _, _ := strings.Cut(piece[strings.LastIndexByte(piece[:offset], '\n')+1:], "\n")
+		if at, offset = strings.Index(r.text, line), 0; at < 0 {
+			return output
 		}
 	}
-	return tree.Pos{}
-}
-
-// lastPart is a text that every use of a key has.
-func lastPart(key string) string {
-	if m := toolKey.FindStringSubmatch(key); m != nil {
-		return m[1]
-	}
-	return key
+	line, _ := lines.Place(at + offset)
+	begin := lines.Offset(line, 1)
+	return r.here(line, len(r.text[begin:])-len(strings.TrimLeft(r.text[begin:], " "))+1)
 }
 
 // buildStringV0 is the recipe's own, or made of languages, hash and number.

@@ -21,7 +21,12 @@ var v0OutputKeys = keys{
 // values were chosen for.
 func (r *v0Recipe) outputs(loops map[string]bool, result *Result) []*v0Output {
 	var all []*v0Output
-	for _, declared := range r.declared() {
+	list := r.declared()
+	if len(list) > maxOutputs {
+		r.tooManyOutputs(list[0].Pos)
+		return nil
+	}
+	for _, declared := range list {
 		if kind := declared.Get("type").Scalar(); kind != "" && kind != "conda" && kind != "conda_v2" {
 			r.report.Warn(declared.Get("type").Pos, "", "outputs of the type %s are not built", kind)
 			continue
@@ -228,6 +233,9 @@ func (r *v0Recipe) output(declared, meta *tree.Node) *v0Output {
 	s := r.slices(declared.Get("name").Scalar())
 	used := one.usedKeys(s, meta, declared.Get("script").Scalar(), false)
 	one.nameBuild(out, s, used)
+	if separate { // as in conda-build, an output's recipe does not tell of its siblings
+		one.root = &tree.Node{Kind: tree.Map, Pos: meta.Pos, Fields: meta.FieldsBut("outputs")}
+	}
 	out.Rendered = r.dump(one.root)
 	out.Blockers = slices.Clone(r.blockers)
 	o := &v0Output{Output: out, values: r.variant, needs: one.needs(out)}
@@ -287,20 +295,21 @@ func (r *v0Recipe) needs(out *Output) []string {
 // order. Two that need each other are an error.
 func (v *v0Run) ordered(all []*v0Output) []*v0Output {
 	var sorted []*v0Output
-	done := map[string]bool{}
-	left := all
-	for len(left) > 0 {
+	done := map[string]bool{} // names of which none waits before a place
+	for left := all; len(left) > 0; {
+		here, held := map[string]bool{}, map[string]bool{}
+		for _, o := range left {
+			here[o.Name] = true
+		}
 		var wait []*v0Output
 		for _, o := range left {
-			blocked := slices.ContainsFunc(left, func(other *v0Output) bool {
-				return other.Name != o.Name && slices.Contains(o.needs, other.Name) && !done[other.Name]
-			})
-			if blocked {
+			if slices.ContainsFunc(o.needs, func(name string) bool { return name != o.Name && here[name] && !done[name] }) {
 				wait = append(wait, o)
+				held[o.Name] = true
 				continue
 			}
 			sorted = append(sorted, o)
-			done[o.Name] = !slices.ContainsFunc(wait, func(w *v0Output) bool { return w.Name == o.Name })
+			done[o.Name] = !held[o.Name]
 		}
 		if len(wait) == len(left) {
 			v.report.Fail(wait[0].Pos, "break it: build what they share in an output of its own",

@@ -207,6 +207,10 @@ func (r *v0Recipe) pinRun(out *Output) {
 // resolvePins gives pins to other outputs their version and build string: of
 // several variants of an output those of the one with the same values.
 func (v *v0Run) resolvePins(all []*v0Output) {
+	named := map[string][]*v0Output{}
+	for _, o := range all {
+		named[o.Name] = append(named[o.Name], o)
+	}
 	for _, o := range all {
 		q := &o.Requirements
 		for _, list := range []*[]Dependency{
@@ -217,7 +221,7 @@ func (v *v0Run) resolvePins(all []*v0Output) {
 				if d.Pin == nil || d.Pin.Kind != PinSubpackage {
 					continue
 				}
-				if s := o.sibling(all, d.Pin.Name); s != nil {
+				if s := o.sibling(named[d.Pin.Name]); s != nil {
 					(*list)[i].Resolved = d.Pin.applyV0(s.Version, s.BuildString)
 					continue
 				}
@@ -229,14 +233,11 @@ func (v *v0Run) resolvePins(all []*v0Output) {
 	}
 }
 
-// sibling is the output of a name whose values agree most with those of o.
-func (o *v0Output) sibling(all []*v0Output, name string) *v0Output {
+// sibling is the output of all of a name whose values agree most with those of o.
+func (o *v0Output) sibling(all []*v0Output) *v0Output {
 	var best *v0Output
 	most := -1
 	for _, s := range all {
-		if s.Name != name {
-			continue
-		}
 		agree := 0
 		for key, value := range o.values {
 			if s.values[key] == value {

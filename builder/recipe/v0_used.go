@@ -1,6 +1,7 @@
 package recipe
 
 import (
+	"index/suffixarray"
 	"io/fs"
 	"maps"
 	"path"
@@ -8,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/condaworker/condaworker/builder/recipe/jinja"
 	"github.com/condaworker/condaworker/builder/recipe/tree"
 )
 
@@ -16,124 +18,170 @@ import (
 
 // usage finds keys in texts. It remembers what it found: most combinations have
 // the same text.
-type usage struct {
-	rules map[string]keyRules
-	found map[string]map[string]bool
+type usage struct{ found map[string]uses }
+
+// uses are the keys that a text uses, and the offset of a use.
+type uses map[string]int
+
+func newUsage() *usage { return &usage{found: map[string]uses{}} }
+
+// place is what must stand before and behind a key where a line uses it.
+type place struct {
+	before, behind *regexp.Regexp
+	dashed         bool // the key's _ may be written -
+	word           bool // the key must be a word of its own
 }
 
-// keyRules are the patterns of one key's uses in a line.
-type keyRules struct{ selector, any *regexp.Regexp }
+var (
+	inSelector = []place{{
+		before: regexp.MustCompile(`^[^#\[]*?#?\s\[(?:[^\]]*[^\]\w])?$`), behind: regexp.MustCompile(`^[=\s<>!\]]`),
+	}}
+	inLine = []place{
+		{ // a template, or a pin to it
+			before: regexp.MustCompile(`\{\s*(?:pin_[a-z]+\(\s*?['"])?$`), behind: regexp.MustCompile(`^(?:\W.*?)?\}\}`),
+		},
+		{ // a requirement without a version
+			before: regexp.MustCompile(`^\s+-\s+$`), behind: regexp.MustCompile(`^\s*(?:\s[\[#]|$)`), dashed: true,
+		},
+		{ // a condition
+			before: regexp.MustCompile(`(?:^|[^{])\{%\s*(?:el)?if\s*.*$`), behind: tagEnd,
+		},
+		{ // a loop
+			before: regexp.MustCompile(`(?:^|[^{])\{%\s*for\s*.*\s*in\s*$`), behind: tagEnd, word: true,
+		},
+		{ // an assignment
+			before: regexp.MustCompile(`(?:^|[^{])\{%\s*set\s*.*\s*=\s*.*$`), behind: tagEnd, word: true,
+		},
+	}
+	tagEnd = regexp.MustCompile(`^[^%]*?%\}`)
 
-func newUsage() *usage {
-	return &usage{rules: map[string]keyRules{}, found: map[string]map[string]bool{}}
+	toolCall = regexp.MustCompile(`\{\s*(compiler|stdlib)\(['"]([^'"\n]*)["'][^{\n]*?\}`)
+	cdtCall  = regexp.MustCompile(`\{\s*cdt\([^{\n]*?\}`)
+)
+
+// at tells whether line uses the key that stands from begin to end.
+func (p place) at(line string, begin, end int, key string) bool {
+	if !p.dashed && line[begin:end] != key {
+		return false
+	}
+	if p.word && (isWord(line, begin-1) == isWord(line, begin) || isWord(line, end-1) == isWord(line, end)) {
+		return false
+	}
+	return p.behind.MatchString(line[end:]) && p.before.MatchString(line[:begin])
 }
 
-// toolKey is a key of compiler() or stdlib().
-var toolKey = regexp.MustCompile(`^(.*?)_(compiler|stdlib)(?:_version)?$`)
-
-// of returns the patterns of a key.
-func (u *usage) of(key string) keyRules {
-	if rules, ok := u.rules[key]; ok {
-		return rules
+// isWord tells whether a byte of s is a letter, digit or underscore.
+func isWord(s string, i int) bool {
+	if i < 0 || i >= len(s) {
+		return false
 	}
-	quoted := regexp.QuoteMeta(key)
-	dashed := strings.ReplaceAll(quoted, "_", "[-_]")
-	word := `\b` + quoted + `\b`
-	patterns := []string{
-		`\{\s*(?:pin_[a-z]+\(\s*?['"])?` + quoted + `(?:\W.*?)?\}\}`, // a template, or a pin to it
-		`^\s+-\s+` + dashed + `\s*(?:\s[\[#]|$)`,                     // a requirement without a version
-		`(?:^|[^{])\{%\s*(?:el)?if\s*.*` + quoted + `[^%]*?%\}`,      // a condition
-		`(?:^|[^{])\{%\s*for\s*.*\s*in\s*` + word + `[^%]*?%\}`,      // a loop
-		`(?:^|[^{])\{%\s*set\s*.*\s*=\s*.*` + word + `[^%]*?%\}`,     // an assignment
-	}
-	if m := toolKey.FindStringSubmatch(key); m != nil {
-		patterns = append(patterns, `\{\s*`+m[2]+`\(['"]`+regexp.QuoteMeta(m[1])+`["'][^{]*?\}`)
-	}
-	if key == "cdt_name" || key == "cdt_arch" {
-		patterns = append(patterns, `\{\s*cdt\([^{]*?\}`)
-	}
-	rules := keyRules{
-		selector: regexp.MustCompile(`^[^#\[]*?#?\s\[(?:[^\]]*[^\]\w])?` + quoted + `[=\s<>!\]]`),
-		any:      regexp.MustCompile(strings.Join(patterns, "|")),
-	}
-	u.rules[key] = rules
-	return rules
-}
-
-// words are texts without which a line cannot use a key.
-func (u *usage) words(key string, selectors bool) []string {
-	words := []string{key}
-	if m := toolKey.FindStringSubmatch(key); m != nil && !selectors {
-		words = append(words, m[1])
-	}
-	if strings.HasPrefix(key, "cdt_") && !selectors {
-		words = append(words, "cdt")
-	}
-	return words
+	c := s[i]
+	return c == '_' || '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'z'
 }
 
 // in returns the keys that text uses, in selectors alone or in everything else.
-func (u *usage) in(text string, keys []string, selectors bool) map[string]bool {
+// Looking costs fuel; ok is false when there is none left.
+func (u *usage) in(text string, keys []string, selectors bool, fuel *jinja.Budget) (found uses, ok bool) {
 	id := text
 	if selectors {
 		id = "#" + text
 	}
 	if found, ok := u.found[id]; ok {
-		return found
+		return found, true
 	}
-	found := map[string]bool{}
+	found = uses{}
+	places := inLine
+	if selectors {
+		places = inSelector
+	} else {
+		found = inCalls(text, keys)
+	}
 	plain := strings.ReplaceAll(text, "-", "_")
-	lines := strings.Split(text, "\n")
+	index := suffixarray.New([]byte(plain))
 	for _, key := range keys {
-		words := u.words(key, selectors)
-		if !slices.ContainsFunc(words, func(w string) bool { return strings.Contains(plain, w) }) || !u.used(key, lines, words, selectors) {
-			continue
+		for _, offset := range index.Lookup([]byte(key), -1) {
+			begin := strings.LastIndexByte(text[:offset], '\n') + 1
+			line, _, _ := strings.Cut(text[begin:], "\n")
+			if !fuel.Spend(1 + len(line)/scannedPerStep) {
+				return nil, false
+			}
+			if slices.ContainsFunc(places, func(p place) bool { return p.at(line, offset-begin, offset-begin+len(key), key) }) {
+				found[key] = offset
+				break
+			}
 		}
-		found[key] = true
-		if slices.Contains([]string{"c_compiler", "cxx_compiler", "c_stdlib"}, key) && slices.Contains(keys, "CONDA_BUILD_SYSROOT") {
-			found["CONDA_BUILD_SYSROOT"] = true
+		if offset, used := found[key]; used && slices.Contains([]string{"c_compiler", "cxx_compiler", "c_stdlib"}, key) && slices.Contains(keys, "CONDA_BUILD_SYSROOT") {
+			found["CONDA_BUILD_SYSROOT"] = offset
 		}
 	}
 	u.found[id] = found
-	return found
+	return found, true
 }
 
-// used tells whether a line uses a key.
-func (u *usage) used(key string, lines, words []string, selectors bool) bool {
-	rules := u.of(key)
-	for _, line := range lines {
-		plain := strings.ReplaceAll(line, "-", "_")
-		if !slices.ContainsFunc(words, func(w string) bool { return strings.Contains(plain, w) }) {
-			continue
-		}
-		if selectors && rules.selector.MatchString(line) || !selectors && rules.any.MatchString(line) {
-			return true
-		}
+// markIn adds the keys to a set.
+func (u uses) markIn(set map[string]bool) {
+	for key := range u {
+		set[key] = true
 	}
-	return false
 }
 
-// inShell finds keys as variables of a shell script. As in conda-build, only what
-// stands before a text's second dollar can be found at each of its places.
-func inShell(text string, keys []string) map[string]bool {
-	found := map[string]bool{}
+// scannedPerStep is how many bytes of a line are looked through for one step.
+const scannedPerStep = 64
+
+// inCalls are the keys that calls of compiler(), stdlib() and cdt() look for.
+func inCalls(text string, keys []string) uses {
+	called := uses{}
+	for _, m := range toolCall.FindAllStringSubmatchIndex(text, -1) {
+		called[text[m[4]:m[5]]+"_"+text[m[2]:m[3]]] = m[0]
+	}
+	if at := cdtCall.FindStringIndex(text); at != nil {
+		called["cdt_name"], called["cdt_arch"] = at[0], at[0]
+	}
+	found := uses{}
 	for _, key := range keys {
-		if !strings.Contains(text, key) {
-			continue
-		}
-		rule := regexp.MustCompile(`(?ms)^[^$]*?\$\{?\s*` + regexp.QuoteMeta(key) + `\s*[\s|}]`)
-		if rule.MatchString(text) {
-			found[key] = true
+		if offset, ok := called[strings.TrimSuffix(key, "_version")]; ok {
+			found[key] = offset
 		}
 	}
 	return found
+}
+
+var shellWord = regexp.MustCompile(`^\{?\s*([^\s|}$]+)\s*[\s|}]`)
+
+// inShell finds keys as variables of a shell script. As in conda-build, only a
+// line's first dollar counts.
+func inShell(text string, keys []string) map[string]bool {
+	words := map[string]bool{}
+	newLine := true
+	for {
+		before, behind, ok := strings.Cut(text, "$")
+		if !ok {
+			return among(keys, words)
+		}
+		newLine = newLine || strings.Contains(before, "\n")
+		if m := shellWord.FindStringSubmatch(behind); m != nil && newLine {
+			words[m[1]] = true
+		}
+		text, newLine = behind, false
+	}
 }
 
 // inBatch finds keys as variables of a batch file.
 func inBatch(text string, keys []string) map[string]bool {
+	words := map[string]bool{}
+	if parts := strings.Split(text, "%"); len(parts) > 2 {
+		for _, word := range parts[1 : len(parts)-1] {
+			words[word] = true
+		}
+	}
+	return among(keys, words)
+}
+
+// among are the keys that are words.
+func among(keys []string, words map[string]bool) map[string]bool {
 	found := map[string]bool{}
 	for _, key := range keys {
-		if strings.Contains(text, "%"+key+"%") {
+		if words[key] {
 			found[key] = true
 		}
 	}
@@ -146,15 +194,16 @@ func (r *v0Recipe) usedKeys(s v0Slices, meta *tree.Node, script string, anywhere
 	keys := variantKeys(r.variant)
 	used := map[string]bool{}
 	if anywhere {
-		maps.Copy(used, r.usage.in(s.chosen(r.text, false), keys, true))
-		maps.Copy(used, r.usage.in(s.chosen(r.text, true), keys, false))
+		r.usesIn(s.chosen(r.text, false), keys, true).markIn(used)
+		r.usesIn(s.chosen(r.text, true), keys, false).markIn(used)
 	} else {
 		all := map[string]bool{}
-		maps.Copy(all, r.usage.in(s.searched(false), keys, true))
-		maps.Copy(all, r.usage.in(s.searched(true), keys, false))
-		required := r.usage.in(s.requirements(true), keys, false)
+		r.usesIn(s.searched(false), keys, true).markIn(all)
+		r.usesIn(s.searched(true), keys, false).markIn(all)
+		counts := r.counting(meta)
+		required := r.usesIn(s.requirements(true), keys, false)
 		for key := range all {
-			if !required[key] || r.counts(key, meta) {
+			if _, named := required[key]; !named || counts(key) {
 				used[key] = true
 			}
 		}
@@ -178,6 +227,15 @@ func (r *v0Recipe) usedKeys(s v0Slices, meta *tree.Node, script string, anywhere
 	return used
 }
 
+// usesIn is usage.in; a text that takes too long is an error.
+func (r *v0Recipe) usesIn(text string, keys []string, selectors bool) uses {
+	found, ok := r.usage.in(text, keys, selectors, r.budget())
+	if !ok {
+		r.report.Fail(tree.Pos{File: r.file}, "write shorter lines, or give fewer variant keys", "it takes too long to find out which variant keys the recipe uses")
+	}
+	return found
+}
+
 // v0Noarch tells whether the package is for all platforms.
 func v0Noarch(build *tree.Node) bool {
 	for _, key := range []string{"noarch", "noarch_python"} {
@@ -188,21 +246,27 @@ func v0Noarch(build *tree.Node) bool {
 	return false
 }
 
-// counts tells whether a key that only requirements name matters: not when only
-// run has it, and for tools that leave no trace not when only build has it.
-func (r *v0Recipe) counts(key string, meta *tree.Node) bool {
-	names := func(section string) []string {
-		var all []string
-		for _, spec := range r.words(requirementLists(meta.Get("requirements")).Get(section)) {
-			all = append(all, strings.ReplaceAll(firstWord(spec), "-", "_"))
+// counting tells whether a key that only requirements name matters: not when
+// only run has it, and for tools that leave no trace not when only build has it.
+func (r *v0Recipe) counting(meta *tree.Node) func(key string) bool {
+	lists := requirementLists(meta.Get("requirements"))
+	names := func(section string) map[string]bool {
+		all := map[string]bool{}
+		for _, spec := range r.words(lists.Get(section)) {
+			all[strings.ReplaceAll(firstWord(spec), "-", "_")] = true
 		}
 		return all
 	}
-	build, host := slices.Contains(names("build"), key), slices.Contains(names("host"), key)
-	if slices.Contains(r.words(requirementLists(meta.Get("requirements")).Get("run")), key) {
-		return build || host
+	build, host, run := names("build"), names("host"), map[string]bool{}
+	for _, spec := range r.words(lists.Get("run")) {
+		run[spec] = true
 	}
-	return !build || host || !slices.Contains(r.space.IgnoreBuildOnlyDeps, key)
+	return func(key string) bool {
+		if run[key] {
+			return build[key] || host[key]
+		}
+		return !build[key] || host[key] || !slices.Contains(r.space.IgnoreBuildOnlyDeps, key)
+	}
 }
 
 // inScripts are the keys that scripts in the recipe's folder use.

@@ -100,7 +100,7 @@ func (j *job) v0(values map[string]any) *v0Recipe {
 			one.TargetPlatform, one.platform, one.names = subdir, p, nil
 		}
 	}
-	return &v0Recipe{job: one, pins: map[*tree.Node]*Pin{}}
+	return &v0Recipe{job: one, texts: newV0Texts(), pins: map[*tree.Node]*Pin{}}
 }
 
 // newestPython is the part of the space with the newest Python: a noarch package

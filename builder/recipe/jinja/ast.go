@@ -144,6 +144,7 @@ type Mention struct{ Function, Argument string }
 // nameWalker collects the names and the calls that a template mentions.
 type nameWalker struct {
 	names []string
+	seen  map[string]bool
 	calls []Mention
 }
 
@@ -178,8 +179,12 @@ func (w *nameWalker) statements(body []stmt) {
 
 // expr collects from expressions. Each name counts once, where it comes first.
 func (w *nameWalker) expr(list ...expr) {
+	if w.seen == nil {
+		w.seen = map[string]bool{}
+	}
 	for _, e := range list {
-		if n, ok := e.(*name); ok && !slices.Contains(w.names, n.id) {
+		if n, ok := e.(*name); ok && !w.seen[n.id] {
+			w.seen[n.id] = true
 			w.names = append(w.names, n.id)
 		}
 		if c, ok := e.(*call); ok && len(c.args.list) > 0 {

@@ -5,6 +5,7 @@ const (
 	maxSteps    = 1_000_000 // evaluated nodes and loop rounds
 	maxOutput   = 1 << 20   // bytes of any text that is made
 	maxItems    = 100_000   // of any list that is made
+	maxTokens   = 200_000   // words and signs of one template
 	maxNesting  = 100       // of parentheses, lists and blocks
 	maxChain    = 1000      // operators or filters in a row
 	bytesAStep  = 64        // making text costs a step for so many bytes

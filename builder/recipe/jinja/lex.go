@@ -200,6 +200,9 @@ func (l *lexer) trimsAfter() bool {
 func (l *lexer) expression(closer string) error {
 	braces := 0
 	for {
+		if len(l.tokens) > maxTokens {
+			return &Error{Offset: l.pos, Text: fmt.Sprintf("the template has more than %d words and signs", maxTokens)}
+		}
 		l.pos += len(l.source[l.pos:]) - len(strings.TrimLeft(l.source[l.pos:], " \t\r\n"))
 		rest := l.source[l.pos:]
 		if rest == "" {

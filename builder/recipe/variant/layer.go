@@ -122,14 +122,6 @@ func (r *reader) pins(n *tree.Node) map[string]map[string]string {
 	return all
 }
 
-// get returns a key of the layer.
-func (l Layer) get(name string) (Key, bool) {
-	if i := slices.IndexFunc(l.keys, func(k Key) bool { return k.Name == name }); i >= 0 {
-		return l.keys[i], true
-	}
-	return Key{}, false
-}
-
 // Combine puts layers over one another by conda-build's rules: a later one
 // replaces a key, joins those of extend_keys, and chooses among the rows of a
 // group of zip_keys when it has only some of the group's keys. What contradicts
@@ -175,6 +167,10 @@ func (c *combination) add(l Layer, extend []string) {
 		c.lists[name] = union(c.lists[name], values)
 	}
 	maps.Copy(c.pins, l.pins)
+	given := map[string]Key{}
+	for _, k := range slices.Backward(l.keys) { // the first one of a name counts
+		given[k.Name] = k
+	}
 	for _, k := range l.keys {
 		switch {
 		case slices.Contains(extend, k.Name):
@@ -187,7 +183,7 @@ func (c *combination) add(l Layer, extend []string) {
 			k.Values = old.Values
 			c.put(k)
 		default:
-			c.replace(l, k)
+			c.replace(given, k)
 		}
 	}
 }
@@ -211,10 +207,10 @@ func (c *combination) group(name string) []string {
 
 // replace gives a key a layer's values. A layer that has only some keys of a
 // group may give as many values as before, or some of those that are there.
-func (c *combination) replace(l Layer, k Key) {
+func (c *combination) replace(layer map[string]Key, k Key) {
 	whole, even := true, true
 	for _, name := range c.group(k.Name) {
-		given, ok := l.get(name)
+		given, ok := layer[name]
 		whole = whole && ok
 		even = even && (!ok || len(given.Values) == len(k.Values))
 		old, ok := c.values[name]
@@ -222,7 +218,7 @@ func (c *combination) replace(l Layer, k Key) {
 	}
 	old, known := c.values[k.Name]
 	switch {
-	case whole && !c.uneven(l, k):
+	case whole && !c.uneven(layer, k):
 		c.put(k)
 	case whole:
 	case !known:
@@ -241,9 +237,9 @@ func (c *combination) replace(l Layer, k Key) {
 }
 
 // uneven reports a group of one layer whose keys have differently many values.
-func (c *combination) uneven(l Layer, k Key) bool {
+func (c *combination) uneven(layer map[string]Key, k Key) bool {
 	for _, name := range c.group(k.Name) {
-		if other, ok := l.get(name); ok && len(other.Values) != len(k.Values) {
+		if other, ok := layer[name]; ok && len(other.Values) != len(k.Values) {
 			c.report.Fail(k.Pos, "give zipped keys equally many values",
 				"zip_keys joins %s, which has %s, and %s, which has %s", k.Name, count(k), name, count(other))
 			return true
@@ -255,7 +251,7 @@ func (c *combination) uneven(l Layer, k Key) bool {
 // space makes the axes: a group of zipped keys is one. Keys that are extended
 // are lists of their own kind and choose nothing.
 func (c *combination) space(extend []string) Space {
-	s := Space{Pins: maps.Clone(c.pins), IgnoreVersion: c.lists["ignore_version"], IgnoreBuildOnlyDeps: c.lists["ignore_build_only_deps"]}
+	s := Space{of: map[string]int{}, Pins: maps.Clone(c.pins), IgnoreVersion: c.lists["ignore_version"], IgnoreBuildOnlyDeps: c.lists["ignore_build_only_deps"]}
 	done := map[string]bool{}
 	for _, name := range c.order {
 		if done[name] || slices.Contains(extend, name) {
@@ -266,6 +262,7 @@ func (c *combination) space(extend []string) Space {
 		for _, key := range c.group(name) {
 			if k, ok := c.values[key]; ok && !done[key] {
 				done[key] = true
+				s.of[key] = len(s.axes)
 				a.keys = append(a.keys, key)
 				rows = min(rows, len(k.Values))
 			}

@@ -12,6 +12,7 @@ import (
 // never changed.
 type Space struct {
 	axes []axis
+	of   map[string]int // a key to its axis
 
 	Pins                map[string]map[string]string // pin_run_as_build: by package, min_pin and max_pin
 	IgnoreVersion       []string                     // keys that do not count in a hash
@@ -40,26 +41,35 @@ func (a axis) fill(combination map[string]any, row int) {
 	}
 }
 
+// axis finds a key: its axis and its column there.
+func (s Space) axis(key string) (n, column int, ok bool) {
+	n, ok = s.of[key]
+	if !ok {
+		return 0, 0, false
+	}
+	return n, slices.Index(s.axes[n].keys, key), true
+}
+
 // Loops tells whether a key has several values.
 func (s Space) Loops(key string) bool {
-	for _, a := range s.axes {
-		if i := slices.Index(a.keys, key); i >= 0 {
-			return slices.ContainsFunc(a.rows, func(row []any) bool { return row[i] != a.rows[0][i] })
-		}
+	n, column, ok := s.axis(key)
+	if !ok {
+		return false
 	}
-	return false
+	rows := s.axes[n].rows
+	return slices.ContainsFunc(rows, func(row []any) bool { return row[column] != rows[0][column] })
 }
 
 // Values are those that a key can have, each once.
 func (s Space) Values(key string) []any {
+	n, column, ok := s.axis(key)
+	if !ok {
+		return nil
+	}
 	var all []any
-	for _, a := range s.axes {
-		if i := slices.Index(a.keys, key); i >= 0 {
-			for _, row := range a.rows {
-				if !slices.Contains(all, row[i]) {
-					all = append(all, row[i])
-				}
-			}
+	for _, row := range s.axes[n].rows {
+		if !slices.Contains(all, row[column]) {
+			all = append(all, row[column])
 		}
 	}
 	return all
@@ -70,16 +80,15 @@ func (s Space) Values(key string) []any {
 func (s Space) Where(key string, values ...any) Space { return s.where(Key{Name: key, Values: values}) }
 
 func (s Space) where(k Key) Space {
-	for n, a := range s.axes {
-		i := slices.Index(a.keys, k.Name)
-		if i < 0 {
-			continue
-		}
-		rows := slices.DeleteFunc(slices.Clone(a.rows), func(row []any) bool { return !slices.Contains(k.Values, row[i]) })
-		if len(rows) > 0 && len(rows) < len(a.rows) {
-			s.axes = slices.Clone(s.axes)
-			s.axes[n] = axis{a.keys, rows}
-		}
+	n, column, ok := s.axis(k.Name)
+	if !ok {
+		return s
+	}
+	all := s.axes[n]
+	rows := slices.DeleteFunc(slices.Clone(all.rows), func(row []any) bool { return !slices.Contains(k.Values, row[column]) })
+	if len(rows) > 0 && len(rows) < len(all.rows) {
+		s.axes = slices.Clone(s.axes)
+		s.axes[n] = axis{all.keys, rows}
 	}
 	return s
 }
