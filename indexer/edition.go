@@ -139,7 +139,7 @@ func (r *run) removedByHand(ctx context.Context, e *edition, l listing) error {
 	if err != nil {
 		return err
 	}
-	for _, file := range slices.Sorted(maps.Keys(byHand)) {
+	for _, file := range slices.Sorted(maps.Keys(byHand.Files)) {
 		if _, stored := l.packages[file]; stored {
 			e.data.Removed = append(e.data.Removed, file)
 		}
@@ -184,7 +184,7 @@ func (r *run) unpatched(ctx context.Context, data *conda.RepoData, patch *conda.
 	}
 	for _, file := range data.Removed {
 		_, kept := base.Record(file)
-		_, meant := byHand[file]
+		_, meant := byHand.Files[file]
 		if byPatch := !meant && (patch.Removes(file) || patch == nil && kept); !byPatch && !slices.Contains(base.Removed, file) {
 			base.Removed = append(base.Removed, file)
 		}

@@ -206,12 +206,12 @@ func (r *run) deleteRemoved(ctx context.Context, p PruneOptions, done *Pruned) e
 		return nil
 	}
 	if p.DryRun {
-		all, _, err := r.readRemovals(ctx)
+		file, _, err := r.readRemovals(ctx)
 		if err != nil {
 			return err
 		}
-		_ = sort(all)
-	} else if err := r.noteRemovals(ctx, sort); err != nil {
+		_ = sort(file.Files)
+	} else if err := r.noteRemovals(ctx, false, sort); err != nil {
 		return err
 	}
 	for _, file := range waiting {
@@ -268,7 +268,7 @@ func (r *run) deleteMarked(ctx context.Context, marked []string) (deleted []stri
 		}
 		deleted = append(deleted, file)
 	}
-	return deleted, r.noteRemovals(ctx, func(all removals) error {
+	return deleted, r.noteRemovals(ctx, false, func(all removals) error {
 		for _, file := range deleted {
 			delete(all, file)
 		}

@@ -29,36 +29,48 @@ type removal struct {
 // removals are by file name.
 type removals map[string]removal
 
+// removalFile is the object that keeps them.
+type removalFile struct {
+	// Edit counts the writes, so that no text comes twice. An ETag may be a hash
+	// of the text: over a text that came back, a write that was lost, and lands
+	// when its writer has long gone on, would undo what was done since.
+	Edit  int64    `json:"edit"`
+	Files removals `json:"files"`
+}
+
 // readRemovals reads them. Those that cannot be understood count from anew.
-func (r *run) readRemovals(ctx context.Context) (removals, *object, error) {
+func (r *run) readRemovals(ctx context.Context) (removalFile, *object, error) {
 	o, err := r.read(ctx, removedName)
 	if err != nil {
-		return nil, nil, err
+		return removalFile{}, nil, err
 	}
-	var file struct{ Files removals }
+	var file removalFile
 	if o.exists {
 		if err := json.Unmarshal(o.text, &file); err != nil {
 			r.warn(fmt.Sprintf("%s/%s is broken and is made anew: %v", r.subdir, removedName, err))
+			file = removalFile{Edit: r.now().UnixNano()} // behind every count that was there
 		}
 	}
 	if file.Files == nil {
 		file.Files = removals{}
 	}
-	return file.Files, o, nil
+	return file, o, nil
 }
 
-// noteRemovals changes them, and writes them if they have changed.
-func (r *run) noteRemovals(ctx context.Context, change func(removals) error) error {
+// noteRemovals changes them, and writes them if they have changed, or in any case
+// when a write that is still under way must not land any more.
+func (r *run) noteRemovals(ctx context.Context, inAnyCase bool, change func(removals) error) error {
 	for attempt := 1; ; attempt++ {
-		all, o, err := r.readRemovals(ctx)
+		file, o, err := r.readRemovals(ctx)
 		if err != nil {
 			return err
 		}
-		before := maps.Clone(all)
-		if err := change(all); err != nil || maps.Equal(before, all) {
+		before := maps.Clone(file.Files)
+		if err := change(file.Files); err != nil || !inAnyCase && maps.Equal(before, file.Files) {
 			return err
 		}
-		text, err := json.Marshal(map[string]removals{"files": all})
+		file.Edit++
+		text, err := json.Marshal(file)
 		if err != nil {
 			return err
 		}

@@ -23,7 +23,7 @@ import (
 func Remove(ctx context.Context, s store.Store, keys []string, o Options) (Report, error) {
 	return eachSubdir(ctx, s, keys, o, func(ctx context.Context, r *run, files []string) (SubdirReport, error) {
 		now := r.now().Unix()
-		if err := r.noteRemovals(ctx, func(all removals) error {
+		if err := r.noteRemovals(ctx, false, func(all removals) error {
 			for _, file := range files {
 				all[file] = removal{now, all[file].Deleting}
 			}
@@ -60,7 +60,7 @@ func Restore(ctx context.Context, s store.Store, keys []string, o Options) (Repo
 		if _, err := r.restorable(ctx, files); err != nil {
 			return SubdirReport{}, err
 		}
-		if err := r.noteRemovals(ctx, func(all removals) error { return all.forget(files, r.subdir) }); err != nil {
+		if err := r.noteRemovals(ctx, true, func(all removals) error { return all.forget(files, r.subdir) }); err != nil {
 			return SubdirReport{}, err
 		}
 		// What is there now stays. A Prune that was done before may have left the

@@ -326,7 +326,7 @@ func TestRestoreAgainstPrune(t *testing.T) {
 		restore := func() { _, restored = Restore(t.Context(), s, []string{key}, Options{}) }
 		if late {
 			r := run{s: s, o: Options{Now: c.now}, subdir: "linux-64"}
-			if err := r.noteRemovals(t.Context(), func(all removals) error {
+			if err := r.noteRemovals(t.Context(), false, func(all removals) error {
 				all["tool-1.0-0.conda"] = removal{At: 1, Deleting: true}
 				return nil
 			}); err != nil {
@@ -365,5 +365,39 @@ func TestRestoreWhilePruneRuns(t *testing.T) {
 	}
 	if got := files(t, s, "linux-64"); !slices.Equal(got, []string{"tool-1.0-1.conda"}) {
 		t.Errorf("in the index: %q", got)
+	}
+}
+
+// A write of the removals that was lost, and lands when its package was restored
+// long ago, would let the next prune delete it. It is over a version that must
+// never come back, also where an object's version is a hash of its text.
+func TestRemovalsNeverComeTwice(t *testing.T) {
+	const key, name = "linux-64/tool-1.0-0.conda", "linux-64/" + removedName
+	for _, was := range []string{"", "{", `{"files":{}}`} {
+		s := &mem.Store{}
+		c := &clock{time.Unix(1_800_000_000, 0)}
+		builds(t, s, "tool", nil, 0, 1)
+		seen := map[string]bool{}
+		if was != "" {
+			putRaw(t, s, name, []byte(was))
+			seen[was] = true
+		}
+		look := func(after string) {
+			text := string(stored(t, s, name))
+			if seen[text] {
+				t.Errorf("over %q, after %s: %s was there before", was, after, text)
+			}
+			seen[text] = true
+		}
+		for range 2 {
+			removeOK(t, s, Options{Now: c.now}, key)
+			look("remove")
+			for range 2 { // one that finds nothing to forget keeps what is under way from landing all the same
+				if _, err := Restore(t.Context(), s, []string{key}, Options{}); err != nil {
+					t.Fatal(err)
+				}
+				look("restore")
+			}
+		}
 	}
 }

@@ -69,7 +69,7 @@ func number(t *testing.T, name string, otherwise uint64) uint64 {
 //	a package back that was deleted
 func TestSeedsThatFoundSomething(t *testing.T) {
 	all := packages(t)
-	for _, seed := range []uint64{22, 27, 226, 257, 1378, 4729} {
+	for _, seed := range []uint64{22, 27, 226, 257, 1378, 4729, 67726} {
 		if r := Schedule(t, seed, all, true); len(r.Violations) > 0 {
 			t.Errorf("seed %d:\n%s\n%s", seed, strings.Join(r.Violations, "\n"), strings.Join(r.Trace, "\n"))
 		}
