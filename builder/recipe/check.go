@@ -80,11 +80,9 @@ func (j *job) digest(n *tree.Node, where string, length int) string {
 	s := strings.ToLower(strings.TrimSpace(given))
 	hint := "replace it by what " + strings.TrimPrefix(path.Ext(where), ".") + "sum ARCHIVE prints"
 	switch {
-	case s == "" && j.format() == V1:
+	case s == "":
 		// Other tools take it for a hash that is not known yet.
 		j.blockers = append(j.blockers, tree.Problem{Pos: n.Pos, Text: where + " is empty", Hint: "write the archive's hash, or leave the key out"})
-	case s == "":
-		j.report.Fail(n.Pos, "write the archive's hash, or leave the key out", "%s is empty", where)
 	case !hexRule.MatchString(s):
 		j.report.Fail(n.Pos, hint, "%s is %q: expected %d hex digits", where, given, length)
 	case len(s) != length:

@@ -18,7 +18,6 @@ const (
 	honoured use = iota
 	harmless     // has no effect here, and none is missed
 	later        // known to the format, without effect in this version: a warning
-	refused      // as later, but without it the package would be another one: an error
 )
 
 // keys is the vocabulary of a mapping.
@@ -51,26 +50,9 @@ func (j *job) known(n *tree.Node, where string, k keys) bool {
 			j.unknownKey(f, where, k)
 		case u == later && !f.Value.IsNull():
 			j.report.Warn(f.Pos, "", "%s.%s has no effect in this version", where, f.Key)
-		case u == refused && !f.Value.Idle():
-			j.report.Fail(f.Pos, remedy(f.Key), "%s.%s is not supported in this version", where, f.Key)
 		}
 	}
 	return true
-}
-
-// remedy is what to do about a refused key.
-func remedy(key string) string {
-	switch {
-	case strings.Contains(key, "run_exports"):
-		return "remove it, and write what it exports below run: of the recipes that depend on this one"
-	case strings.HasPrefix(key, "sha") || strings.HasPrefix(key, "content_sha"):
-		return "write the archive's sha256 instead"
-	case strings.HasSuffix(key, "-link"):
-		return "remove it, and do its work in an etc/conda/activate.d script"
-	case key == "steps" || key == "post_process":
-		return "remove it, and do its work in the script"
-	}
-	return "remove it"
 }
 
 // unknownKey knows the other format's word for a Key: recipes are often

@@ -69,7 +69,7 @@ func (r *v0Recipe) about(out *Output) {
 	out.About = About{
 		Home: first("home"), Repository: first("dev_url"), Documentation: first("doc_url"),
 		License: r.license(n.Get("license")), LicenseFamily: r.licenseFamily(n.Get("license_family")),
-		Summary: strings.TrimSpace(text("summary")), Description: text("description"), Other: map[string]any{},
+		Summary: strings.TrimSpace(text("summary")), Description: text("description"),
 	}
 	for _, file := range r.strs(n.Get("license_file"), "about.license_file") {
 		for _, name := range []string{"SRC_DIR", "RECIPE_DIR"} {
@@ -79,6 +79,9 @@ func (r *v0Recipe) about(out *Output) {
 	}
 	for _, key := range []string{"doc_source_url", "license_url", "identifiers", "tags", "keywords"} {
 		if v := n.Get(key); v != nil {
+			if out.About.Other == nil {
+				out.About.Other = map[string]any{}
+			}
 			out.About.Other[key] = v.Free()
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"path"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/condaworker/condaworker/builder/recipe/tree"
@@ -15,10 +16,15 @@ var archiveRule = regexp.MustCompile(`(?i)\.(tar(\.[a-z0-9]+)?|t(gz|bz2?|xz|zst)
 var v0Source = keys{
 	"url": honoured, "fn": honoured, "sha256": honoured, "md5": honoured, "folder": honoured, "path": honoured,
 	"patches": honoured, "no_hoist": honoured, "git_url": honoured, "git_rev": honoured, "git_tag": honoured, "git_branch": honoured,
-	"git_depth": harmless, "path_via_symlink": later, "sha1": refused, "sha224": refused, "sha384": refused, "sha512": refused,
-	"content_sha256": refused, "content_sha384": refused, "content_sha512": refused, "content_hash_skip": harmless,
-	"hg_url": honoured, "hg_tag": harmless, "svn_url": honoured, "svn_rev": harmless, "svn_ignore_externals": harmless,
-	"svn_username": harmless, "svn_password": harmless,
+	"git_depth": honoured, "path_via_symlink": later, "sha1": honoured, "sha224": honoured, "sha384": honoured, "sha512": honoured,
+	"content_sha256": honoured, "content_sha384": honoured, "content_sha512": honoured, "content_hash_skip": honoured,
+	"hg_url": honoured, "hg_tag": honoured, "svn_url": honoured, "svn_rev": honoured, "svn_ignore_externals": honoured,
+	"svn_username": honoured, "svn_password": honoured,
+}
+
+// v0Hashes are the further hashes of a source, with their hex digits.
+var v0Hashes = map[string]int{
+	"sha1": 40, "sha224": 56, "sha384": 96, "sha512": 128, "content_sha256": 64, "content_sha384": 96, "content_sha512": 128,
 }
 
 // sources keeps the recipe's order: archives given on the command line replace
@@ -38,15 +44,15 @@ func (r *v0Recipe) source(n *tree.Node) (Source, bool) {
 	if r.foreignCondition(n) || !r.known(n, "source", v0Source) {
 		return s, false
 	}
-	if other := slices.IndexFunc(n.Fields, func(f tree.Field) bool { return f.Key == "hg_url" || f.Key == "svn_url" }); other >= 0 {
-		r.report.Fail(n.Fields[other].Pos, "use a url to an archive", "%s is not supported", n.Fields[other].Key)
-		return s, false
-	}
 	switch {
 	case n.Get("url") != nil:
 		s.URLs = r.urls(n.Get("url"), "source.url")
 	case n.Get("git_url") != nil:
 		s.Git = r.git(n)
+	case n.Get("hg_url") != nil:
+		s.Other = r.otherSource(n, "hg", "hg_tag")
+	case n.Get("svn_url") != nil:
+		s.Other = r.otherSource(n, "svn", "svn_rev", "svn_ignore_externals", "svn_username", "svn_password")
 	case n.Get("path") != nil:
 		s.Path = r.sourcePath(n.Get("path"))
 	default:
@@ -55,6 +61,16 @@ func (r *v0Recipe) source(n *tree.Node) (Source, bool) {
 	}
 	s.SHA256 = r.digest(n.Get("sha256"), "source.sha256", 64)
 	s.MD5 = r.digest(n.Get("md5"), "source.md5", 32)
+	for kind, length := range v0Hashes {
+		if sum := r.digest(n.Get(kind), "source."+kind, length); sum != "" {
+			if s.Hashes == nil {
+				s.Hashes = map[string]string{}
+			}
+			s.Hashes[kind] = sum
+		}
+	}
+	s.HashSkip = r.strs(n.Get("content_hash_skip"), "source.content_hash_skip")
+	s.Symlink = n.Get("path_via_symlink") != nil
 	s.Folder = r.below(n.Get("folder"), "source.folder", "the work folder")
 	s.Patches = r.belowAll(n.Get("patches"), "source.patches", "the recipe's folder")
 	s.FileName = r.fileName(n.Get("fn"), s.URLs)
@@ -100,6 +116,21 @@ func (r *v0Recipe) foreignCondition(n *tree.Node) bool {
 	return false
 }
 
+// otherSource reads a checkout of another system. The first of its further keys
+// is the revision.
+func (r *v0Recipe) otherSource(n *tree.Node, system, revision string, further ...string) *OtherSource {
+	o := &OtherSource{System: system, URL: r.str(n.Get(system+"_url"), "source."+system+"_url"), Rev: r.str(n.Get(revision), "source."+revision)}
+	for _, key := range further {
+		if v := n.Get(key); v != nil {
+			if o.Options == nil {
+				o.Options = map[string]string{}
+			}
+			o.Options[key] = tree.ScalarText(v.Value)
+		}
+	}
+	return o
+}
+
 // git reads the repository and the one revision that is named.
 func (r *v0Recipe) git(n *tree.Node) *Git {
 	g := &Git{URL: r.str(n.Get("git_url"), "source.git_url")}
@@ -112,6 +143,13 @@ func (r *v0Recipe) git(n *tree.Node) *Git {
 			r.report.Fail(v.Pos, "keep one of git_rev, git_tag and git_branch", "the git source has two revisions")
 		}
 		g.Rev = r.str(v, "source."+key)
+	}
+	if depth := n.Get("git_depth"); depth != nil {
+		number, err := strconv.Atoi(depth.Scalar())
+		if err != nil {
+			r.report.Fail(depth.Pos, "write how many commits to fetch, or -1 for all", "source.git_depth is %s", depth.Quoted())
+		}
+		g.Depth = max(0, number)
 	}
 	return g
 }

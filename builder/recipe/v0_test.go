@@ -1,6 +1,7 @@
 package recipe
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -340,7 +341,7 @@ func TestProblemsV0(t *testing.T) {
 		{"sha", head + "source:\n  url: a\n  sha256: X\n", "meta.yaml:6:11", "expected 64 hex digits"},
 		{"folder", head + "source:\n  url: a\n  folder: ../x\n", "meta.yaml:6:11", "leaves the work folder"},
 		{"recipe.yaml's if", head + "source:\n  - if: linux-64\n    then:\n      url: a\n", "meta.yaml:5:5", "if: and then: are recipe.yaml's"},
-		{"another hash", head + "source:\n  url: a\n  sha512: b\n", "meta.yaml:6:3", "write the archive's sha256 instead"},
+		{"another hash", head + "source:\n  url: a\n  sha512: b\n", "meta.yaml:6:11", "expected 128"},
 		{"an archive's name", head + "source:\n  url: http://a/b?c=d.zip\n  fn: d.zip\n", "meta.yaml:6:7", "it would not be unpacked"},
 		{"misspelt section", head + "requirement:\n  run:\n    - a\n", "meta.yaml:4:1", `did you mean "requirements"?`},
 		{"misspelt key", head + "source:\n  ulr: a\n", "meta.yaml:5:3", `did you mean "url"?`},
@@ -351,7 +352,6 @@ func TestProblemsV0(t *testing.T) {
 		{"no colon", head + "about:\n  home: b\nfoo\n", "meta.yaml:6:1", "could not find expected ':'"},
 		{"nothing left", "a # [win]", "meta.yaml:1:1", "the recipe is empty"},
 		{"late variable", head + "build:\n  script_env:\n    - A={{ SRC_DIR }}/x\n", "meta.yaml:6:7", "build.script_env holds ${SRC_DIR}, which is known only when the script runs"},
-		{"hg", head + "source:\n  hg_url: a\n", "meta.yaml:5:3", "not supported"},
 		{"noarch", head + "build:\n  noarch: perl\n", "meta.yaml:5:11", "write python or generic"},
 		{"entry point", head + "build:\n  entry_points:\n    - a\n", "meta.yaml:6:7", "name = module:function"},
 		{"function", "{% set data = load_setup_py_data() %}\n" + head, "meta.yaml:1:1", "load_setup_py_data finds no name"},
@@ -361,4 +361,25 @@ func TestProblemsV0(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) { has(t, problems(t, "meta.yaml", tt.text), tt.place, tt.want) })
 	}
+}
+
+// What only other builders can fetch or check is in the model all the same.
+func TestOtherSourcesV0(t *testing.T) {
+	long := strings.Repeat("ab", 64)
+	text := head + "source:\n  - hg_url: https://example.org/a\n    hg_tag: tip\n  - svn_url: https://example.org/b\n    svn_rev: 7\n    svn_ignore_externals: true\n" +
+		"  - url: https://example.org/c.zip\n    sha512: " + long + "\n    content_hash_skip:\n      - x\n  - path: x\n    path_via_symlink: true\n    folder: y\n"
+	got := render(t, folder("meta.yaml", text), Options{})
+	want := []Source{
+		{Other: &OtherSource{System: "hg", URL: "https://example.org/a", Rev: "tip"}},
+		{Other: &OtherSource{System: "svn", URL: "https://example.org/b", Rev: "7", Options: map[string]string{"svn_ignore_externals": "true"}}},
+		{URLs: []string{"https://example.org/c.zip"}, Hashes: map[string]string{"sha512": long}, HashSkip: []string{"x"}},
+		{Path: "x", Folder: "y", Symlink: true},
+	}
+	for i := range got.Sources {
+		got.Sources[i].Pos = tree.Pos{}
+	}
+	if diff := cmp.Diff(want, got.Sources); diff != "" {
+		t.Error(diff)
+	}
+	has(t, got.Warnings, "meta.yaml:15:5", "source.path_via_symlink has no effect")
 }
