@@ -2,6 +2,7 @@ package recipe
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -37,8 +38,16 @@ func escapes() []string {
 	return all
 }
 
-// TestTemplatesStayInside: each of them is an error, or stops a build; how long
-// that may take is what a template's budget bounds.
+// heap is what the process has asked the system for, so far.
+func heap() int64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapSys) //nolint:gosec // it fits
+}
+
+// TestTemplatesStayInside: each of them is an error, or stops a build, and needs
+// less than 100 MB for it; how long it may take is what a template's budget
+// bounds.
 func TestTemplatesStayInside(t *testing.T) {
 	all := escapes()
 	if len(all) < 200 {
@@ -46,7 +55,11 @@ func TestTemplatesStayInside(t *testing.T) {
 	}
 	for i, template := range all {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
+			before := heap()
 			list := problems(t, "meta.yaml", head+"about:\n  summary: >\n    "+template+"\n")
+			if grown := heap() - before; grown > 100<<20 {
+				t.Errorf("%.100s: %d MB", template, grown>>20)
+			}
 			if len(list) == 0 || strings.Contains(list.Error(), "root:") {
 				t.Errorf("%.100s: %v", template, list)
 			}
