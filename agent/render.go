@@ -145,11 +145,11 @@ func (d *desk) render(ctx context.Context, o renderOptions) error {
 		return err
 	}
 	rendered, err := builder.Render(ctx, request)
-	if err != nil {
-		return err
-	}
 	for _, w := range renderWarnings(rendered.Result) {
 		d.out.Log().Warn(w.Error())
+	}
+	if err != nil {
+		return err
 	}
 	text, err := o.print(rendered.Result)
 	if err != nil {

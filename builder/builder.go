@@ -72,7 +72,9 @@ type Package struct {
 func Build(ctx context.Context, r Request, o Observer) ([]Package, error) {
 	var recipes Rendered
 	err := phase(o, "render", func() (err error) {
-		if recipes, err = Render(ctx, r.RenderRequest); err == nil {
+		recipes, err = Render(ctx, r.RenderRequest)
+		recipes.warn(o)
+		if err == nil {
 			recipes.tell(o, r.Platform)
 		}
 		return err

@@ -54,7 +54,8 @@ func (e *MissingRecipeError) Error() string {
 
 // Render reads the variant files and evaluates the recipe. Errors:
 // *MissingRecipeError, tree.Problems in the recipe or in a variant file, or
-// whatever the disk said.
+// whatever the disk said. Warnings are there beside an error, too: one may be
+// why.
 func Render(ctx context.Context, r RenderRequest) (Rendered, error) {
 	out, err := locate(r.Recipe, r.Meta)
 	if err != nil {
@@ -73,18 +74,22 @@ func Render(ctx context.Context, r RenderRequest) (Rendered, error) {
 		return Rendered{}, fmt.Errorf("render %s: %w", out.Dir, err)
 	}
 	out.Result, err = recipe.Render(out.files, out.File, out.options)
-	if err != nil {
-		return Rendered{}, fmt.Errorf("render %s: %w", out.Dir, err)
-	}
 	out.Warnings = append(warnings, out.Warnings...)
-	return out, nil
+	if err != nil {
+		err = fmt.Errorf("render %s: %w", out.Dir, err)
+	}
+	return out, err
+}
+
+// warn passes on the doubts.
+func (r Rendered) warn(o Observer) {
+	for _, w := range r.Warnings {
+		o.Warn(w.Error())
+	}
 }
 
 // tell passes on what came of it.
 func (r Rendered) tell(o Observer, platform string) {
-	for _, w := range r.Warnings {
-		o.Warn(w.Error())
-	}
 	for _, p := range r.Outputs {
 		for _, w := range p.Warnings {
 			o.Warn(w.Error())

@@ -69,8 +69,8 @@ func Find(fsys fs.FS, meta bool) (file string, err error) {
 
 // Render evaluates the recipe in file for each variant that it asks for. The
 // result has no outputs when the recipe skips this platform. What is wrong with
-// the recipe is returned as tree.Problems, doubts are in the result's Warnings
-// and, as far as they concern one output, in its own.
+// the recipe is returned as tree.Problems, doubts are in the result's Warnings,
+// also beside an error, and, as far as they concern one output, in its own.
 func Render(fsys fs.FS, file string, o Options) (Result, error) {
 	text, err := tree.ReadFile(fsys, file, "the recipe")
 	if err != nil {
@@ -182,7 +182,7 @@ func (j *job) render() (Result, error) {
 		result = j.renderV1()
 	}
 	if err := j.report.Err(); err != nil {
-		return Result{}, err
+		return Result{Warnings: j.report.Warnings()}, err
 	}
 	result.Warnings = j.report.Warnings()
 	return result, nil

@@ -156,6 +156,22 @@ func structure(text string) int {
 	return n
 }
 
+// newTemplate is how a recipe.yaml, which alone is read strictly, differs from a
+// meta.yaml.
+const newTemplate = "write ${{ … }}: a recipe.yaml's templates begin with a dollar sign"
+
+// oldTemplate is a meta.yaml's.
+var oldTemplate = regexp.MustCompile(`(?:^|[^$]){{`)
+
+// lineOf is a line of text, counted from 1; "" when there is none.
+func lineOf(text string, line int) string {
+	lines := strings.Split(text, "\n")
+	if line < 1 || line > len(lines) {
+		return ""
+	}
+	return lines[line-1]
+}
+
 // syntax reports what the YAML library refused in source.
 func (r *Reader) syntax(source string, err error) {
 	var many *yaml.LoadErrors
@@ -174,6 +190,8 @@ func (r *Reader) syntax(source string, err error) {
 	}
 	hint := ""
 	switch {
+	case r.Strict && oldTemplate.MatchString(lineOf(source, pos.Line)):
+		hint = newTemplate
 	case strings.Contains(text, "no documents"):
 		r.Report.Fail(pos, "begin with "+r.Begin, "%s is empty", r.What)
 		return
@@ -276,6 +294,10 @@ func (r *Reader) mapping(n *Node, y *yaml.Node, depth int) *Node {
 	for i := 0; i+1 < len(y.Content); i += 2 {
 		k := y.Content[i]
 		pos := r.at(k.Line, k.Column)
+		if r.Strict && k.Kind == yaml.MappingNode && k.Style&yaml.FlowStyle != 0 {
+			r.Report.Fail(n.Pos, newTemplate, "{{ begins no template")
+			return n // the next one may have the same mistake
+		}
 		if k.Kind != yaml.ScalarNode {
 			r.Report.Fail(pos, "put text in quotes if it begins with { or [", "a key is text")
 			return nil
