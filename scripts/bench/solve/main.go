@@ -1,0 +1,296 @@
+// Command solve compares env/solve with py-rattler: random requests against the
+// repodata.json files that are named.
+//
+//	go run ./scripts/bench/solve -python PYTHON-with-py-rattler -n 2000 INDEX.json…
+//	go run ./scripts/bench/solve -python PYTHON-with-py-rattler -synthetic 100000
+//
+// -synthetic makes an index of so many records in the shape of conda-forge's.
+// It prints how many answers are equal, how many of ours have newer packages and none
+// that is older, each that differs otherwise, and the time that both took for all.
+// It exits with 1 when one of them finds a solution where the other finds none.
+package main
+
+import (
+	"bytes"
+	"context"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/condaworker/condaworker/conda"
+	"github.com/condaworker/condaworker/env/solve"
+)
+
+//go:embed oracle.py
+var oracle string
+
+func main() {
+	python := flag.String("python", "python3", "a Python that has py-rattler")
+	n := flag.Int("n", 200, "requests for each index")
+	seed := flag.Uint64("seed", 1, "of the random requests")
+	records := flag.Int("synthetic", 0, "records of an index to make")
+	show := flag.Int("show", 20, "how many differences to print")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	good, err := compare(ctx, flag.Args(), *python, *n, *seed, *records, *show)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
+	if err != nil || !good {
+		os.Exit(1)
+	}
+}
+
+// compare is all the work; it tells whether both agree on what has a solution.
+func compare(ctx context.Context, files []string, python string, n int, seed uint64, records, show int) (bool, error) {
+	dir, err := os.MkdirTemp("", "condaworker-solve-")
+	if err != nil {
+		return false, err
+	}
+	defer os.RemoveAll(dir) //nolint:errcheck // a temporary folder
+	if records > 0 {
+		file, err := synthetic(dir, records, seed)
+		if err != nil {
+			return false, err
+		}
+		files = append(files, file)
+	}
+	if len(files) == 0 {
+		return false, errors.New("name an index, or give -synthetic")
+	}
+	good := true
+	for _, file := range files {
+		if file, err = whole(dir, file); err != nil {
+			return false, err
+		}
+		c := comparison{file: file, rng: rand.New(rand.NewPCG(seed, 0)), show: show} //nolint:gosec // repeatable on purpose
+		if err := c.run(ctx, python, n); err != nil {
+			return false, err
+		}
+		good = good && c.disagree == 0
+	}
+	return good, nil
+}
+
+// whole is an index that has all a repodata.json needs: of some that are passed
+// around only the records are left, by file name.
+func whole(dir, file string) (string, error) {
+	text, err := os.ReadFile(file) //nolint:gosec // the user's index
+	if err != nil {
+		return "", err
+	}
+	var keys map[string]json.RawMessage
+	if err := json.Unmarshal(text, &keys); err != nil {
+		return "", fmt.Errorf("%s: %w", file, err)
+	}
+	if keys["packages"] != nil || keys["packages.conda"] != nil {
+		return file, nil
+	}
+	text, err = json.Marshal(map[string]any{"info": map[string]string{"subdir": "linux-64"}, "packages": keys, "packages.conda": struct{}{}})
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, filepath.Base(file))
+	return path, os.WriteFile(path, text, 0o600)
+}
+
+// comparison is of one index.
+type comparison struct {
+	file string
+	rng  *rand.Rand
+	show int
+
+	records  map[string][]conda.Record
+	disagree int // on whether there is a solution
+}
+
+// virtual is what the system offers to both.
+var virtual = [][3]string{{"__unix", "0", "0"}, {"__linux", "5.10", "0"}, {"__glibc", "2.35", "0"}, {"__archspec", "1", "x86_64"}}
+
+// answer is the records as name, version, build, in order.
+type answer struct {
+	Records [][3]string
+	Error   string
+	Seconds float64
+}
+
+func (c *comparison) run(ctx context.Context, python string, n int) error {
+	begun := time.Now()
+	if err := c.load(); err != nil {
+		return err
+	}
+	loaded := time.Since(begun)
+	requests := make([][]string, n)
+	for i := range requests {
+		requests[i] = c.request()
+	}
+	theirs, load, err := c.ask(ctx, python, requests)
+	if err != nil {
+		return err
+	}
+	var equal, none, better, other int
+	var ours, their float64
+	for i, request := range requests {
+		mine := c.solve(request)
+		ours, their = ours+mine.Seconds, their+theirs[i].Seconds
+		switch {
+		case (mine.Error == "") != (theirs[i].Error == ""):
+			c.disagree++
+			c.tell("%q: we %s, they %s\n", request, verdict(mine), verdict(theirs[i]))
+		case mine.Error != "":
+			none++
+			equal++
+		case slices.Equal(mine.Records, theirs[i].Records):
+			equal++
+		case newer(mine.Records, theirs[i].Records):
+			better++
+		default:
+			other++
+			c.tell("%q:\n  we   %v\n  they %v\n", request, without(mine.Records, theirs[i].Records), without(theirs[i].Records, mine.Records))
+		}
+	}
+	fmt.Printf("%s: %d requests, %d equal (%d without a solution), %d newer, %d other, %d disagreements; load %.2f s beside %.2f, solve %.2f s beside %.2f\n",
+		filepath.Base(c.file), n, equal, none, better, other, c.disagree, loaded.Seconds(), load, ours, their)
+	return nil
+}
+
+func (c *comparison) tell(format string, args ...any) {
+	if c.show--; c.show >= 0 {
+		fmt.Printf(format, args...)
+	}
+}
+
+func verdict(a answer) string {
+	if a.Error != "" {
+		first, _, _ := strings.Cut(a.Error, "\n")
+		return "say " + first
+	}
+	return fmt.Sprint("find ", a.Records)
+}
+
+// newer tells whether no package that both have is older in a, and one is newer.
+func newer(a, b [][3]string) bool {
+	found := false
+	for _, mine := range a {
+		i := slices.IndexFunc(b, func(r [3]string) bool { return r[0] == mine[0] })
+		if i < 0 {
+			continue
+		}
+		v, err := conda.ParseVersion(mine[1])
+		w, other := conda.ParseVersion(b[i][1])
+		order := v.Compare(w)
+		if err != nil || other != nil || order < 0 {
+			return false
+		}
+		found = found || order > 0
+	}
+	return found
+}
+
+// without are the records of a that b lacks.
+func without(a, b [][3]string) [][3]string {
+	return slices.DeleteFunc(slices.Clone(a), func(r [3]string) bool { return slices.Contains(b, r) })
+}
+
+func (c *comparison) load() error {
+	text, err := os.ReadFile(c.file)
+	if err != nil {
+		return err
+	}
+	data, err := conda.ParseRepoData(text)
+	if err != nil {
+		return fmt.Errorf("%s: %w", c.file, err)
+	}
+	c.records = map[string][]conda.Record{}
+	for _, raw := range data.All() {
+		var r conda.Record
+		if err := json.Unmarshal(raw, &r); err == nil && c.records[r.Name] == nil {
+			all, _ := data.Records(r.Name)
+			c.records[r.Name] = all
+		}
+	}
+	return nil
+}
+
+// request is one to four packages, some with a version of theirs.
+func (c *comparison) request() []string {
+	names := slices.Sorted(maps.Keys(c.records))
+	var specs []string
+	for range 1 + c.rng.IntN(4) {
+		name := names[c.rng.IntN(len(names))]
+		r := c.records[name][c.rng.IntN(len(c.records[name]))]
+		form := []string{"%s", "%s", "%s >=%s", "%s <%s", "%s ==%s", "%s %s.*"}[c.rng.IntN(6)]
+		if strings.Count(form, "%s") == 1 {
+			specs = append(specs, name)
+		} else {
+			specs = append(specs, fmt.Sprintf(form, name, r.Version))
+		}
+	}
+	return specs
+}
+
+func (c *comparison) solve(request []string) answer {
+	p := solve.Problem{Candidates: func(name string) []conda.Record { return slices.Clone(c.records[name]) }}
+	for _, v := range virtual {
+		p.Virtual = append(p.Virtual, conda.Record{Name: v[0], Version: v[1], Build: v[2]})
+	}
+	begun := time.Now()
+	for _, text := range request {
+		spec, err := conda.ParseMatchSpec(text)
+		if err != nil {
+			return answer{Error: err.Error()}
+		}
+		p.Specs = append(p.Specs, spec)
+	}
+	records, err := solve.Solve(p)
+	a := answer{Seconds: time.Since(begun).Seconds()}
+	if err != nil {
+		a.Error = err.Error()
+	}
+	for _, r := range records {
+		a.Records = append(a.Records, [3]string{r.Name, r.Version, r.Build})
+	}
+	slices.SortFunc(a.Records, func(x, y [3]string) int { return strings.Compare(x[0], y[0]) })
+	return a
+}
+
+// ask has py-rattler solve the requests.
+func (c *comparison) ask(ctx context.Context, python string, requests [][]string) ([]answer, float64, error) {
+	index, err := filepath.Abs(c.file)
+	if err != nil {
+		return nil, 0, err
+	}
+	in, err := json.Marshal(map[string]any{"index": index, "subdir": "linux-64", "virtual": virtual, "requests": requests})
+	if err != nil {
+		return nil, 0, err
+	}
+	command := exec.CommandContext(ctx, python, "-I", "-c", oracle) //nolint:gosec // the user's Python
+	command.Stdin, command.Stderr = bytes.NewReader(in), os.Stderr
+	out, err := command.Output()
+	if err != nil {
+		return nil, 0, fmt.Errorf("run py-rattler: %w", err)
+	}
+	var got struct {
+		Load    float64
+		Answers []answer
+	}
+	if err := json.Unmarshal(out, &got); err != nil {
+		return nil, 0, err
+	}
+	if len(got.Answers) != len(requests) {
+		return nil, 0, errors.New("py-rattler did not answer every request")
+	}
+	return got.Answers, got.Load, nil
+}
