@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime/debug"
 	"strings"
 	"syscall"
 
@@ -39,6 +40,9 @@ func (c Cancelled) Error() string { return "cancelled by " + c.Signal.String() }
 // has the table). It never calls os.Exit and leaves nothing running.
 func Main(ctx context.Context, h Host) int {
 	d := &desk{host: h, env: environMap(h.Env)}
+	if d.env["GOMEMLIMIT"] == "" {
+		debug.SetMemoryLimit(memory)
+	}
 	root := d.command()
 	root.SetArgs(h.Args)
 	root.SetOut(h.Stdout)
@@ -49,6 +53,10 @@ func Main(ctx context.Context, h Host) int {
 	}
 	return d.finish(ctx, err)
 }
+
+// memory is what the collector tries to keep within: an index of 10^6 packages
+// needs about so much, and its garbage would double it. It refuses nothing.
+const memory = 900 << 20
 
 // desk is one run of the program.
 type desk struct {

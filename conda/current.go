@@ -125,5 +125,5 @@ func (r *RepoData) withTwin(file string) json.RawMessage {
 			keys["legacy_bz2_md5"] = appendString(nil, other.MD5)
 		}
 	}
-	return appendObject(nil, keys)
+	return encodeObject(keys)
 }

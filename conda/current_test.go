@@ -41,9 +41,9 @@ func TestCurrent(t *testing.T) {
 		}
 	}
 	if !slices.Equal(c.Removed, r.Removed) || !maps.EqualFunc(c.Other, r.Other, func(a, b json.RawMessage) bool { return string(a) == string(b) }) {
-		t.Errorf("%s", c.Encode())
+		t.Errorf("%s", c.Encode().Bytes())
 	}
-	if string(c.Encode()) != string(r.Current().Encode()) {
+	if string(c.Encode().Bytes()) != string(r.Current().Encode().Bytes()) {
 		t.Error("other bytes the second time")
 	}
 }

@@ -105,9 +105,23 @@ func readObject(text []byte, what string) (map[string]json.RawMessage, error) {
 	return out, nil
 }
 
-// appendObject writes the object with its keys sorted and without blanks.
-func appendObject(out []byte, object map[string]json.RawMessage) []byte {
-	out = append(out, '{')
+// readRecords is readObject of an object whose values are records: a map that
+// grew as they come would be made over and over.
+func readRecords(text []byte, what string) (map[string]json.RawMessage, error) {
+	if len(text) < recordSize || text[0] != '{' {
+		return readObject(text, what)
+	}
+	out := make(map[string]json.RawMessage, len(text)/recordSize)
+	maps.Insert(out, members(text))
+	return out, nil
+}
+
+// recordSize is about what a record takes, in bytes.
+const recordSize = 512
+
+// encodeObject writes the object with its keys sorted and without blanks.
+func encodeObject(object map[string]json.RawMessage) []byte {
+	out := []byte{'{'}
 	for i, key := range slices.Sorted(maps.Keys(object)) {
 		if i > 0 {
 			out = append(out, ',')

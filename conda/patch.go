@@ -63,7 +63,7 @@ func (p *Patch) Apply(r *RepoData) (*RepoData, error) {
 			return
 		}
 		change(fields)
-		out.Set(file, appendObject(nil, fields))
+		out.Set(file, encodeObject(fields))
 	}
 	for file, changes := range p.changes() {
 		edit(file, func(fields map[string]json.RawMessage) { patchFields(fields, changes) })

@@ -17,7 +17,7 @@ func TestPatch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	before := string(r.Encode())
+	before := string(r.Encode().Bytes())
 	p, err := ParsePatch([]byte(`{
 		"patch_instructions_version": 2,
 		"packages": {"a-1-0.tar.bz2": {"depends": ["b >=2"], "license": null, "run_exports": {"weak": ["a"]}}, "nobody-1-0.tar.bz2": {"depends": []}},
@@ -34,15 +34,15 @@ func TestPatch(t *testing.T) {
 	want := `{"info":{},"packages":{"a-1-0.tar.bz2":{"depends":["b >=2"],"name":"a"}},` +
 		`"packages.conda":{"a-1-0.conda":{"depends":["b >=3"],"name":"a"},"d-1-0.conda":{"depends":["package_has_been_revoked"],"name":"d","revoked":true}},` +
 		`"removed":["c-1-0.conda","c-1-0.tar.bz2"],"repodata_version":1}`
-	if got := string(out.Encode()); got != want {
+	if got := string(out.Encode().Bytes()); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
-	if string(r.Encode()) != before {
+	if string(r.Encode().Bytes()) != before {
 		t.Error("Apply changed what it was given")
 	}
 	again, err := p.Apply(out)
-	if err != nil || string(again.Encode()) != want {
-		t.Errorf("the second time: %s, %v", again.Encode(), err)
+	if err != nil || string(again.Encode().Bytes()) != want {
+		t.Errorf("the second time: %s, %v", again.Encode().Bytes(), err)
 	}
 	for file, want := range map[string]string{"a-1-0.conda": `{"weak": ["a"]}`, "a-1-0.tar.bz2": `{"weak": ["a"]}`, "d-1-0.conda": ""} {
 		if got, _ := p.RunExports(file); string(got) != want {
@@ -113,11 +113,11 @@ func TestV3(t *testing.T) {
 	r.Set("old-1-0.conda", json.RawMessage(`{"schema_version":2,"flags":[],"extra_depends":{},"depends":["when=1"]}`))
 	r.Set("old-1-0.tar.bz2", json.RawMessage(`{"schema_version":3}`))
 	if len(r.PackagesConda) != 1 || len(r.Packages) != 0 || len(r.V3["conda"]) != 5 || len(r.V3["tar.bz2"]) != 1 || r.Len() != 7 {
-		t.Errorf("%s", r.Encode())
+		t.Errorf("%s", r.Encode().Bytes())
 	}
-	back, err := ParseRepoData(r.Encode())
-	if err != nil || string(back.Encode()) != string(r.Encode()) || len(back.V3) != 2 {
-		t.Errorf("%s, %v", back.Encode(), err)
+	back, err := ParseRepoData(r.Encode().Bytes())
+	if err != nil || string(back.Encode().Bytes()) != string(r.Encode().Bytes()) || len(back.V3) != 2 {
+		t.Errorf("%s, %v", back.Encode().Bytes(), err)
 	}
 	var all []string
 	for file := range back.All() {
@@ -130,10 +130,10 @@ func TestV3(t *testing.T) {
 		back.Delete(file)
 	}
 	if slices.Sort(all); len(all) != 7 || all[0] != "a-1-0.conda" || back.Len() != 0 || len(back.V3) != 0 {
-		t.Errorf("%q, then %s", all, back.Encode())
+		t.Errorf("%q, then %s", all, back.Encode().Bytes())
 	}
 	foreign, err := ParseRepoData([]byte(`{"v3":{"whl":{"x-1-0":{}}}}`))
-	if err != nil || foreign.Len() != 0 || !strings.Contains(string(foreign.Encode()), `"v3":{"whl":{"x-1-0":{}}}`) {
-		t.Errorf("%s, %v", foreign.Encode(), err)
+	if err != nil || foreign.Len() != 0 || !strings.Contains(string(foreign.Encode().Bytes()), `"v3":{"whl":{"x-1-0":{}}}`) {
+		t.Errorf("%s, %v", foreign.Encode().Bytes(), err)
 	}
 }

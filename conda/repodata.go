@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,7 +33,7 @@ func NewRepoData(subdir string) *RepoData {
 		Packages: map[string]json.RawMessage{}, PackagesConda: map[string]json.RawMessage{},
 		V3: map[string]map[string]json.RawMessage{},
 		Other: map[string]json.RawMessage{
-			"info":             appendObject(nil, map[string]json.RawMessage{"subdir": appendString(nil, subdir)}),
+			"info":             encodeObject(map[string]json.RawMessage{"subdir": appendString(nil, subdir)}),
 			"repodata_version": json.RawMessage("1"),
 		},
 	}
@@ -54,10 +55,10 @@ func ParseRepoData(text []byte) (*RepoData, error) {
 		return nil, err
 	}
 	r := &RepoData{Other: top}
-	if r.Packages, err = readObject(top["packages"], "packages of repodata.json"); err != nil {
+	if r.Packages, err = readRecords(top["packages"], "packages of repodata.json"); err != nil {
 		return nil, err
 	}
-	if r.PackagesConda, err = readObject(top["packages.conda"], "packages.conda of repodata.json"); err != nil {
+	if r.PackagesConda, err = readRecords(top["packages.conda"], "packages.conda of repodata.json"); err != nil {
 		return nil, err
 	}
 	if r.V3, err = readV3(top["v3"]); err != nil {
@@ -102,45 +103,67 @@ func whyInvalid(text []byte) error {
 
 // Encode returns repodata.json: keys sorted, no blanks, no line end. The same
 // contents give the same bytes. Its top-level keys info, packages,
-// packages.conda, removed and repodata_version are always there.
-func (r *RepoData) Encode() []byte {
-	removed := slices.Sorted(slices.Values(r.Removed))
+// packages.conda, removed and repodata_version are always there. Records that
+// need no change share their memory with the result.
+func (r *RepoData) Encode() *Text {
 	top := map[string]json.RawMessage{"info": json.RawMessage("{}"), "repodata_version": json.RawMessage("1")}
-	size := 0
-	for key, value := range r.Other {
-		top[key] = value
-		size += len(value)
-	}
+	maps.Copy(top, r.Other)
 	v3 := map[string]json.RawMessage{}
 	for kind, records := range r.V3 {
-		v3[kind] = appendObject(nil, records)
+		v3[kind] = encodeObject(records)
 	}
 	if len(v3) > 0 {
-		top["v3"] = appendObject(nil, v3)
+		top["v3"] = encodeObject(v3)
 	}
-	for _, records := range []map[string]json.RawMessage{r.Packages, r.PackagesConda} {
-		for file, record := range records {
-			size += len(file) + len(record) + len(`"":,`)
-		}
-	}
-	out := append(make([]byte, 0, size+1024), '{')
-	for _, key := range slices.Sorted(keysAnd(top, "packages", "packages.conda", "removed")) {
-		if len(out) > 1 {
-			out = append(out, ',')
-		}
-		out = append(appendString(out, key), ':')
+	e := encoder{text: &Text{}}
+	e.object(slices.Sorted(keysAnd(top, "packages", "packages.conda", "removed")), func(key string) {
 		switch key {
 		case "packages":
-			out = appendObject(out, r.Packages)
+			e.records(r.Packages)
 		case "packages.conda":
-			out = appendObject(out, r.PackagesConda)
+			e.records(r.PackagesConda)
 		case "removed":
-			out = appendStrings(out, slices.Compact(removed))
+			e.text.add(appendStrings(nil, slices.Compact(slices.Sorted(slices.Values(r.Removed)))))
 		default:
-			out = appendCompact(out, top[key])
+			e.value(top[key])
 		}
+	})
+	return e.text
+}
+
+// encoder writes JSON to a text.
+type encoder struct {
+	text    *Text
+	scratch []byte
+}
+
+// object writes the keys, each with what value writes.
+func (e *encoder) object(keys []string, value func(key string)) {
+	separator := byte('{')
+	for _, key := range keys {
+		e.scratch = append(appendString(append(e.scratch[:0], separator), key), ':')
+		e.text.add(e.scratch)
+		value(key)
+		separator = ','
 	}
-	return append(out, '}')
+	if separator == '{' {
+		e.text.add([]byte{'{'})
+	}
+	e.text.add([]byte{'}'})
+}
+
+func (e *encoder) records(m map[string]json.RawMessage) {
+	e.object(slices.Sorted(maps.Keys(m)), func(file string) { e.value(m[file]) })
+}
+
+// value writes valid JSON without the blanks between its words.
+func (e *encoder) value(raw json.RawMessage) {
+	e.scratch = appendCompact(e.scratch[:0], raw)
+	if len(e.scratch) == len(raw) { // there were none
+		e.text.share(raw)
+		return
+	}
+	e.text.add(e.scratch)
 }
 
 // keysAnd yields the given keys and all others of m.
@@ -398,7 +421,7 @@ func RecordFromIndex(index []byte, md5, sha256 string, size int64) (json.RawMess
 	}
 	keys["md5"], keys["sha256"] = appendString(nil, md5), appendString(nil, sha256)
 	keys["size"] = fmt.Appendf(nil, "%d", size)
-	return appendObject(nil, keys), nil
+	return encodeObject(keys), nil
 }
 
 // WithSubdir returns index, the text of an index.json, with subdir, if it names
@@ -411,7 +434,7 @@ func WithSubdir(index json.RawMessage, subdir string) (json.RawMessage, error) {
 	switch string(keys["subdir"]) {
 	case "", "null", `""`:
 		keys["subdir"] = appendString(nil, subdir)
-		return appendObject(nil, keys), nil
+		return encodeObject(keys), nil
 	}
 	return index, nil
 }
@@ -426,7 +449,7 @@ func Stamp(record json.RawMessage, ms int64) json.RawMessage {
 		return record
 	}
 	keys[stampKey] = fmt.Appendf(nil, "%d", ms)
-	return appendObject(nil, keys)
+	return encodeObject(keys)
 }
 
 // Stamped is the time in ms since 1970 at which record, an object of valid JSON,

@@ -71,7 +71,7 @@ func TestRepoDataRecords(t *testing.T) {
 }
 
 func TestRepoDataEncode(t *testing.T) {
-	got := string(parse(t, oldIndex).Encode())
+	got := string(parse(t, oldIndex).Encode().Bytes())
 	want := `{"info":{"subdir":"linux-64","base_url":"https://a.example/x?a&b"},` +
 		`"packages":{` +
 		`"a-1.0-0.tar.bz2":{"name":"a","version":"1.0","build":"0","build_number":0,"depends":["b >=1,<2"],"noarch":true,"timestamp":1500000000},` +
@@ -85,7 +85,7 @@ func TestRepoDataEncode(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if again := string(parse(t, got).Encode()); again != got {
+	if again := string(parse(t, got).Encode().Bytes()); again != got {
 		t.Errorf("read and written again it is %s", again)
 	}
 }
@@ -103,7 +103,7 @@ func TestEmptyRepoData(t *testing.T) {
 		{"zero value", &RepoData{}, `{"info":{},` + body},
 		{"null maps", parse(t, `{"packages":null,"removed":null}`), `{"info":{},` + body},
 	} {
-		if diff := cmp.Diff(test.want, string(test.r.Encode())); diff != "" {
+		if diff := cmp.Diff(test.want, string(test.r.Encode().Bytes())); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", test.name, diff)
 		}
 	}
@@ -172,7 +172,7 @@ func BenchmarkRepoData(b *testing.B) {
 	b.Run("Encode", func(b *testing.B) {
 		b.SetBytes(int64(len(text)))
 		for b.Loop() {
-			r.Encode()
+			r.Encode().Bytes()
 		}
 	})
 	b.Run("FirstRecords", func(b *testing.B) {
@@ -196,7 +196,7 @@ func FuzzParseRepoData(f *testing.F) {
 		for _, name := range r.Names() {
 			r.Records(name)
 		}
-		out := r.Encode()
+		out := r.Encode().Bytes()
 		if !json.Valid(out) {
 			t.Fatalf("%q is no JSON", out)
 		}
@@ -204,7 +204,7 @@ func FuzzParseRepoData(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if second := again.Encode(); !bytes.Equal(out, second) {
+		if second := again.Encode().Bytes(); !bytes.Equal(out, second) {
 			t.Errorf("the first time %s, the second %s", out, second)
 		}
 	})

@@ -32,7 +32,7 @@ func NormalRunExports(text []byte) (json.RawMessage, error) {
 		return nil, errors.New("read run_exports.json: it is neither a list nor an object")
 	}
 	keys, err := readObject(text, "run_exports.json")
-	return appendObject(nil, keys), err
+	return encodeObject(keys), err
 }
 
 // ParseRunExports reads run_exports.json.
@@ -76,8 +76,8 @@ func (r RunExports) Encode(subdir string) []byte {
 			packages[file] = append(append([]byte(`{"run_exports":`), exports...), '}')
 		}
 	}
-	return appendObject(nil, map[string]json.RawMessage{
-		"info": appendObject(nil, info), "packages": appendObject(nil, maps["tar.bz2"]), "packages.conda": appendObject(nil, maps["conda"]),
+	return encodeObject(map[string]json.RawMessage{
+		"info": encodeObject(info), "packages": encodeObject(maps["tar.bz2"]), "packages.conda": encodeObject(maps["conda"]),
 	})
 }
 

@@ -51,21 +51,31 @@ var makers = map[string]*maker{
 }
 
 func zstd(_ context.Context, _ *run, e *edition, _ map[string]*part) ([]byte, error) {
-	if e.packed != nil {
-		return e.packed(), nil
+	if e.packed == nil {
+		e.pack()
 	}
-	return archive.Zstd(e.text), nil
+	return e.packed()
 }
 
 // pack begins to compress e's text, beside what comes before it is needed.
 func (e *edition) pack() {
-	text, packed := e.text, make(chan []byte, 1)
-	go func() { packed <- archive.Zstd(text) }()
-	e.packed = sync.OnceValue(func() []byte { return <-packed })
+	type result struct {
+		text []byte
+		err  error
+	}
+	text, packed := e.text, make(chan result, 1)
+	go func() {
+		b, err := archive.ZstdOf(text.Reader(), text.Len())
+		packed <- result{b, err}
+	}()
+	e.packed = sync.OnceValues(func() ([]byte, error) {
+		r := <-packed
+		return r.text, r.err
+	})
 }
 
 func currentText(_ context.Context, _ *run, e *edition, _ map[string]*part) ([]byte, error) {
-	return e.data.Current().Encode(), nil
+	return e.data.Current().Encode().Bytes(), nil
 }
 
 // pageData changes what it has of the packages that e changes.
@@ -88,7 +98,7 @@ func pageData(ctx context.Context, r *run, e *edition, parts map[string]*part) (
 }
 
 func unpatchedText(_ context.Context, _ *run, e *edition, _ map[string]*part) ([]byte, error) {
-	return e.base.Encode(), nil
+	return e.base.Encode().Bytes(), nil
 }
 
 // ask finds out the versions of derived objects, a request for each at a time.
@@ -228,7 +238,7 @@ func (r *run) catchUp(ctx context.Context, e *edition) error {
 	if err != nil {
 		return err // whoever broke it knows more
 	}
-	e.index, e.data, e.base, e.text, e.source = index, data, data, index.text, hexSHA256(index.text)
+	e.index, e.data, e.base, e.text, e.source = index, data, data, conda.TextOf(index.text), hexSHA256(index.text)
 	e.packed = nil
 	e.was, e.all, e.patch, e.meta = "", true, nil, nonNil(maps.Clone(index.info.Meta))
 	return nil

@@ -342,7 +342,7 @@ func TestCurrentRepodata(t *testing.T) {
 	right := func(when string) {
 		t.Helper()
 		data, err := conda.ParseRepoData(stored(t, s, "linux-64/repodata.json"))
-		if err != nil || !bytes.Equal(stored(t, s, "linux-64/"+currentName), data.Current().Encode()) {
+		if err != nil || !bytes.Equal(stored(t, s, "linux-64/"+currentName), data.Current().Encode().Bytes()) {
 			t.Errorf("%s: %s, %v", when, stored(t, s, "linux-64/"+currentName), err)
 		}
 	}

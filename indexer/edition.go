@@ -1,11 +1,13 @@
 package indexer
 
 import (
-	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -18,14 +20,14 @@ import (
 // and what it says.
 type edition struct {
 	subdir string
-	index  *object           // the repodata.json that it replaces, or is once committed
-	base   *conda.RepoData   // records as their packages have them
-	data   *conda.RepoData   // records as clients see them: base, patched
-	patch  *conda.Patch      // nil: there are no instructions
-	meta   map[string]string // of repodata.json
-	text   []byte            // repodata.json
-	source string            // the sha256 of text
-	packed func() []byte     // text, compressed; nil: nobody has begun to
+	index  *object                // the repodata.json that it replaces, or is once committed
+	base   *conda.RepoData        // records as their packages have them
+	data   *conda.RepoData        // records as clients see them: base, patched
+	patch  *conda.Patch           // nil: there are no instructions
+	meta   map[string]string      // of repodata.json
+	text   *conda.Text            // repodata.json
+	source string                 // the sha256 of text
+	packed func() ([]byte, error) // text, compressed; nil: nobody has begun to
 
 	was     string                     // the sha256 of the text it replaces, "" if that was none
 	anew    bool                       // what it replaces is no index: it is made from what is stored alone
@@ -211,13 +213,17 @@ func (e *edition) finish(r *run) error {
 		e.data = patched
 	}
 	e.text = e.data.Encode()
-	e.source = hexSHA256(e.text)
+	sum := sha256.New()
+	if _, err := io.Copy(sum, e.text.Reader()); err != nil {
+		return err
+	}
+	e.source = hex.EncodeToString(sum.Sum(nil))
 	return nil
 }
 
 // changed tells whether there is anything to commit.
 func (e *edition) changed() bool {
-	return !bytes.Equal(e.index.text, e.text) || !maps.Equal(e.meta, nonNil(e.index.info.Meta))
+	return e.source != e.was || !maps.Equal(e.meta, nonNil(e.index.info.Meta))
 }
 
 func nonNil(m map[string]string) map[string]string {

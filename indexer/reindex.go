@@ -351,14 +351,14 @@ func (r *run) write(ctx context.Context, e *edition, parts map[string]*part, rep
 // commit puts e's text in place of the one that it was made from.
 func (r *run) commit(ctx context.Context, e *edition, report *SubdirReport) error {
 	e.pack()
-	in, err := r.s.Put(ctx, r.subdir+"/"+indexName, bytes.NewReader(e.text), store.PutOptions{
+	in, err := r.s.Put(ctx, r.subdir+"/"+indexName, e.text.Reader(), store.PutOptions{
 		Cond: e.index.over(), Meta: e.meta, ContentType: "application/json", CacheControl: indexCache,
 	})
 	if err != nil {
 		return err
 	}
-	e.index = &object{info: in, text: e.text, exists: true}
-	report.Written += int64(len(e.text))
+	e.index = &object{info: in, exists: true}
+	report.Written += e.text.Len()
 	return nil
 }
 

@@ -36,3 +36,23 @@ func TestLostRunExportsAreFoundAgain(t *testing.T) {
 		}
 	}
 }
+
+// Whoever derives from the same index first need not know what this run has
+// learnt from a package.
+func TestWhoeverWasFirstKnewLess(t *testing.T) {
+	s := &mem.Store{}
+	exports := map[string]string{"info/run_exports.json": `{"weak": ["a >=1.0"]}`}
+	publishOK(t, s, condatest.Write(t, "a-1.0-0.conda", index("a", "1.0", 0, "linux-64"), exports))
+	s.Fault = once("linux-64/"+runExportsName, func() {
+		meta := map[string]string{metaSource: hexSHA256(stored(t, s, "linux-64/"+indexName))}
+		text := string(conda.RunExports{}.Encode("linux-64"))
+		if _, err := s.Put(t.Context(), "linux-64/"+runExportsName, strings.NewReader(text), store.PutOptions{Meta: meta}); err != nil {
+			t.Fatal(err)
+		}
+	})
+	reindexOK(t, s, Options{})
+	all, err := conda.ParseRunExports(stored(t, s, "linux-64/"+runExportsName))
+	if err != nil || !strings.Contains(string(all["a-1.0-0.conda"]), "a >=1.0") {
+		t.Errorf("%s %v", all, err)
+	}
+}

@@ -20,7 +20,7 @@ func foreignIndex(t *testing.T, s store.Store, from *conda.RepoData, files ...st
 		}
 		data.Set(file, conda.Stamp(record, 0))
 	}
-	putRaw(t, s, "linux-64/"+indexName, data.Encode())
+	putRaw(t, s, "linux-64/"+indexName, data.Encode().Bytes())
 }
 
 // A package that another indexer leaves out for a while, and lists again, is

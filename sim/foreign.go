@@ -40,7 +40,7 @@ func (w *world) listed(subdir string) []byte {
 		}
 		data.Set(file, json.RawMessage(w.bucket.objects[key].header.Get("X-Amz-Meta-Package-Record")))
 	}
-	return data.Encode()
+	return data.Encode().Bytes()
 }
 
 // take notes that a package is taken out of the index, or is to be there again.

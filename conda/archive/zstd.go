@@ -75,6 +75,24 @@ func Zstd(b []byte) []byte {
 	return encoderOf(level, 1, min(windowFor(int64(len(b))), textWindow)).EncodeAll(b, nil)
 }
 
+// ZstdOf is Zstd of the size bytes that r has. Of a large text it never holds all.
+func ZstdOf(r io.Reader, size int64) ([]byte, error) {
+	if size <= large {
+		text, err := io.ReadAll(r)
+		return Zstd(text), err
+	}
+	var out bytes.Buffer
+	e, err := newEncoder(nil, zstd.SpeedFastest, 1, textWindow)
+	if err != nil {
+		return nil, err
+	}
+	out.Grow(int(size / 8)) // growing as it comes would take twice as much
+	e.ResetContentSize(&out, size)
+	_, err = io.Copy(e, r)
+	err = errors.Join(err, e.Close())
+	return out.Bytes(), err
+}
+
 // Compressor compresses many texts without making an encoder for each. It may be
 // used by several goroutines at once.
 type Compressor struct{ e *zstd.Encoder }

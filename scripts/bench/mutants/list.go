@@ -31,7 +31,6 @@ var mutants = []mutant{
 	{"derived objects are written without a condition", "indexer/derive.go", "Cond: p.over(), Meta: meta,", "Cond: store.Always, Meta: meta,"},
 	{"after a conflict the old text is derived again", "indexer/derive.go", "if err != nil || now.Version == e.index.info.Version {", "if true || err != nil || now.Version == e.index.info.Version {"},
 	{"after a conflict run_exports of before are used", "indexer/derive.go", "		e.exports = nil // they were made with what is there no more\n", ""},
-	{"whoever was first is trusted to know all run_exports", "indexer/derive.go", "parts[name].again = len(e.learnt) > 0", "parts[name].again = false"},
 	{"a commit leaves shards out that another is about to write", "indexer/edition.go", `	e.meta[metaShards] = "yes"
 `, ""},
 	{"new packages are taken for known", "indexer/state.go", "	if !ok || r.Size != in.Size {\n		return false", "	if !ok || r.Size != in.Size {\n		return true"},
