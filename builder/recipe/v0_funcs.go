@@ -187,8 +187,6 @@ func (r *v0Recipe) loadFileRegex(c jinja.Call) (any, error) {
 }
 
 var (
-	setupCall    = regexp.MustCompile(`(?s)\bsetup\s*\((.*)\)`)
-	setupText    = regexp.MustCompile(`(?m)(?:^|[(,])\s*(\w+)\s*=\s*(?:u|r)?(?:"([^"\\\n]*)"|'([^'\\\n]*)')\s*(?:,|\)|$|#)`)
 	setupSection = regexp.MustCompile(`(?ms)^\[metadata\]\s*$(.*?)(?:^\[|\z)`)
 	setupOption  = regexp.MustCompile(`(?m)^(\w+)\s*=\s*(.+?)\s*$`)
 )
@@ -216,10 +214,10 @@ func (r *v0Recipe) loadSetup(c jinja.Call) (any, error) {
 	if v, ok := c.Arg(0, "setup_file"); ok && v != nil {
 		name = tree.ScalarText(v)
 	}
-	if m := setupCall.FindStringSubmatch(read(name)); m != nil {
-		for _, o := range setupText.FindAllStringSubmatch(m[1], -1) {
-			d.Set(o[1], o[2]+o[3])
-		}
+	static := setupArguments(read(name))
+	for _, key := range static.Keys() {
+		v, _ := static.Get(key)
+		d.Set(key, v)
 	}
 	for _, key := range []string{"name", "version"} {
 		if _, ok := d.Get(key); !ok {
