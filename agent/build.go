@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -19,6 +21,7 @@ import (
 	"github.com/condaworker/condaworker/builder"
 	"github.com/condaworker/condaworker/conda"
 	"github.com/condaworker/condaworker/env"
+	"github.com/condaworker/condaworker/env/virtual"
 	"github.com/condaworker/condaworker/indexer"
 	"github.com/condaworker/condaworker/store"
 )
@@ -229,7 +232,7 @@ func (d *desk) buildRequest(ctx context.Context, o buildOptions, work string) (b
 		RenderRequest: render,
 		Archives:      absolute(o.archives), PrefixLength: o.prefixLength, Work: work, OutputDir: absolutePath(o.outputDir),
 		NoTest: o.noTest, Timeout: o.timeout, IdleTimeout: o.idleTimeout, Epoch: epoch,
-		Version: version(), Virtual: virtualPackages(o.platform),
+		Version: version(), Virtual: d.virtualPackages(ctx, o.platform),
 	}
 	if r.Channels, err = d.readers(ctx, o.channels); err != nil {
 		return r, destination{}, err
@@ -307,18 +310,23 @@ func sourceDateEpoch(text string) (time.Time, error) {
 	return time.Unix(seconds, 0), nil
 }
 
-// virtualPackages is what the system itself offers to a solve.
-func virtualPackages(platform string) []conda.Record {
-	family, _, _ := strings.Cut(platform, "-")
-	names := []string{"__" + family}
-	if family != "win" {
-		names = append(names, "__unix")
-	}
-	var records []conda.Record
-	for _, name := range names {
-		records = append(records, conda.Record{Name: name, Version: "0", Build: "0"})
-	}
-	return records
+// virtualPackages finds, when first asked, what the system itself offers to a
+// solve for platform.
+func (d *desk) virtualPackages(ctx context.Context, platform string) func() []conda.Record {
+	return sync.OnceValue(func() []conda.Record {
+		host, err := builder.HostPlatform()
+		if err != nil {
+			host = "" // nothing is known of it
+		}
+		return virtual.Packages(ctx, virtual.System{Platform: host, Root: os.DirFS("/"), Env: d.env, Run: asked}, platform)
+	})
+}
+
+// asked is what a command of the system prints, soon.
+func asked(ctx context.Context, name string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	return exec.CommandContext(ctx, name).Output()
 }
 
 // task is what stays the same when the farm tries a task again, "" outside of

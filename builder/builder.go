@@ -32,7 +32,10 @@ type Request struct {
 	IdleTimeout  time.Duration // for a script that prints nothing; 0 is none
 	Epoch        time.Time     // all times in the package; zero takes the newest in the sources
 	Version      string        // of the program, for info/about.json
-	Virtual      []conda.Record
+
+	// Virtual is what the system offers to a solve for Platform, e.g. __glibc
+	// 2.36; it is asked when an environment is made. nil: nothing.
+	Virtual func() []conda.Record
 
 	// NextBuildNumber, when set, chooses the build number by what the channel
 	// already has in subdirs. again says that this very task had it before: it

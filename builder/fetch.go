@@ -8,6 +8,7 @@ import (
 
 	"github.com/condaworker/condaworker/builder/recipe"
 	"github.com/condaworker/condaworker/builder/source"
+	"github.com/condaworker/condaworker/conda"
 	"github.com/condaworker/condaworker/env"
 	"github.com/condaworker/condaworker/env/install"
 )
@@ -79,7 +80,7 @@ func (b *build) environments(ctx context.Context) error {
 	}{{b.dirs.prefix, host}, {b.dirs.buildPrefix, tools}} {
 		records, err := env.Create(ctx, env.Request{
 			Prefix: e.prefix, Specs: e.specs, Channels: b.Channels, Subdir: b.Platform,
-			Virtual: b.Virtual, Cache: b.dirs.cache, Local: b.local(),
+			Virtual: b.virtual(), Cache: b.dirs.cache, Local: b.local(),
 		})
 		if err != nil {
 			return fmt.Errorf("make the environment of %v: %w", e.specs, err)
@@ -89,6 +90,14 @@ func (b *build) environments(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// virtual is what the system offers to a solve.
+func (b *build) virtual() []conda.Record {
+	if b.Virtual == nil {
+		return nil
+	}
+	return b.Virtual()
 }
 
 // needsEnvironments is false for most vendor archives, whose builds then need

@@ -86,7 +86,7 @@ func (b *build) testOne(ctx context.Context, t recipe.Test, i int, work string) 
 	exact := strings.Join([]string{b.out.Name, b.out.Version, b.out.BuildString}, " ")
 	_, err = env.Create(ctx, env.Request{
 		Prefix: b.dirs.testPrefix, Specs: append([]string{exact}, t.Requires...),
-		Channels: b.Channels, Subdir: b.Platform, Virtual: b.Virtual, Cache: b.dirs.cache,
+		Channels: b.Channels, Subdir: b.Platform, Virtual: b.virtual(), Cache: b.dirs.cache,
 		Local: append(b.local(), install.Package{Path: b.made.Path, Record: b.made.Record, URL: "file://" + b.made.Path}),
 	})
 	if err != nil {
