@@ -201,7 +201,10 @@ func (o renderOptions) print(r recipe.Result) ([]byte, error) {
 func (o renderOptions) output(out *recipe.Output) *tree.Node {
 	n := &tree.Node{Kind: tree.Map}
 	add := func(key string, v *tree.Node) { n.Fields = append(n.Fields, tree.Field{Key: key, Value: v}) }
-	add("target_platform", tree.Of(out.Subdir))
+	add("target_platform", tree.Of(cmp.Or(out.BuiltFor, out.Subdir)))
+	if out.BuiltFor != "" {
+		add("subdir", tree.Of(out.Subdir))
+	}
 	add("hash", tree.Of(out.Hash))
 	add("variant", tree.Of(out.Variant))
 	add("recipe", out.Document())

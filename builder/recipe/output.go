@@ -11,7 +11,8 @@ type Output struct {
 	Version     string // e.g. 4.2.5
 	BuildNumber int    // e.g. 0
 	BuildString string // e.g. hb0f4dca_0
-	Subdir      string // e.g. linux-64, or noarch
+	Subdir      string // that the package goes to, e.g. linux-64, or noarch
+	BuiltFor    string // e.g. linux-64, where a meta.yaml's target sends the package to another subdir; else ""
 	Noarch      string // "", "generic" or "python"
 
 	Sources      []Source

@@ -20,8 +20,8 @@ var v0Build = keys{
 	"has_prefix_files": honoured, "binary_has_prefix_files": honoured,
 	"requires_features": honoured, "provides_features": honoured, "preferred_env": honoured, "preferred_env_executable_paths": honoured,
 
-	"overlinking_ignore_patterns": harmless, "ignore_verify_codes": harmless, "rpaths_patcher": harmless, "msvc_compiler": harmless,
-	"disable_pip": harmless,
+	"overlinking_ignore_patterns": later, "ignore_verify_codes": later, "rpaths_patcher": later, "msvc_compiler": later,
+	"disable_pip": later,
 
 	"preserve_egg_dir": later, "activate_in_script": later, "no_move_top_level_workdir_loops": later, "pin_depends": later,
 }
@@ -43,7 +43,7 @@ func (r *v0Recipe) readBuild(out *Output, declared *tree.Node, separate bool) {
 	case out.Noarch != "":
 		out.Subdir = "noarch"
 	case target != "":
-		out.Subdir = target
+		out.Subdir, out.BuiltFor = target, r.TargetPlatform
 		if _, err := platform.Parse(target); err != nil {
 			r.report.Fail(declared.Get("target").Pos, "", "outputs.target: %v", err)
 		}

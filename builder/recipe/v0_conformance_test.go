@@ -1,6 +1,7 @@
 package recipe
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,9 +23,9 @@ type metaExpectation struct {
 	}
 }
 
-// TestMetaConformance compares with conda-build's own rendering of recipes. What
-// cannot agree needs what is not there: a git checkout, a setup.py outside of the
-// recipe; and an output with a target is of that target here.
+// TestMetaConformance compares with conda-build's own rendering of recipes. Some
+// ask a git checkout that is not here: what it says is put in its place. One needs
+// a setup.py outside of the recipe.
 func TestMetaConformance(t *testing.T) {
 	root := conformance(t, "meta")
 	files, err := filepath.Glob(filepath.Join(root, "*", "expected.json"))
@@ -53,7 +54,7 @@ func TestMetaConformance(t *testing.T) {
 		}
 	}
 	t.Logf("%d of %d", passed, len(files))
-	if share := float64(passed) / float64(len(files)); share < 0.93 {
+	if share := float64(passed) / float64(len(files)); share < 0.98 {
 		t.Errorf("%.2f %% of the recipes agree", 100*share)
 	}
 }
@@ -72,6 +73,8 @@ func (m metaExpectation) identities() []string {
 func renderMeta(dir string) ([]string, error) {
 	files := os.DirFS(dir)
 	o := Options{TargetPlatform: "linux-64", Env: map[string]string{"CONDA_TEST_VAR": "conda_test", "CONDA_TEST_VAR_2": "conda_test_2", "TEST_FN": "test"}}
+	o.Env["CONDA_BUILD_TEST_RECIPE_PATH"] = "/checkout"
+	o.Git = repositories{"location": "/checkout", "head": "92c836a", "long ": "1.22.0-0-g92c836a"}
 	text, err := fs.ReadFile(files, "conda_build_config.yaml")
 	switch {
 	case err == nil:
@@ -82,7 +85,7 @@ func renderMeta(dir string) ([]string, error) {
 	result, err := Render(files, "meta.yaml", o)
 	var all []string
 	for _, out := range result.Outputs {
-		all = append(all, fmt.Sprint(out.Name, " ", out.Version, " ", out.BuildString, " ", out.Subdir))
+		all = append(all, fmt.Sprint(out.Name, " ", out.Version, " ", out.BuildString, " ", cmp.Or(out.BuiltFor, out.Subdir)))
 	}
 	slices.Sort(all)
 	return all, err

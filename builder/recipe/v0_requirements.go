@@ -11,7 +11,7 @@ import (
 )
 
 var (
-	v0Requirements = keys{"build": honoured, "host": honoured, "run": honoured, "run_constrained": honoured, "conflicts": harmless}
+	v0Requirements = keys{"build": honoured, "host": honoured, "run": honoured, "run_constrained": honoured, "conflicts": later}
 	v0RunExports   = keys{
 		"weak": honoured, "strong": honoured, "noarch": honoured, "weak_constrains": honoured, "strong_constrains": honoured,
 	}

@@ -383,3 +383,11 @@ func TestOtherSourcesV0(t *testing.T) {
 	}
 	has(t, got.Warnings, "meta.yaml:15:5", "source.path_via_symlink has no effect")
 }
+
+// A target sends the package elsewhere; it is built for the platform all the same.
+func TestTargetOfAnOutput(t *testing.T) {
+	got := render(t, folder("meta.yaml", head+"outputs:\n  - name: b\n    target: linux-aarch64\n"), Options{})
+	if got.Subdir != "linux-aarch64" || got.BuiltFor != "linux-64" || got.Variant["target_platform"] != "linux-64" {
+		t.Errorf("%s, built for %s, %v", got.Subdir, got.BuiltFor, got.Variant)
+	}
+}
