@@ -6,8 +6,10 @@ package env
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
+	"time"
 
 	"github.com/condaworker/condaworker/conda"
 	"github.com/condaworker/condaworker/env/install"
@@ -23,39 +25,72 @@ type Channel struct {
 
 // Request says which environment to make.
 type Request struct {
-	Prefix   string            // an absolute folder that is empty or not there yet
+	Prefix   string            // an absolute folder
 	Specs    []string          // match specs, e.g. python >=3.11
 	Channels []Channel         // first has priority: a name that it has is taken from nowhere else
 	Subdir   string            // e.g. linux-64; noarch is always read as well
 	Local    []install.Package // archives on disk that come before every channel
 	Virtual  []conda.Record    // what the system offers, e.g. __linux
-	Cache    string            // a folder for archives and unpacked packages
+	Cache    string            // a folder for archives and unpacked packages; processes may share it
+
+	// NotAfter leaves out what channels had built after it; zero leaves out nothing.
+	// Records without a time stay, as with conda.
+	NotAfter time.Time
 }
 
-// Create solves r.Specs and installs the result into r.Prefix. It returns the
-// installed records, dependencies first. With no specs it makes nothing and
-// reads no channel. An unsatisfiable request is a *solve.UnsolvableError.
-func Create(ctx context.Context, r Request) ([]conda.Record, error) {
-	if len(r.Specs) == 0 {
-		return nil, nil
-	}
-	specs, err := parseSpecs(r.Specs)
-	if err != nil {
-		return nil, err
-	}
+// Solve chooses the records of r.Specs, dependencies first, and changes nothing.
+// With no specs there are none, and no channel is read. An unsatisfiable request
+// is a *solve.UnsolvableError.
+func Solve(ctx context.Context, r Request) ([]conda.Record, error) {
+	return (&offers{request: r, ctx: ctx}).solve()
+}
+
+// Create solves r.Specs and installs the result as r.Prefix, all of it or nothing.
+// It returns the installed records, dependencies first. With no specs it makes
+// nothing. A prefix that has exactly these records is left as it is; one that
+// holds anything else is an error. Of several processes that make one prefix the
+// others wait.
+func Create(ctx context.Context, r Request) (records []conda.Record, err error) {
 	from := &offers{request: r, ctx: ctx}
-	records, err := solve.Solve(solve.Problem{Specs: specs, Candidates: from.candidates, Virtual: r.Virtual})
-	if from.err != nil {
-		return nil, from.err
-	}
-	if err != nil {
+	records, err = from.solve()
+	if err != nil || len(records) == 0 {
 		return nil, err
 	}
 	packages, err := from.fetch(ctx, records)
 	if err != nil {
 		return nil, err
 	}
-	return records, install.Install(ctx, packages, r.Prefix, install.Options{Cache: filepath.Join(r.Cache, "pkgs")})
+	w, err := openWorkplace(r.Prefix)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, w.lock.Close()) }()
+	if done, err := w.holds(records); err != nil || done {
+		return records, err
+	}
+	return records, w.fill(func() error {
+		return install.Install(ctx, packages, r.Prefix, install.Options{Cache: filepath.Join(r.Cache, "pkgs")})
+	})
+}
+
+// solve also notes the specs, for conda-meta.
+func (o *offers) solve() ([]conda.Record, error) {
+	if len(o.request.Specs) == 0 {
+		return nil, nil
+	}
+	specs, err := parseSpecs(o.request.Specs)
+	if err != nil {
+		return nil, err
+	}
+	o.asked = map[string]string{}
+	for i, s := range specs {
+		o.asked[s.Name] = o.request.Specs[i]
+	}
+	records, err := solve.Solve(solve.Problem{Specs: specs, Candidates: o.candidates, Virtual: o.request.Virtual})
+	if o.err != nil {
+		return nil, o.err
+	}
+	return records, err
 }
 
 // parseSpecs names the spec that cannot be read.

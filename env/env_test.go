@@ -184,11 +184,11 @@ func TestOtherBytesThanTheIndexSaysAreRefused(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "reindex the channel") || !strings.Contains(err.Error(), p.file()) {
 		t.Error(err)
 	}
-	if left, _ := os.ReadDir(filepath.Join(r.Cache, "archives")); len(left) > 0 {
+	if left, _ := filepath.Glob(filepath.Join(r.Cache, "archives", "*", "*")); len(left) > 0 {
 		t.Errorf("%v is left in the cache", left)
 	}
-	if _, err := os.Stat(filepath.Join(r.Prefix, "share")); err == nil {
-		t.Error("it was installed")
+	if _, err := os.Stat(r.Prefix); err == nil {
+		t.Error("a prefix was made")
 	}
 }
 

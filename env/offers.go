@@ -12,6 +12,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"sync"
 
 	"github.com/condaworker/condaworker/conda"
 	"github.com/condaworker/condaworker/conda/archive"
@@ -29,7 +30,8 @@ type offers struct {
 	request Request
 	ctx     context.Context // of the one call that asks: solve's callback has none
 	loaded  [][]index
-	err     error // the first failure to read a channel
+	asked   map[string]string // match specs of the request by name
+	err     error             // the first failure to read a channel
 }
 
 // index is what a subdir of a channel offers.
@@ -70,12 +72,19 @@ func (o *offers) inChannel(i int, name string) []conda.Record {
 	for _, data := range o.loaded[i] {
 		records, _ := data.Records(name) // a broken record is not an offer
 		for _, r := range records {
+			if o.tooNew(r) {
+				continue
+			}
 			r.Channel = o.request.Channels[i].URL
 			r.Subdir = data.subdir // the archive lies beside its index, whatever the record says
 			found = append(found, r)
 		}
 	}
 	return found
+}
+
+func (o *offers) tooNew(r conda.Record) bool {
+	return !o.request.NotAfter.IsZero() && r.Timestamp > o.request.NotAfter.UnixMilli()
 }
 
 // load reads a channel's index of subdir and of noarch. A subdir without an
@@ -124,21 +133,37 @@ func readAll(ctx context.Context, r store.Reader, key string) (text []byte, err 
 	return io.ReadAll(body)
 }
 
-// fetch brings the archives of records to the cache folder, in their order.
+// downloads is how many archives are fetched at a time: enough for small ones to
+// hide each other's way to the server.
+const downloads = 8
+
+// fetch brings the archives of records to the cache folder, in their order. The
+// first failure ends the others.
 func (o *offers) fetch(ctx context.Context, records []conda.Record) ([]install.Package, error) {
-	packages := make([]install.Package, 0, len(records))
-	for _, r := range records {
-		p, err := o.archive(ctx, r)
-		if err != nil {
-			return nil, fmt.Errorf("fetch %s/%s from %s: %w", r.Subdir, r.FileName, r.Channel, err)
-		}
-		packages = append(packages, p)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	packages := make([]install.Package, len(records))
+	slots := make(chan struct{}, downloads)
+	var work sync.WaitGroup
+	for i, r := range records {
+		slots <- struct{}{}
+		work.Go(func() {
+			defer func() { <-slots }()
+			p, err := o.archive(ctx, r)
+			if err != nil {
+				cancel(fmt.Errorf("fetch %s/%s from %s: %w", r.Subdir, r.FileName, r.Channel, err))
+			}
+			p.Spec = o.asked[r.Name]
+			packages[i] = p
+		})
 	}
-	return packages, nil
+	work.Wait()
+	return packages, context.Cause(ctx)
 }
 
 // archive finds the place that offered a record and has its bytes on disk
-// afterwards.
+// afterwards. What is in the cache under its hash was checked when it was put
+// there, and is not fetched again.
 func (o *offers) archive(ctx context.Context, r conda.Record) (install.Package, error) {
 	for _, p := range o.request.Local {
 		if p.Record.FileName == r.FileName && r.Channel == p.Record.Channel {
@@ -149,11 +174,24 @@ func (o *offers) archive(ctx context.Context, r conda.Record) (install.Package, 
 		if c.URL != r.Channel {
 			continue
 		}
-		to := filepath.Join(o.request.Cache, "archives", r.FileName)
 		key := path.Join(r.Subdir, r.FileName)
-		return install.Package{Path: to, Record: r, URL: c.URL + "/" + key}, Download(ctx, c.Reader, key, to, r.SHA256)
+		folder, hashed := cacheName(r.SHA256)
+		p := install.Package{Path: filepath.Join(o.request.Cache, "archives", folder, r.FileName), Record: r, URL: c.URL + "/" + key}
+		if info, err := os.Stat(p.Path); hashed && err == nil && info.Size() > 0 && (r.Size == 0 || info.Size() == r.Size) {
+			return p, nil
+		}
+		return p, Download(ctx, c.Reader, key, p.Path, r.SHA256)
 	}
 	return install.Package{}, errors.New("no channel of this request has it")
+}
+
+// cacheName is the folder for an archive of this sha256: two channels may have
+// other bytes under one name. Whatever is no hash is not taken for a path.
+func cacheName(sum string) (folder string, hashed bool) {
+	if b, err := hex.DecodeString(sum); err != nil || len(b) != sha256.Size {
+		return "unhashed", false
+	}
+	return sum[:16], true
 }
 
 // Download writes the object key to the file to and checks its sha256, lower-case
@@ -168,7 +206,7 @@ func Download(ctx context.Context, from store.Reader, key, to, sum string) (err 
 		return err
 	}
 	defer func() { err = errors.Join(err, body.Close()) }()
-	part, err := os.Create(to + ".part")
+	part, err := os.CreateTemp(filepath.Dir(to), ".part-") // of this process alone
 	if err != nil {
 		return err
 	}

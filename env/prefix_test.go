@@ -1,0 +1,169 @@
+//go:build unix
+
+package env_test
+
+import (
+	"context"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/condaworker/condaworker/conda/condatest"
+	"github.com/condaworker/condaworker/env"
+	"github.com/condaworker/condaworker/indexer"
+	"github.com/condaworker/condaworker/store"
+	"github.com/condaworker/condaworker/store/dir"
+)
+
+// counting counts how often archives are read.
+type counting struct {
+	store.Reader
+	archives *atomic.Int32
+}
+
+func (c counting) Get(ctx context.Context, key string, from, to int64) (io.ReadCloser, store.Info, error) {
+	if strings.HasSuffix(key, ".conda") {
+		c.archives.Add(1)
+	}
+	return c.Reader.Get(ctx, key, from, to)
+}
+
+func TestTheSameEnvironmentTwiceIsOne(t *testing.T) {
+	var read atomic.Int32
+	c := channel(t, pkg{"app", "1.0", "linux-64", []string{"lib"}}, pkg{"lib", "1.0", "noarch", nil})
+	c.Reader = counting{c.Reader, &read}
+	r := request(t, []string{"app"}, c)
+	create(t, r)
+	history, err := os.ReadFile(filepath.Join(r.Prefix, "conda-meta", "history"))
+	if err != nil || !strings.Contains(string(history), "# update specs: ['app']") {
+		t.Errorf("%s %v", history, err)
+	}
+	create(t, r)
+	if again, err := os.ReadFile(filepath.Join(r.Prefix, "conda-meta", "history")); err != nil || string(again) != string(history) {
+		t.Errorf("the history became %s %v", again, err)
+	}
+	r.Prefix = filepath.Join(t.TempDir(), "another")
+	create(t, r)
+	if n := read.Load(); n != 2 {
+		t.Errorf("2 archives were read %d times", n)
+	}
+}
+
+func TestWhatAnInterruptedRunLeftIsRemoved(t *testing.T) {
+	r := request(t, []string{"tool"}, channel(t, pkg{"tool", "1.0", "linux-64", nil}))
+	for _, name := range []string{".condaworker-unfinished", "share/tool", "lib/half", "conda-meta/half-1-0.json", "conda-meta/history"} {
+		file := filepath.Join(r.Prefix, name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o750); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte("{"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	create(t, r)
+	for _, name := range []string{".condaworker-unfinished", "lib", "conda-meta/half-1-0.json"} {
+		if _, err := os.Stat(filepath.Join(r.Prefix, name)); err == nil {
+			t.Errorf("%s is still there", name)
+		}
+	}
+}
+
+func TestWhatIsNotOursIsNeverTouched(t *testing.T) {
+	c := channel(t, pkg{"tool", "1.0", "linux-64", nil}, pkg{"other", "1.0", "linux-64", nil})
+	r := request(t, []string{"tool"}, c)
+	if err := os.MkdirAll(filepath.Join(r.Prefix, "photos"), 0o750); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := env.Create(t.Context(), r); err == nil || !strings.Contains(err.Error(), "no conda environment") {
+		t.Error(err)
+	}
+	if _, err := os.Stat(filepath.Join(r.Prefix, "photos")); err != nil {
+		t.Error(err)
+	}
+	r.Prefix = filepath.Join(t.TempDir(), "p")
+	create(t, r)
+	r.Specs = []string{"other"}
+	if _, err := env.Create(t.Context(), r); err == nil || !strings.Contains(err.Error(), "other packages") {
+		t.Error(err)
+	}
+	if installed, err := env.Installed(r.Prefix); err != nil || len(installed) != 1 || installed[0].Name != "tool" {
+		t.Error(installed, err)
+	}
+}
+
+// Both packages have the same file: that is found out when the prefix is there.
+func TestAFailedInstallLeavesThePrefixAsItWas(t *testing.T) {
+	root := t.TempDir()
+	s := dir.Open(root)
+	for _, name := range []string{"a", "b"} {
+		file := condatest.Write(t, name+"-1-0.conda", condatest.Index(name, "1", 0, "linux-64"), map[string]string{"etc/hosts": name})
+		if _, err := indexer.Publish(t.Context(), s, indexer.Package{Path: file}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := indexer.Reindex(t.Context(), s, indexer.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	r := request(t, []string{"a", "b"}, env.Channel{URL: root, Reader: s})
+	if _, err := env.Create(t.Context(), r); err == nil || !strings.Contains(err.Error(), "etc/hosts") {
+		t.Error(err)
+	}
+	if _, err := os.Stat(r.Prefix); err == nil {
+		t.Error("the prefix is still there")
+	}
+	if err := os.Mkdir(r.Prefix, 0o750); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := env.Create(t.Context(), r); err == nil {
+		t.Error("it was installed")
+	}
+	if left, err := os.ReadDir(r.Prefix); err != nil || len(left) > 0 {
+		t.Error(left, err)
+	}
+}
+
+func TestManyMakeOnePrefix(t *testing.T) {
+	r := request(t, []string{"app"}, channel(t, pkg{"app", "1.0", "linux-64", []string{"lib"}}, pkg{"lib", "1.0", "noarch", nil}))
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			if _, err := env.Create(t.Context(), r); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if installed, err := env.Installed(r.Prefix); err != nil || len(installed) != 2 {
+		t.Error(installed, err)
+	}
+	history, err := os.ReadFile(filepath.Join(r.Prefix, "conda-meta", "history"))
+	if n := strings.Count(string(history), "==>"); err != nil || n != 1 {
+		t.Errorf("installed %d times, %v", n, err)
+	}
+}
+
+func TestNewerPackagesCanBeLeftOut(t *testing.T) {
+	root := t.TempDir()
+	s := dir.Open(root)
+	for i, version := range []string{"1.0", "2.0", "3.0"} {
+		in := condatest.Index("tool", version, 0, "linux-64")
+		in["timestamp"] = time.Date(2021+i, 1, 1, 0, 0, 0, 0, time.UTC).UnixMilli()
+		file := condatest.Write(t, "tool-"+version+"-0.conda", in, map[string]string{"share/tool": version})
+		if _, err := indexer.Publish(t.Context(), s, indexer.Package{Path: file}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := indexer.Reindex(t.Context(), s, indexer.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	r := request(t, []string{"tool"}, env.Channel{URL: root, Reader: s})
+	r.NotAfter = time.Date(2022, 6, 1, 0, 0, 0, 0, time.UTC)
+	if got := create(t, r); len(got) != 1 || got[0] != "tool 2.0" {
+		t.Error(got)
+	}
+}
