@@ -4,7 +4,7 @@
 // stdout and stderr themselves are written by agent/openjd alone.
 //
 // Each verb is a file: build.go, render.go, publish.go, reindex.go, lock.go,
-// channelverbs.go, version.go. Start with Main.
+// channelverbs.go, env.go, version.go. Start with Main.
 package agent
 
 import (
@@ -80,7 +80,7 @@ func (d *desk) command() *cobra.Command {
 	})
 	root.PersistentFlags().BoolVarP(&d.verbose, "verbose", "v", false, "log more")
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(d.buildCommand(), d.renderCommand(), d.publishCommand(), d.reindexCommand(), d.lockCommand(), d.channelCommand(), d.versionCommand())
+	root.AddCommand(d.buildCommand(), d.renderCommand(), d.publishCommand(), d.reindexCommand(), d.lockCommand(), d.channelCommand(), d.envCommand(), d.versionCommand())
 	for _, c := range root.Commands() {
 		for _, verb := range append(c.Commands(), c) {
 			checkArgs(verb)
@@ -96,10 +96,11 @@ func verbs(name, short string, below ...*cobra.Command) *cobra.Command {
 	for _, verb := range below {
 		names = append(names, name+" "+verb.Name())
 	}
-	last := len(names) - 1
-	c.RunE = func(*cobra.Command, []string) error {
-		return usageError{fmt.Errorf("name a verb: %s or %s", strings.Join(names[:last], ", "), names[last])}
+	list := strings.Join(names, ", ")
+	if i := strings.LastIndex(list, ", "); i >= 0 {
+		list = list[:i] + " or " + list[i+2:]
 	}
+	c.RunE = func(*cobra.Command, []string) error { return usageError{fmt.Errorf("name a verb: %s", list)} }
 	c.AddCommand(below...)
 	return c
 }
@@ -146,7 +147,7 @@ func (d *desk) finish(ctx context.Context, err error) int {
 func understood(args []string, err error) error {
 	switch {
 	case len(args) == 0:
-		return usageError{errors.New("name a verb: build, render, publish, reindex, lock, channel or version; condaworker --help tells more")}
+		return usageError{errors.New("name a verb: build, render, publish, reindex, lock, channel, env or version; condaworker --help tells more")}
 	case err != nil && strings.HasPrefix(err.Error(), "unknown command "):
 		line := strings.Join(strings.Fields(err.Error()), " ")
 		return usageError{fmt.Errorf("%s; condaworker --help lists the verbs", line)}

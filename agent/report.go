@@ -17,6 +17,8 @@ type report struct {
 	Index    *indexer.Report `json:"index,omitempty"`    // what was done to the channel's index
 	Prune    *indexer.Pruned `json:"prune,omitempty"`    // what channel prune did
 	Lock     *lock.Held      `json:"lock,omitempty"`     // who holds the channel's lock, of lock status
+
+	Environment *environment `json:"environment,omitempty"` // of env create
 }
 
 // outcome notes how the run ended. A run may fail outside of its phases.

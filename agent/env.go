@@ -1,0 +1,231 @@
+package agent
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/condaworker/condaworker/builder"
+	"github.com/condaworker/condaworker/builder/recipe/tree"
+	"github.com/condaworker/condaworker/conda"
+	"github.com/condaworker/condaworker/env"
+)
+
+// envOptions are the flags of the verb env create.
+type envOptions struct {
+	reportOptions
+	prefix       string
+	specs        []string
+	channels     []string
+	file         string
+	platform     string
+	cache        string
+	excludeNewer string
+	dryRun       bool
+}
+
+// environment is what env create reports.
+type environment struct {
+	Prefix   string            `json:"prefix"`
+	Platform string            `json:"platform"`
+	Packages []environmentItem `json:"packages"` // dependencies first
+}
+
+// environmentItem is a package of an environment, in the keys of its record.
+type environmentItem struct {
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	Build   string `json:"build"`
+	Channel string `json:"channel"`
+	Subdir  string `json:"subdir"`
+	File    string `json:"fn"`
+	SHA256  string `json:"sha256,omitempty"`
+	Size    int64  `json:"size,omitempty"`
+}
+
+// envCommand declares the verbs below env.
+func (d *desk) envCommand() *cobra.Command {
+	var o envOptions
+	create := &cobra.Command{
+		Use:   "create -p PREFIX SPEC... -c URL",
+		Short: "Solve match specs against channels and install the packages into a new prefix",
+		Example: `  condaworker env create -p /work/env blender=4.2 'python >=3.11' -c s3://studio-packages/Conda/Default
+  condaworker env create -p ./env --file environment.yml --dry-run --format json`,
+		RunE: func(c *cobra.Command, args []string) error {
+			o.specs = args
+			return d.createEnv(c.Context(), o)
+		},
+	}
+	f := create.Flags()
+	f.StringVarP(&o.prefix, "prefix", "p", "", "the folder to make; one that has exactly these packages stays as it is")
+	f.StringArrayVarP(&o.channels, "channel", "c", nil, "channel to take packages from, the first that has a name wins; repeatable, or several separated by blanks")
+	f.StringVar(&o.file, "file", "", "an environment.yml: its dependencies and channels come after those of the command line")
+	f.StringVar(&o.platform, "platform", "", "platform of the packages (default: this machine's)")
+	f.StringVar(&o.cache, "cache", "", "folder for archives and unpacked packages, which runs share (default: condaworker in the user's cache folder)")
+	f.StringVar(&o.excludeNewer, "exclude-newer", "", "leave out packages that were built later: 2026-01-31 (the end of that day, UTC) or 2026-01-31T12:00:00Z")
+	f.BoolVar(&o.dryRun, "dry-run", false, "solve, say what would be installed, and do nothing")
+	o.flags(create)
+	return verbs("env", "Make environments from channels", create)
+}
+
+// createEnv is the verb.
+func (d *desk) createEnv(ctx context.Context, o envOptions) error {
+	return d.run(ctx, o.reportOptions, func(p *progress, r *report) (string, error) {
+		request, err := d.envRequest(ctx, o)
+		if err != nil {
+			return "", err
+		}
+		phase, do := "create", env.Create
+		if o.dryRun {
+			phase, do = "solve", env.Solve
+		}
+		end := p.Phase(phase)
+		records, err := do(ctx, request)
+		end(err)
+		if err != nil {
+			return "", err
+		}
+		would := ""
+		if o.dryRun {
+			would = "would have "
+		}
+		for _, rec := range records {
+			p.Info(fmt.Sprintf("%s%s %s %s from %s", would, rec.Name, rec.Version, rec.Build, rec.Channel))
+		}
+		r.Environment = environmentOf(request, records)
+		return fmt.Sprintf("%s %s%d packages", request.Prefix, cmp.Or(would, "has "), len(records)), nil
+	})
+}
+
+func environmentOf(r env.Request, records []conda.Record) *environment {
+	e := &environment{Prefix: r.Prefix, Platform: r.Subdir, Packages: []environmentItem{}}
+	for _, rec := range records {
+		e.Packages = append(e.Packages, environmentItem{
+			Name: rec.Name, Version: rec.Version, Build: rec.Build, Channel: rec.Channel, Subdir: rec.Subdir,
+			File: rec.FileName, SHA256: rec.SHA256, Size: rec.Size,
+		})
+	}
+	return e
+}
+
+// envRequest finds what is wrong with the command line, and opens the channels.
+func (d *desk) envRequest(ctx context.Context, o envOptions) (env.Request, error) {
+	specs, channels, err := o.wanted()
+	if err != nil {
+		return env.Request{}, err
+	}
+	r := env.Request{Prefix: absolutePath(o.prefix), Specs: specs, Subdir: o.platform, Cache: absolutePath(o.cache)}
+	if r.NotAfter, err = notAfter(o.excludeNewer); err != nil {
+		return r, err
+	}
+	if r.Subdir == "" {
+		if r.Subdir, err = builder.HostPlatform(); err != nil {
+			return r, err
+		}
+	}
+	if r.Subdir == "noarch" || !conda.CanBeSubdir(r.Subdir) {
+		return r, usageError{fmt.Errorf("--platform %s: it is a platform such as linux-64", r.Subdir)}
+	}
+	if r.Cache == "" {
+		folder, err := os.UserCacheDir()
+		if err != nil {
+			return r, usageError{fmt.Errorf("this user has no cache folder (%w): name one by --cache", err)}
+		}
+		r.Cache = filepath.Join(folder, "condaworker")
+	}
+	r.Virtual = d.virtualPackages(ctx, r.Subdir)()
+	r.Channels, err = d.readers(ctx, channels)
+	return r, err
+}
+
+// wanted are the specs and channels of the command line and of the file.
+func (o envOptions) wanted() (specs, channels []string, err error) {
+	specs, channels = slices.Clone(o.specs), slices.Clone(o.channels)
+	if o.file != "" {
+		moreSpecs, moreChannels, err := readEnvironmentFile(o.file)
+		if err != nil {
+			return nil, nil, err
+		}
+		specs, channels = append(specs, moreSpecs...), append(channels, moreChannels...)
+	}
+	for _, text := range specs {
+		if m, err := conda.ParseMatchSpec(text); err != nil {
+			return nil, nil, usageError{err}
+		} else if !m.ExactName() {
+			return nil, nil, usageError{fmt.Errorf("match spec %q: name one package, not a pattern", text)}
+		}
+	}
+	switch {
+	case o.prefix == "" && !o.dryRun:
+		err = usageError{errors.New("say where: --prefix PREFIX")}
+	case len(specs) == 0:
+		err = usageError{errors.New("say what: SPEC..., e.g. python=3.12, or --file environment.yml")}
+	case strings.TrimSpace(strings.Join(channels, "")) == "":
+		err = usageError{errors.New("say from where: --channel URL")}
+	}
+	return specs, channels, err
+}
+
+// notAfter reads --exclude-newer: a day, to its end, or a moment; "" is none.
+func notAfter(text string) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	if day, err := time.Parse(time.DateOnly, text); err == nil {
+		return day.AddDate(0, 0, 1).Add(-time.Millisecond), nil
+	}
+	moment, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return time.Time{}, usageError{fmt.Errorf("--exclude-newer %s: it is a day such as 2026-01-31 or a moment such as 2026-01-31T12:00:00Z", text)}
+	}
+	return moment, nil
+}
+
+// readEnvironmentFile reads an environment.yml. What it asks for and env create
+// cannot give is an error: an environment without it would be another one.
+func readEnvironmentFile(file string) (specs, channels []string, err error) {
+	dir, name := filepath.Split(absolutePath(file))
+	text, err := tree.ReadFile(os.DirFS(dir), name, "--file "+file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, usageError{err}
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	report := &tree.Report{}
+	reader := &tree.Reader{File: name, What: "the environment file", Begin: "dependencies:", Report: report, Typed: tree.Typed}
+	root := reader.Parse(text)
+	if root != nil {
+		specs, channels = texts(root.Get("dependencies"), report), texts(root.Get("channels"), report)
+		for _, f := range root.FieldsBut("name", "prefix", "dependencies", "channels") {
+			report.Fail(f.Pos, "take it out: name, prefix, channels and dependencies are read", "%s is not supported", f.Key)
+		}
+	}
+	if err := report.Err(); err != nil {
+		return nil, nil, usageError{err}
+	}
+	return specs, channels, nil
+}
+
+// texts are the items of a list; a mapping among them is pip's part.
+func texts(n *tree.Node, report *tree.Report) []string {
+	var all []string
+	for _, item := range n.All() {
+		text, ok := item.Text()
+		if !ok {
+			report.Fail(item.Pos, "list conda packages, each as text; those of pip are not installed", "%s is no text", item.Quoted())
+			continue
+		}
+		all = append(all, text)
+	}
+	return all
+}
