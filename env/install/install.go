@@ -39,7 +39,9 @@ type Options struct {
 // Install links pkgs, dependencies first, into prefix, which is made if it is
 // missing. Before the first link everything is unpacked and checked, so that a
 // broken archive or two packages with the same path leave the prefix as it
-// was. Packages that are noarch: python are refused for now.
+// was. A package that is noarch: python is laid out for the
+// python among pkgs or in prefix; its modules are not compiled, for that would
+// run it.
 //
 // conda's rules hold: a file without its own content is a hard link to the
 // cache (a copy across devices), one with a prefix record is a copy with
@@ -59,6 +61,9 @@ func Install(ctx context.Context, pkgs []Package, prefix string, o Options) erro
 		return fmt.Errorf("open prefix %s: %w", prefix, err)
 	}
 	defer l.close()
+	if err := l.findPython(unpacked); err != nil {
+		return err
+	}
 	for _, u := range unpacked {
 		if err := l.claim(u); err != nil {
 			return err

@@ -306,7 +306,7 @@ func TestRefusedTogether(t *testing.T) {
 		"one path, one transaction":  {nil, []Package{a, b}, "a-1.0-0 and b-1.0-0 both have the file bin/x"},
 		"one path, one after other":  {[]Package{a}, []Package{b}, "a-1.0-0 and b-1.0-0 both have the file bin/x"},
 		"the same package again":     {[]Package{a}, []Package{a}, "has a-1.0-0 already"},
-		"noarch python":              {nil, []Package{a, made{name: "n", noarch: "python"}.write(t)}, "noarch: python"},
+		"noarch python":              {nil, []Package{a, made{name: "n", noarch: "python"}.write(t)}, "ask for python"},
 		"one of them is not whole":   {nil, []Package{a, {Path: os.DevNull}}, "null"},
 		"another package than named": {nil, []Package{a, {Path: b.Path, Record: conda.Record{Name: "c", Version: "1.0", Build: "0"}}}, "the archive is b 1.0 0, not c 1.0 0"},
 	} {

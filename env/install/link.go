@@ -1,6 +1,7 @@
 package install
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -24,6 +25,7 @@ type prefix struct {
 	parents  map[string]string // folders by their path in the prefix, resolved
 	owners   map[string]string // dist by path
 	names    map[string]string // dist by package name
+	python   *python           // nil without one
 	copies   bool              // the cache is on another device
 }
 
@@ -64,14 +66,21 @@ func (l *prefix) readOwners() error {
 			return err
 		}
 		var record struct {
-			Name  string   `json:"name"`
-			Files []string `json:"files"`
+			Name         string   `json:"name"`
+			Version      string   `json:"version"`
+			SitePackages string   `json:"python_site_packages_path"`
+			Files        []string `json:"files"`
 		}
 		if err := json.Unmarshal(text, &record); err != nil {
 			return fmt.Errorf("read %s: %w", name, err)
 		}
 		dist := strings.TrimSuffix(path.Base(name), ".json")
 		l.names[record.Name] = dist
+		if record.Name == "python" {
+			if l.python, err = newPython(record.Version, record.SitePackages); err != nil {
+				return fmt.Errorf("read %s: %w", name, err)
+			}
+		}
 		for _, f := range record.Files {
 			l.owners[f] = dist
 		}
@@ -83,7 +92,9 @@ func (l *prefix) readOwners() error {
 func (l *prefix) claim(u *unpacked) error {
 	name, _ := u.index["name"].(string)
 	if u.index["noarch"] == "python" {
-		return fmt.Errorf("install %s: it is noarch: python, which cannot be installed yet; build it for one platform", u.dist)
+		if err := l.python.layOut(u); err != nil {
+			return fmt.Errorf("install %s: %w", u.dist, err)
+		}
 	}
 	if other, ok := l.names[name]; ok {
 		return fmt.Errorf("install %s: the prefix has %s already", u.dist, other)
@@ -129,9 +140,11 @@ func (l *prefix) place(u *unpacked, p *pathEntry) error {
 	if err != nil {
 		return err
 	}
-	from := filepath.Join(u.dir, filepath.FromSlash(p.Path))
+	from := filepath.Join(u.dir, filepath.FromSlash(cmp.Or(p.source, p.Path)))
 	to := filepath.Join(parent, path.Base(p.Path))
 	switch {
+	case p.PathType == entryPoint:
+		err = l.writeProgram(to, p)
 	case p.PathType == softlink:
 		var target string
 		if target, err = os.Readlink(from); err == nil {

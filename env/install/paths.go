@@ -21,6 +21,9 @@ type pathEntry struct {
 	NoLink         bool   `json:"no_link,omitempty"`            // to be copied
 	Placeholder    string `json:"prefix_placeholder,omitempty"` // to be replaced
 	FileMode       string `json:"file_mode,omitempty"`          // text or binary, with a placeholder
+
+	source  string   // where it lies in the package; "" is Path
+	program *program // of an entry point
 }
 
 const (

@@ -1,0 +1,154 @@
+package install
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"strings"
+)
+
+// entryPoint is the path_type of a program that is made from info/link.json.
+const entryPoint = "unix_python_entry_point"
+
+// python is the interpreter that a noarch: python package is laid out for.
+type python struct {
+	sitePackages string // in the prefix, e.g. lib/python3.12/site-packages
+}
+
+// pythonVersion is the beginning of a version that names python's folder.
+var pythonVersion = regexp.MustCompile(`^\d+\.\d+`)
+
+// newPython finds where a python keeps its modules: where its record says
+// (CEP 17), or by its version.
+func newPython(version, sitePackages string) (*python, error) {
+	if sitePackages == "" {
+		series := pythonVersion.FindString(version)
+		if series == "" {
+			return nil, fmt.Errorf("python has the version %q, of which its folder cannot be told", version)
+		}
+		sitePackages = "lib/python" + series + "/site-packages"
+	}
+	if err := checkPath(sitePackages); err != nil {
+		return nil, fmt.Errorf("python's python_site_packages_path: %w", err)
+	}
+	return &python{sitePackages}, nil
+}
+
+// findPython takes the python that is about to be installed.
+func (l *prefix) findPython(all []*unpacked) (err error) {
+	for _, u := range all {
+		if u.index["name"] == "python" {
+			version, _ := u.index["version"].(string)
+			site, _ := u.index["python_site_packages_path"].(string)
+			if l.python, err = newPython(version, site); err != nil {
+				return fmt.Errorf("install %s: %w", u.dist, err)
+			}
+		}
+	}
+	return nil
+}
+
+// layOut gives the files of a noarch: python package their places beside this
+// python, and adds its programs.
+func (p *python) layOut(u *unpacked) error {
+	if p == nil {
+		return errors.New("it is noarch: python, and the environment has no python: ask for python as well")
+	}
+	for i := range u.paths {
+		e := &u.paths[i]
+		e.source = e.Path
+		if rest, ok := strings.CutPrefix(e.Path, "site-packages/"); ok {
+			e.Path = p.sitePackages + "/" + rest
+		} else if rest, ok := strings.CutPrefix(e.Path, "python-scripts/"); ok {
+			e.Path = "bin/" + rest
+		}
+	}
+	programs, err := readEntryPoints(u.dir)
+	for _, e := range programs {
+		u.paths = append(u.paths, pathEntry{Path: "bin/" + e.name, PathType: entryPoint, program: &e})
+	}
+	return err
+}
+
+// program is an entry point: a program that calls a function of a module.
+type program struct{ name, module, function string }
+
+var entryPointRule = regexp.MustCompile(`^\s*([^=\s/\\]+)\s*=\s*([\w.]+)\s*:\s*([\w.]+)\s*(?:\[.*\])?\s*$`)
+
+// readEntryPoints reads info/link.json of the unpacked package in dir: a package
+// without it has none.
+func readEntryPoints(dir string) ([]program, error) {
+	text, err := fs.ReadFile(os.DirFS(dir), "info/link.json")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	var link struct {
+		Noarch struct {
+			EntryPoints []string `json:"entry_points"`
+		} `json:"noarch"`
+	}
+	if err == nil {
+		err = json.Unmarshal(text, &link)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read info/link.json: %w", err)
+	}
+	var all []program
+	for _, text := range link.Noarch.EntryPoints {
+		m := entryPointRule.FindStringSubmatch(text)
+		if m == nil || checkPath("bin/"+m[1]) != nil {
+			return nil, fmt.Errorf("read info/link.json: entry point %q: it is NAME = MODULE:FUNCTION", text)
+		}
+		all = append(all, program{m[1], m[2], m[3]})
+	}
+	return all, nil
+}
+
+// source is the program's text, as conda and rattler write it.
+func (e program) source(prefix string) string {
+	imported, _, _ := strings.Cut(e.function, ".")
+	return pythonShebang(prefix) + `
+# -*- coding: utf-8 -*-
+import re
+import sys
+
+from ` + e.module + ` import ` + imported + `
+
+if __name__ == '__main__':
+    sys.argv[0] = re.sub(r'(-script\.pyw?|\.exe)?$', '', sys.argv[0])
+    sys.exit(` + e.function + `())
+`
+}
+
+// pythonShebang runs the prefix's python. Where the kernel could not read the
+// line, a shell does: to python its exec is a text that nobody uses.
+func pythonShebang(prefix string) string {
+	interpreter := path.Join(filepath.ToSlash(prefix), "bin", "python")
+	line := "#!" + interpreter
+	if len(line) <= maxShebang() && !strings.ContainsAny(interpreter, " \t") {
+		return line
+	}
+	return "#!/bin/sh\n'''exec' \"" + interpreter + "\" \"$0\" \"$@\" #'''"
+}
+
+// writeProgram makes the new executable file to.
+func (l *prefix) writeProgram(to string, p *pathEntry) error {
+	text := p.program.source(l.dir)
+	f, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o755) //nolint:gosec // it is a program
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(f, text)
+	sum := sha256.Sum256([]byte(text))
+	p.SHA256, p.Size = hex.EncodeToString(sum[:]), int64(len(text))
+	p.SHA256InPrefix = p.SHA256
+	return errors.Join(err, f.Close())
+}
