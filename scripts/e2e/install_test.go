@@ -1,0 +1,180 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/condaworker/condaworker/conda"
+	"github.com/condaworker/condaworker/conda/condatest"
+)
+
+// tree lists what is in a prefix but for conda-meta: of each file its mode and
+// bytes, of each link its target. Who may write beside the owner is left out:
+// py-rattler gives a file the archive's mode, we and conda that without what the
+// umask takes. CACHEDIR.TAG is py-rattler's own.
+func tree(t *testing.T, prefix string) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	err := filepath.WalkDir(prefix, func(path string, e fs.DirEntry, err error) error {
+		name, _ := filepath.Rel(prefix, path)
+		switch {
+		case err != nil:
+			return err
+		case name == "conda-meta":
+			return fs.SkipDir
+		case e.IsDir() || name == "CACHEDIR.TAG":
+			return nil
+		}
+		if e.Type() == fs.ModeSymlink {
+			all[name], err = os.Readlink(path)
+			return err
+		}
+		info, err := e.Info()
+		text, failed := os.ReadFile(path)
+		if err = errors.Join(err, failed); err == nil {
+			all[name] = fmt.Sprintf("%o %q", info.Mode().Perm()&^0o022, text)
+		}
+		return err
+	})
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// Every package that a client must be able to install becomes the same tree as
+// py-rattler makes, with what it depends on.
+func TestInstalledTrees(t *testing.T) {
+	s := start(t)
+	channel := t.TempDir()
+	copyChannel(t, filepath.Join(conformance(t, s), "client_tests"), channel, true)
+	caches := t.TempDir()
+	for file := range stored(t, channel, "noarch") {
+		name, err := conda.ParseFileName(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Run(file, func(t *testing.T) {
+			prefix := filepath.Join(t.TempDir(), "prefix") // one path for both: it is in files
+			report := filepath.Join(t.TempDir(), "report.json")
+			spec := fmt.Sprintf("%s==%s=%s", name.Name, name.Version, name.Build)
+			out, code := s.run(t, s.program, "env", "create", "-p", prefix, spec, "-c", channel, "--cache", filepath.Join(caches, "ours"), "--report", report)
+			if name.Name == "unsatisfiable" {
+				if code != 4 || !strings.Contains(out, "versioned <1.0") {
+					t.Errorf("exit code %d\n%s", code, out)
+				}
+				return
+			}
+			if code != 0 {
+				t.Fatal(out)
+			}
+			ours := tree(t, prefix)
+			if err := os.RemoveAll(prefix); err != nil {
+				t.Fatal(err)
+			}
+			args := []string{filepath.Join(s.root, "scripts", "e2e", "testdata", "install", "install.py"), channel, prefix, filepath.Join(caches, "theirs"), "linux-64"}
+			s.must(t, s.python, append(args, packagesOf(t, report)...)...)
+			if diff := cmp.Diff(tree(t, prefix), ours); diff != "" {
+				t.Errorf("py-rattler -, condaworker +\n%s", diff)
+			}
+		})
+	}
+}
+
+// packagesOf are the packages of a report as subdir/file.
+func packagesOf(t *testing.T, report string) []string {
+	t.Helper()
+	text, err := os.ReadFile(report)
+	var r struct {
+		Environment struct {
+			Packages []struct {
+				Subdir string `json:"subdir"`
+				File   string `json:"fn"`
+			} `json:"packages"`
+		} `json:"environment"`
+	}
+	if err = errors.Join(err, json.Unmarshal(text, &r)); err != nil {
+		t.Fatal(err)
+	}
+	var all []string
+	for _, p := range r.Environment.Packages {
+		all = append(all, p.Subdir+"/"+p.File)
+	}
+	return all
+}
+
+// kills is how often env create is killed.
+const kills = 200
+
+// Whenever env create is killed, the next run ends in the right prefix, also with
+// the cache that the killed ones left.
+func TestKilledEnvCreate(t *testing.T) {
+	s := start(t)
+	channel := t.TempDir()
+	for i := range 6 {
+		files := map[string]string{}
+		for j := range 150 {
+			files[fmt.Sprintf("share/p%d/%d", i, j)] = strings.Repeat(fmt.Sprintf("%d of %d\n", j, i), 200)
+		}
+		name := fmt.Sprintf("p%d", i)
+		in := condatest.Index(name, "1.0", 0, "noarch")
+		if i > 0 {
+			in["depends"] = []string{fmt.Sprintf("p%d", i-1)}
+		}
+		if err := errors.Join(os.MkdirAll(filepath.Join(channel, "noarch"), 0o750), condatest.WriteFile(filepath.Join(channel, "noarch", name+"-1.0-0.conda"), in, files)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.must(t, s.program, "reindex", channel)
+	work := t.TempDir()
+	create := func(prefix, cache string) []string {
+		return []string{"env", "create", "-p", filepath.Join(work, prefix), "p5", "-c", channel, "--cache", filepath.Join(work, cache)}
+	}
+	timed := func(prefix string) time.Duration {
+		begun := time.Now()
+		s.must(t, s.program, create(prefix, "first")...)
+		return time.Since(begun)
+	}
+	times := []time.Duration{timed("whole"), timed("warm")} // with an empty cache, and with a full one
+	whole := tree(t, filepath.Join(work, "whole"))
+	rng := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // repeatable on purpose
+	killed, runs := 0, 0
+	for ; killed < kills && runs < 5*kills; runs++ {
+		cache := fmt.Sprintf("cache%d", runs/2)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(rng.Int64N(int64(times[runs%2]))))
+		err := exec.CommandContext(ctx, s.program, create("prefix", cache)...).Run() //nolint:gosec // the suite's own
+		cancel()
+		if err != nil {
+			killed++
+		}
+		s.must(t, s.program, create("prefix", cache)...)
+		prefix := filepath.Join(work, "prefix")
+		if diff := cmp.Diff(whole, tree(t, prefix)); diff != "" {
+			t.Fatalf("after run %d: whole -, made again +\n%s", runs, diff)
+		}
+		if err := os.RemoveAll(prefix); err != nil {
+			t.Fatal(err)
+		}
+		if runs%2 == 1 {
+			if err := os.RemoveAll(filepath.Join(work, cache)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if killed < kills/2 {
+		t.Errorf("only %d of %d runs were killed before they ended", killed, runs)
+	}
+	t.Logf("%d of %d runs were killed before they ended", killed, runs)
+}
