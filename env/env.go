@@ -86,6 +86,14 @@ func (o *offers) solve() ([]conda.Record, error) {
 	for i, s := range specs {
 		o.asked[s.Name] = o.request.Specs[i]
 	}
+	ctx, cancel := context.WithCancel(o.ctx)
+	o.ctx = ctx
+	defer func() { // what was begun and is not needed any more
+		cancel()
+		for _, s := range o.sharded {
+			s.work.Wait()
+		}
+	}()
 	records, err := solve.Solve(solve.Problem{Specs: specs, Candidates: o.candidates, Virtual: o.request.Virtual})
 	if o.err != nil {
 		return nil, o.err

@@ -115,8 +115,10 @@ func TestAnArchiveOnDiskComesBeforeEveryChannel(t *testing.T) {
 
 func TestAnOldChannelHasNoCompressedIndex(t *testing.T) {
 	c := channel(t, pkg{"tool", "1.0", "linux-64", nil})
-	if err := c.Reader.(store.Store).Delete(t.Context(), "linux-64/repodata.json.zst"); err != nil {
-		t.Fatal(err)
+	for _, key := range []string{"linux-64/repodata.json.zst", "linux-64/repodata_shards.msgpack.zst"} {
+		if err := c.Reader.(store.Store).Delete(t.Context(), key); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if got := create(t, request(t, []string{"tool"}, c)); len(got) != 1 {
 		t.Errorf("installed %q", got)
@@ -196,6 +198,9 @@ func TestOtherBytesThanTheIndexSaysAreRefused(t *testing.T) {
 func TestAnArchiveLiesBesideItsIndex(t *testing.T) {
 	c := channel(t, pkg{"tool", "1.0", "noarch", nil})
 	s := c.Reader.(store.Store)
+	if err := s.Delete(t.Context(), "noarch/repodata_shards.msgpack.zst"); err != nil {
+		t.Fatal(err)
+	}
 	for _, name := range []string{"noarch/repodata.json.zst", "noarch/repodata.json"} {
 		body, _, err := s.Get(t.Context(), name, 0, -1)
 		if err != nil {

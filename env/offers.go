@@ -30,6 +30,7 @@ type offers struct {
 	request Request
 	ctx     context.Context // of the one call that asks: solve's callback has none
 	loaded  [][]index
+	sharded []*sharded        // those of loaded that may still be reading
 	asked   map[string]string // match specs of the request by name
 	err     error             // the first failure to read a channel
 }
@@ -37,7 +38,21 @@ type offers struct {
 // index is what a subdir of a channel offers.
 type index struct {
 	subdir string
-	*conda.RepoData
+	source
+}
+
+// source has the records of a subdir.
+type source interface {
+	Records(name string) ([]conda.Record, error)
+}
+
+// whole is a subdir whose index was read at once.
+type whole struct{ *conda.RepoData }
+
+// Records leaves out broken records: they are no offers.
+func (w whole) Records(name string) ([]conda.Record, error) {
+	records, _ := w.RepoData.Records(name)
+	return records, nil
 }
 
 // candidates lists the records called name of the first place that has any.
@@ -62,7 +77,7 @@ func (o *offers) candidates(name string) []conda.Record {
 // inChannel reads the channels up to this one, each once.
 func (o *offers) inChannel(i int, name string) []conda.Record {
 	for len(o.loaded) <= i && o.err == nil {
-		subdirs, err := load(o.ctx, o.request.Channels[len(o.loaded)], o.request.Subdir)
+		subdirs, err := o.load(o.ctx, o.request.Channels[len(o.loaded)])
 		o.loaded, o.err = append(o.loaded, subdirs), err
 	}
 	if o.err != nil {
@@ -70,7 +85,11 @@ func (o *offers) inChannel(i int, name string) []conda.Record {
 	}
 	var found []conda.Record
 	for _, data := range o.loaded[i] {
-		records, _ := data.Records(name) // a broken record is not an offer
+		records, err := data.Records(name)
+		if err != nil {
+			o.err = fmt.Errorf("read the index of channel %s: %w", o.request.Channels[i].URL, err)
+			return nil
+		}
 		for _, r := range records {
 			if o.tooNew(r) {
 				continue
@@ -87,24 +106,42 @@ func (o *offers) tooNew(r conda.Record) bool {
 	return !o.request.NotAfter.IsZero() && r.Timestamp > o.request.NotAfter.UnixMilli()
 }
 
-// load reads a channel's index of subdir and of noarch. A subdir without an
-// index has no packages; a channel without both is no channel.
-func load(ctx context.Context, c Channel, subdir string) ([]index, error) {
+// load opens a channel's index of the platform and of noarch: its shards, or else
+// all of it. A subdir without an index has no packages; a channel without both is no
+// channel.
+func (o *offers) load(ctx context.Context, c Channel) ([]index, error) {
 	var all []index
-	for _, s := range slices.Compact([]string{subdir, "noarch"}) {
-		data, err := RepoData(ctx, c.Reader, s)
+	for _, s := range slices.Compact([]string{o.request.Subdir, "noarch"}) {
+		from, err := o.open(ctx, c.Reader, s)
 		if errors.Is(err, fs.ErrNotExist) && !errors.Is(err, store.ErrNoChannel) {
 			continue
 		}
 		if err != nil {
 			return nil, fmt.Errorf("read the index of channel %s: %w", c.URL, err)
 		}
-		all = append(all, index{s, data})
+		all = append(all, index{s, from})
 	}
 	if all == nil {
-		return nil, fmt.Errorf("channel %s has no %s/repodata.json and no noarch/repodata.json: reindex it, or correct its URL", c.URL, subdir)
+		return nil, fmt.Errorf("channel %s has no %s/repodata.json and no noarch/repodata.json: reindex it, or correct its URL", c.URL, o.request.Subdir)
 	}
 	return all, nil
+}
+
+func (o *offers) open(ctx context.Context, r store.Reader, subdir string) (source, error) {
+	cache := ""
+	if o.request.Cache != "" {
+		cache = filepath.Join(o.request.Cache, "shards")
+	}
+	s, err := openSharded(ctx, r, subdir, cache)
+	if err == nil {
+		o.sharded = append(o.sharded, s)
+		return s, nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) || errors.Is(err, store.ErrNoChannel) {
+		return nil, err
+	}
+	data, err := RepoData(ctx, r, subdir)
+	return whole{data}, err
 }
 
 // RepoData reads the index of a channel's subdir: the compressed one, a tenth of

@@ -1,0 +1,126 @@
+package env_test
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/condaworker/condaworker/conda"
+	"github.com/condaworker/condaworker/conda/archive"
+	"github.com/condaworker/condaworker/conda/shards"
+	"github.com/condaworker/condaworker/env"
+	"github.com/condaworker/condaworker/store"
+)
+
+// watched notes what is read.
+type watched struct {
+	store.Reader
+	mu   sync.Mutex
+	keys []string
+}
+
+func (w *watched) Get(ctx context.Context, key string, from, to int64) (io.ReadCloser, store.Info, error) {
+	w.mu.Lock()
+	w.keys = append(w.keys, key)
+	w.mu.Unlock()
+	return w.Reader.Get(ctx, key, from, to)
+}
+
+func (w *watched) count(part string) (n int) {
+	for _, key := range w.keys {
+		if strings.Contains(key, part) {
+			n++
+		}
+	}
+	return n
+}
+
+// solved returns what would be installed as "name version", in order.
+func solved(t *testing.T, r env.Request) []string {
+	t.Helper()
+	records, err := env.Solve(t.Context(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []string
+	for _, rec := range records {
+		all = append(all, rec.Name+" "+rec.Version)
+	}
+	return all
+}
+
+func TestOnlyWhatCanMatterIsRead(t *testing.T) {
+	c := channel(
+		t, pkg{"app", "1.0", "linux-64", []string{"lib >=1", "__linux"}}, pkg{"lib", "1.0", "linux-64", nil}, pkg{"lib", "2.0", "noarch", nil},
+		pkg{"other", "1.0", "linux-64", nil}, pkg{"more", "1.0", "noarch", nil})
+	r := request(t, []string{"app"}, c)
+	r.Virtual = []conda.Record{{Name: "__linux", Version: "6.1", Build: "0"}}
+	for _, shardReads := range []int{3, 0} { // the second time they are in the cache
+		w := &watched{Reader: c.Reader}
+		r.Channels = []env.Channel{{URL: c.URL, Reader: w}}
+		if got := solved(t, r); !slices.Equal(got, []string{"lib 2.0", "app 1.0"}) {
+			t.Errorf("solved %q", got)
+		}
+		if w.count("/shards/") != shardReads || w.count("repodata.json") != 0 {
+			t.Errorf("read %q", w.keys)
+		}
+	}
+	files, err := filepath.Glob(filepath.Join(r.Cache, "shards", "*"))
+	if err != nil || len(files) != 3 {
+		t.Fatal(files, err)
+	}
+	for _, file := range files { // a cache that was damaged is read anew
+		if err := os.WriteFile(file, []byte("damaged"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := solved(t, r); len(got) != 2 {
+		t.Errorf("solved %q", got)
+	}
+}
+
+func TestAShardThatIsNotWhatTheIndexNames(t *testing.T) {
+	c := channel(t, pkg{"app", "1.0", "linux-64", nil})
+	s := c.Reader.(store.Store)
+	files, err := filepath.Glob(filepath.Join(c.URL, "linux-64", "shards", "*"))
+	if err != nil || len(files) != 1 {
+		t.Fatal(files, err)
+	}
+	if _, err := s.Put(t.Context(), "linux-64/shards/"+filepath.Base(files[0]), bytes.NewReader([]byte("other")), store.PutOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	_, err = env.Solve(t.Context(), request(t, []string{"app"}, c))
+	for _, part := range []string{c.URL, "linux-64/app", "reindex the channel"} {
+		if err == nil || !strings.Contains(err.Error(), part) {
+			t.Errorf("%v does not say %s", err, part)
+		}
+	}
+}
+
+// Shards or packages that lie on another server cannot be read through the
+// channel: its whole index can.
+func TestShardsElsewhereAreNotUsed(t *testing.T) {
+	for _, x := range []shards.Index{
+		{ShardsBaseURL: "https://shards.example/"}, {BaseURL: "https://packages.example/"}, {ShardsBaseURL: "../../.."}, {BaseURL: "../other"},
+	} {
+		x.Subdir = "linux-64"
+		c := channel(t, pkg{"app", "1.0", "linux-64", nil})
+		s := c.Reader.(store.Store)
+		text := archive.Zstd(x.Encode())
+		if err := s.Delete(t.Context(), "linux-64/"+shards.IndexName); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Put(t.Context(), "linux-64/"+shards.IndexName, bytes.NewReader(text), store.PutOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		if got := solved(t, request(t, []string{"app"}, c)); len(got) != 1 {
+			t.Errorf("%v: solved %q", x, got)
+		}
+	}
+}
