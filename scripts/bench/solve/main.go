@@ -3,6 +3,7 @@
 //
 //	go run ./scripts/bench/solve -python PYTHON-with-py-rattler -n 2000 INDEX.json…
 //	go run ./scripts/bench/solve -python PYTHON-with-py-rattler -synthetic 100000
+//	go run ./scripts/bench/solve -python PYTHON-with-py-rattler -cold 1000000
 //
 // -synthetic makes an index of so many records in the shape of conda-forge's.
 // It prints how many answers are equal, how many of ours have newer packages and none
@@ -40,10 +41,18 @@ func main() {
 	n := flag.Int("n", 200, "requests for each index")
 	seed := flag.Uint64("seed", 1, "of the random requests")
 	records := flag.Int("synthetic", 0, "records of an index to make")
+	whole := flag.Int("cold", 0, "time whole runs on a channel of so many records instead")
 	show := flag.Int("show", 20, "how many differences to print")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
+	if *whole > 0 {
+		if err := cold(ctx, *python, *whole, *seed); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1) //nolint:gocritic // nothing is left to undo
+		}
+		return
+	}
 	good, err := compare(ctx, flag.Args(), *python, *n, *seed, *records, *show)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
