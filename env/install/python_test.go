@@ -79,7 +79,10 @@ func TestWherePythonKeepsModules(t *testing.T) {
 	for _, tt := range []struct{ version, own, want string }{
 		{"3.12.4", "", "lib/python3.12/site-packages"},
 		{"3.13.0rc1", "lib/python3.13t/site-packages", "lib/python3.13t/site-packages"},
-		{"3", "", ""}, {"3.12", "../elsewhere", ""}, {"3.12", "/etc", ""}, {"3.12", "conda-meta", ""},
+		{"3", "", ""},
+		{"3.12", "../elsewhere", ""},
+		{"3.12", "/etc", ""},
+		{"3.12", "conda-meta", ""},
 	} {
 		p, err := newPython(tt.version, tt.own)
 		if (err != nil) != (tt.want == "") || p != nil && p.sitePackages != tt.want {
