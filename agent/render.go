@@ -26,6 +26,7 @@ type recipeFlags struct {
 	recipe        string
 	platform      string
 	buildPlatform string
+	baseVariants  []string
 	variantFiles  []string
 	variants      []string
 	noLocal       bool
@@ -39,6 +40,7 @@ func (o *recipeFlags) add(c *cobra.Command) {
 	f.StringVar(&o.platform, "target-platform", "", "platform to build for (default: this machine's)")
 	f.StringVar(&o.buildPlatform, "build-platform", "", "platform that builds (default: this machine's)")
 	f.StringArrayVarP(&o.variantFiles, "variant-config", "m", nil, "file of variants; it wins over the one in the recipe's folder; repeatable, later ones win")
+	f.StringArrayVarP(&o.baseVariants, "exclusive-config-file", "e", nil, "file of variants that the one in the recipe's folder wins over; repeatable, later ones win")
 	f.StringArrayVar(&o.variants, "variant", nil, "KEY=VALUE or KEY=VALUE,VALUE… in place of what the files say; repeatable")
 	f.BoolVar(&o.noLocal, "ignore-recipe-variants", false, "do not read variants.yaml or conda_build_config.yaml in the recipe's folder")
 	f.BoolVar(&o.meta, "meta", false, "take the folder's meta.yaml, also when there is a recipe.yaml beside it")
@@ -85,7 +87,7 @@ func (o *recipeFlags) request(env map[string]string) (builder.RenderRequest, err
 	}
 	return builder.RenderRequest{
 		Recipe: o.recipe, Platform: o.platform, BuildPlatform: o.buildPlatform,
-		VariantFiles: given(o.variantFiles), Variants: given(o.variants), NoLocal: o.noLocal, Meta: o.meta,
+		BaseVariants: given(o.baseVariants), VariantFiles: given(o.variantFiles), Variants: given(o.variants), NoLocal: o.noLocal, Meta: o.meta,
 		HashCompat: compat, CallerEnv: env,
 	}, nil
 }

@@ -21,7 +21,8 @@ type RenderRequest struct {
 	Recipe        string   // the recipe's folder, or its file
 	Platform      string   // to build for, e.g. linux-64
 	BuildPlatform string   // that builds; "" is Platform
-	VariantFiles  []string // beside the one in the recipe's folder, later ones win
+	BaseVariants  []string // variant files that the one in the recipe's folder wins over, later ones win
+	VariantFiles  []string // those that win over it, later ones win
 	Variants      []string // KEY=VALUE,VALUE…: in place of what files say
 	NoLocal       bool     // the variant file in the recipe's folder is not read
 	Meta          bool     // a folder's meta.yaml is meant, also beside a recipe.yaml
@@ -131,22 +132,34 @@ func condaVariants(r RenderRequest, files fs.FS) ([]recipe.VariantFile, error) {
 		}
 		return err
 	}
+	named := func(files []string) error {
+		for _, file := range files {
+			fsys, name := besideFile(file)
+			if err := read(fsys, name, file); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if err := named(r.BaseVariants); err != nil {
+		return nil, err
+	}
 	if !r.NoLocal {
 		if err := read(files, variant.CondaFile, variant.CondaFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
 	}
-	for _, file := range r.VariantFiles {
-		dir, name := filepath.Split(file)
-		if err := read(os.DirFS(filepath.Clean(dir+".")), name, file); err != nil {
-			return nil, err
-		}
-	}
-	return all, nil
+	return all, named(r.VariantFiles)
 }
 
-// readVariants reads the named files and the recipe's own, which they beat. They
-// are read before it as well: its conditions may ask for what they say.
+// besideFile is the folder of a file, as templates in it may read it, and its name.
+func besideFile(file string) (fs.FS, string) {
+	dir, name := filepath.Split(file)
+	return os.DirFS(filepath.Clean(dir + ".")), name
+}
+
+// readVariants reads the named files and the recipe's own. All of them are read
+// before it: its conditions may ask for what they say.
 func readVariants(r RenderRequest, files fs.FS) (variant.Config, []tree.Problem, error) {
 	o := variant.Options{Env: public(r.CallerEnv)}
 	var err error
@@ -156,24 +169,35 @@ func readVariants(r RenderRequest, files fs.FS) (variant.Config, []tree.Problem,
 	if o.Build, err = platform.Parse(r.BuildPlatform); err != nil {
 		return variant.Config{}, nil, err
 	}
-	var named variant.Config
 	var warnings []tree.Problem
-	for _, file := range r.VariantFiles {
-		dir, name := filepath.Split(file)
-		o.Name, o.Before = file, named
-		c, doubts, err := variant.Read(os.DirFS(filepath.Clean(dir+".")), name, o)
-		if err != nil {
-			return named, nil, err
+	read := func(to variant.Config, named []string) (variant.Config, error) {
+		for _, file := range named {
+			fsys, name := besideFile(file)
+			o.Name = file
+			c, doubts, err := variant.Read(fsys, name, o)
+			if err != nil {
+				return to, err
+			}
+			to, warnings = to.Merge(c), append(warnings, doubts...)
+			o.Before = o.Before.Merge(c)
 		}
-		named, warnings = named.Merge(c), append(warnings, doubts...)
+		return to, nil
+	}
+	base, err := read(variant.Config{}, r.BaseVariants)
+	if err != nil {
+		return base, nil, err
+	}
+	named, err := read(variant.Config{}, r.VariantFiles)
+	if err != nil {
+		return base, nil, err
 	}
 	local, err := variant.Find(files)
 	if err != nil || local == "" || r.NoLocal {
-		return override(named, r.Variants, warnings, err)
+		return override(base.Merge(named), r.Variants, warnings, err)
 	}
-	o.Name, o.Before = "", named
+	o.Name = ""
 	c, doubts, err := variant.Read(files, local, o)
-	return override(c.Merge(named), r.Variants, append(warnings, doubts...), err)
+	return override(base.Merge(c).Merge(named), r.Variants, append(warnings, doubts...), err)
 }
 
 // override applies the command line's values.

@@ -18,8 +18,11 @@ import (
 	"time"
 )
 
-// patience is how long one question may take, a clone included.
-const patience = time.Minute
+// How long one question may take, and one that needs a copy of the history.
+const (
+	patience      = time.Minute
+	clonePatience = 10 * time.Minute
+)
 
 // transports are those that only move data. Others, such as ext::, run what the
 // location says.
@@ -96,7 +99,7 @@ func (c *Client) TagDistance(location string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	out, err := c.inside(location, func(ctx context.Context, repository string) (string, error) {
+	out, err := c.inside(location, "--filter=tree:0", func(ctx context.Context, repository string) (string, error) {
 		return c.git(ctx, "--git-dir="+repository, "rev-list", "--count", rev+"..HEAD")
 	}, "distance", rev)
 	if err != nil {
@@ -111,12 +114,14 @@ func (c *Client) TagDistance(location string) (int, error) {
 
 // Describe returns what `git describe --tags --long` prints of a revision, e.g.
 // v1.2-3-g82c6ba6, and the revision's full hash. long is "" when no tag is
-// before it. revision is a commit, tag or branch; "" is HEAD.
+// before it. revision is a commit, tag or branch; "" is HEAD. A repository
+// elsewhere is copied whole: how long git writes a short hash depends on the
+// number of objects.
 func (c *Client) Describe(location, revision string) (long, full string, err error) {
 	if revision == "" {
 		revision = "HEAD"
 	}
-	out, err := c.inside(location, func(ctx context.Context, repository string) (string, error) {
+	out, err := c.inside(location, "--no-filter", func(ctx context.Context, repository string) (string, error) {
 		full, err := c.git(ctx, "--git-dir="+repository, "rev-parse", "--verify", "--end-of-options", revision+"^{commit}")
 		if err != nil {
 			return "", err
@@ -133,7 +138,7 @@ func (c *Client) Describe(location, revision string) (long, full string, err err
 
 // listRemote is git ls-remote of a location.
 func (c *Client) listRemote(location string, args ...string) (string, error) {
-	return c.once(location, func(ctx context.Context, place string) (string, error) {
+	return c.once(location, patience, func(ctx context.Context, place string) (string, error) {
 		if !remote(place) {
 			if _, err := gitDir(place); err != nil {
 				return "", err
@@ -148,9 +153,9 @@ func (c *Client) listRemote(location string, args ...string) (string, error) {
 }
 
 // inside asks a repository that is here: a folder as it is, any other location
-// as a copy of its history without files.
-func (c *Client) inside(location string, ask func(ctx context.Context, repository string) (string, error), key ...string) (string, error) {
-	return c.once(location, func(ctx context.Context, place string) (string, error) {
+// as a bare copy, of which filter says what is left out.
+func (c *Client) inside(location, filter string, ask func(ctx context.Context, repository string) (string, error), key ...string) (string, error) {
+	return c.once(location, clonePatience, func(ctx context.Context, place string) (string, error) {
 		if !remote(place) {
 			repository, err := gitDir(place)
 			if err != nil {
@@ -163,7 +168,7 @@ func (c *Client) inside(location string, ask func(ctx context.Context, repositor
 			return "", fmt.Errorf("make a folder to clone into: %w", err)
 		}
 		defer func() { _ = os.RemoveAll(scratch) }()
-		if _, err := c.git(ctx, "clone", "--quiet", "--bare", "--filter=tree:0", "--", place, scratch); err != nil {
+		if _, err := c.git(ctx, "clone", "--quiet", "--bare", filter, "--", place, scratch); err != nil {
 			return "", err
 		}
 		return ask(ctx, scratch)
@@ -171,7 +176,7 @@ func (c *Client) inside(location string, ask func(ctx context.Context, repositor
 }
 
 // once keeps an answer, and says what it was asked of when there is none.
-func (c *Client) once(location string, ask func(ctx context.Context, place string) (string, error), key ...string) (string, error) {
+func (c *Client) once(location string, patience time.Duration, ask func(ctx context.Context, place string) (string, error), key ...string) (string, error) {
 	id := strings.Join(append(key, location), "\x00")
 	if known, ok := c.answers[id]; ok {
 		return known.text, known.err

@@ -65,7 +65,9 @@ func TestRevisions(t *testing.T) {
 	dir, environ := repository(t)
 	head, tagged := run(t, dir, environ, "rev-parse", "HEAD"), run(t, dir, environ, "rev-parse", "v1.10^{commit}")
 	run(t, dir, environ, "clone", "--quiet", "--bare", ".", dir+".git")
-	for _, location := range []string{dir, "tool", "./tool", "tool.git", "file://" + dir, "file://" + dir + ".git"} {
+	// Git takes the one that is far away from here.
+	environ["GIT_CONFIG_COUNT"], environ["GIT_CONFIG_KEY_0"], environ["GIT_CONFIG_VALUE_0"] = "1", "url.file://"+dir+".insteadOf", "https://example.invalid/tool"
+	for _, location := range []string{dir, "tool", "./tool", "tool.git", "file://" + dir, "file://" + dir + ".git", "https://example.invalid/tool"} {
 		c := git.NewClient(t.Context(), filepath.Dir(dir), environ)
 		if got, err := c.HeadRev(location); err != nil || got != head {
 			t.Errorf("%s: HEAD is %s, %v, want %s", location, got, err, head)

@@ -63,12 +63,10 @@ func (j *job) gitObject() any {
 var (
 	longDescription = regexp.MustCompile(`^(.*)-(\d+)-(g[0-9a-f]+)$`)
 	plainTag        = regexp.MustCompile(`^[A-Za-z0-9.]+$`)
-	elsewhere       = regexp.MustCompile(`^[^/\\]{2,}:`) // a URL, or host:path
 )
 
 // checkout is what conda-build's GIT_* variables say of a meta.yaml's first
-// source: a git_url at its revision, or a path that is a checkout. Only what is
-// on this disk is asked: rendering clones nothing.
+// source: a git_url at its revision, or a path that is a checkout.
 func (j *job) checkout(source *tree.Node) (map[string]any, error) {
 	first := source
 	if source != nil && source.Kind == tree.List && len(source.Items) > 0 {
@@ -80,8 +78,7 @@ func (j *job) checkout(source *tree.Node) (map[string]any, error) {
 	} else {
 		revision = cmp.Or(first.Get("git_rev").Scalar(), first.Get("git_tag").Scalar(), first.Get("git_branch").Scalar())
 	}
-	local := strings.HasPrefix(location, "file://") || !elsewhere.MatchString(location)
-	if location == "" || !local || j.Git == nil {
+	if location == "" || j.Git == nil {
 		return nil, nil
 	}
 	long, full, err := j.Git.Describe(location, revision)

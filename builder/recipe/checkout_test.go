@@ -3,6 +3,7 @@ package recipe
 import (
 	"errors"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -88,10 +89,49 @@ build:
 	missing := folder("meta.yaml", strings.Replace(recipe, "SOURCE", "path: ../other", 1))
 	got := render(t, missing, Options{Git: known})
 	has(t, got.Blockers, "meta.yaml:3:15", "GIT_DESCRIBE_TAG_PEP440 is not known: not there: ../other")
-	// Nothing far away is asked: a rendering clones nothing.
 	far := folder("meta.yaml", strings.Replace(recipe, "SOURCE", "git_url: https://example.org/tool.git", 1))
 	got = render(t, far, Options{Git: repositories{"location": "https://example.org/tool.git", "long ": "v1-0-g82c6ba6"}})
+	if got.Version != "1" || len(got.Blockers) > 0 {
+		t.Errorf("of a repository elsewhere: version %s, %v", got.Version, got.Blockers)
+	}
+	got = render(t, far, Options{})
 	has(t, got.Blockers, "meta.yaml:3:15", "GIT_DESCRIBE_TAG_PEP440 is known only when the source was fetched")
+}
+
+// Each variant is of the revision that it chooses.
+func TestGitVariablesOfVariants(t *testing.T) {
+	const text = `package:
+  name: tool
+  version: {{ GIT_DESCRIBE_TAG }}
+source:
+  git_url: https://example.org/tool.git
+  git_tag: {{ revision }}
+`
+	known := repositories{"location": "https://example.org/tool.git", "long v1": "1.0-0-gabc", "long v2": "2.0-0-gdef"}
+	files := folder("meta.yaml", text)
+	options := Options{
+		TargetPlatform: "linux-64", Git: known,
+		VariantFiles: []VariantFile{{Name: "studio.yaml", Text: "revision:\n  - v1\n  - v2\n"}},
+	}
+	got, err := Render(files, "meta.yaml", options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var versions []string
+	for _, o := range got.Outputs {
+		versions = append(versions, o.Version)
+	}
+	slices.Sort(versions)
+	if !slices.Equal(versions, []string{"1.0", "2.0"}) {
+		t.Errorf("versions %q", versions)
+	}
+	options.Git = repositories{}
+	_, err = Render(files, "meta.yaml", options)
+	var list tree.Problems
+	if !errors.As(err, &list) {
+		t.Fatalf("got %v, want Problems", err)
+	}
+	has(t, list, "meta.yaml:3:15", "GIT_DESCRIBE_TAG is not known: not there: https://example.org/tool.git, of a source that the variant's revision chooses")
 }
 
 func TestDescriptions(t *testing.T) {

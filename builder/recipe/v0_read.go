@@ -103,7 +103,9 @@ var (
 	checkoutName = regexp.MustCompile(`^(?:GIT|HG|SVN)_`)
 	// checkoutDefault finds one that has a default.
 	checkoutDefault = regexp.MustCompile(`environ(?:\.get\(|\[)\s*['"]((?:GIT|HG|SVN)_\w+)`)
-	checkoutSource  = regexp.MustCompile(`(?m)^\s*-?\s*(?:git_url|hg_url|svn_url|path):`)
+	// unknownFact finds in a problem of missed what is not known, and why.
+	unknownFact    = regexp.MustCompile(`^(\w+) is (known only when the source was fetched|not known: .*)$`)
+	checkoutSource = regexp.MustCompile(`(?m)^\s*-?\s*(?:git_url|hg_url|svn_url|path):`)
 )
 
 // missed keeps a use of an undefined name from a build.
@@ -129,24 +131,28 @@ func (r *v0Recipe) missed(at tree.Pos, e *jinja.Error) {
 	}
 }
 
-// checkCheckout refuses a recipe whose facts come from a checkout that its
-// variants choose: there is not one of them to look at.
+// checkCheckout refuses a recipe whose facts come from a checkout that could not
+// be asked and that its variants choose: each would need facts of its own.
 func (r *v0Recipe) checkCheckout() {
 	source := r.selectedText(cut(r.text, sourceBegin, sourceEnd))
 	m := checkoutDefault.FindStringSubmatchIndex(r.text)
 	if m != nil && r.pkg[r.text[m[2]:m[3]]] == nil && checkoutSource.MatchString(source) {
 		line, column := tree.NewLines(r.text).Place(m[2])
+		why := "known only when the source was fetched"
+		if r.unasked != nil {
+			why = fmt.Sprintf("not known: %v", r.unasked)
+		}
 		r.report.Warn(r.here(line, column), "write the version out, or give it as a variant",
-			"%s is known only when the source was fetched: its default counts here", r.text[m[2]:m[3]])
+			"%s is %s: its default counts here", r.text[m[2]:m[3]], why)
 	}
 	for _, p := range r.blockers {
-		name, _, system := strings.Cut(p.Text, " is known only when the source was fetched")
-		if !system {
+		m := unknownFact.FindStringSubmatch(p.Text)
+		if m == nil {
 			continue
 		}
 		for _, key := range variantKeys(r.variant) {
 			if regexp.MustCompile(`\{\{\s*` + regexp.QuoteMeta(key) + `\s*(?:.*?)?\}\}`).MatchString(source) {
-				r.report.Fail(p.Pos, "write the version out, or give it as a variant", "%s is of a source that the variant's %s chooses: it is known only when each was fetched", name, key)
+				r.report.Fail(p.Pos, "write the version out, or give it as a variant", "%s is %s, of a source that the variant's %s chooses", m[1], m[2], key)
 				return
 			}
 		}
