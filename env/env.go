@@ -60,11 +60,11 @@ func Create(ctx context.Context, r Request) (records []conda.Record, err error) 
 	if err != nil {
 		return nil, err
 	}
-	w, err := openWorkplace(r.Prefix)
+	w, err := openWorkplace(ctx, r.Prefix)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, w.lock.Close()) }()
+	defer func() { err = errors.Join(err, w.free()) }()
 	if done, err := w.holds(records); err != nil || done {
 		return records, err
 	}

@@ -1,6 +1,7 @@
 package env
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 
 	"github.com/condaworker/condaworker/conda"
+	"github.com/condaworker/condaworker/store/dir"
 )
 
 // unfinished lies in a prefix while it is being made. What a killed run left
@@ -18,25 +20,28 @@ const unfinished = ".condaworker-unfinished"
 // workplace is the prefix that one call of Create works on, and no other process.
 type workplace struct {
 	dir   string
-	lock  *os.File // the folder itself, which leaves no lock file behind
-	fresh bool     // it was made for this call
+	free  func() error // gives the lock back: the folder itself, which leaves no lock file behind
+	fresh bool         // it was made for this call
 }
 
 // openWorkplace makes the prefix if it is missing, waits until nobody else works on it,
 // and throws away what a killed run left there.
-func openWorkplace(dir string) (*workplace, error) {
-	_, err := os.Lstat(dir)
-	w := &workplace{dir: dir, fresh: errors.Is(err, fs.ErrNotExist)}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, err
+func openWorkplace(ctx context.Context, prefix string) (*workplace, error) {
+	_, err := os.Lstat(prefix)
+	w := &workplace{dir: prefix, fresh: errors.Is(err, fs.ErrNotExist)}
+	for w.free == nil {
+		if err := os.MkdirAll(prefix, 0o755); err != nil {
+			return nil, err
+		}
+		w.free, err = dir.LockFolder(ctx, prefix)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) { // a failed run removes the folder that it made
+			return nil, err
+		}
 	}
-	if w.lock, err = lockFolder(dir); err != nil {
-		return nil, fmt.Errorf("lock prefix %s: %w", dir, err)
-	}
-	if _, err := os.Lstat(filepath.Join(dir, unfinished)); err == nil {
+	if _, err := os.Lstat(filepath.Join(prefix, unfinished)); err == nil {
 		err = w.empty()
 		if err != nil {
-			return nil, errors.Join(fmt.Errorf("remove what an interrupted run left in %s: %w", dir, err), w.lock.Close())
+			return nil, errors.Join(fmt.Errorf("remove what an interrupted run left in %s: %w", prefix, err), w.free())
 		}
 	}
 	return w, nil

@@ -4,6 +4,7 @@ package env_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -165,5 +166,22 @@ func TestNewerPackagesCanBeLeftOut(t *testing.T) {
 	r.NotAfter = time.Date(2022, 6, 1, 0, 0, 0, 0, time.UTC)
 	if got := create(t, r); len(got) != 1 || got[0] != "tool 2.0" {
 		t.Error(got)
+	}
+}
+
+func TestTheWaitForAPrefixEndsWithItsContext(t *testing.T) {
+	r := request(t, []string{"tool"}, channel(t, pkg{"tool", "1.0", "linux-64", nil}))
+	if err := os.MkdirAll(r.Prefix, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	release, err := dir.LockFolder(t.Context(), r.Prefix)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = release() }()
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if _, err := env.Create(ctx, r); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v", err)
 	}
 }

@@ -22,8 +22,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/gofrs/flock"
-
 	"github.com/condaworker/condaworker/store"
 )
 
@@ -350,11 +348,7 @@ func (s *Store) lock(ctx context.Context) (unlock func() error, err error) {
 	if err := os.MkdirAll(filepath.Join(s.root, private), 0o755); err != nil {
 		return nil, err
 	}
-	l := flock.New(filepath.Join(s.root, private, "lock"))
-	if _, err := l.TryLockContext(ctx, 5*time.Millisecond); err != nil {
-		return nil, fmt.Errorf("lock folder %s: %w", s.root, err)
-	}
-	return l.Close, nil
+	return Lock(ctx, filepath.Join(s.root, private, "lock"))
 }
 
 // Delete removes an object and its metadata.

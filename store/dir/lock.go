@@ -1,0 +1,80 @@
+package dir
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"runtime"
+	"time"
+
+	"github.com/gofrs/flock"
+)
+
+// lockPause is how often a lock is asked for that another process holds.
+const lockPause = 5 * time.Millisecond
+
+// ErrHeld says that another process, or call, holds the lock.
+var ErrHeld = errors.New("another process works there")
+
+// Lock waits until nobody else holds the file, which is made if it is missing.
+// release, or the end of the process, gives it back. A holder may remove the
+// file as the last thing it does: those who wait then hold the next one of that
+// name. The end of ctx ends the wait with its error.
+func Lock(ctx context.Context, file string) (release func() error, err error) {
+	return patiently(ctx, file, TryLock)
+}
+
+// TryLock is Lock that does not wait: the error is ErrHeld where that had to.
+func TryLock(file string) (release func() error, err error) {
+	return hold(flock.New(file))
+}
+
+// LockFolder is Lock of a folder, which must be there; it leaves no file behind.
+func LockFolder(ctx context.Context, folder string) (release func() error, err error) {
+	return patiently(ctx, folder, func(folder string) (func() error, error) {
+		if runtime.GOOS == "windows" { // which locks no folders
+			return func() error { return nil }, nil
+		}
+		return hold(flock.New(folder, flock.SetFlag(os.O_RDONLY)))
+	})
+}
+
+func patiently(ctx context.Context, path string, try func(string) (func() error, error)) (func() error, error) {
+	for {
+		release, err := try(path)
+		if !errors.Is(err, ErrHeld) {
+			return release, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("wait for the lock of %s: %w", path, ctx.Err())
+		case <-time.After(lockPause):
+		}
+	}
+}
+
+// hold also makes sure that what it holds has its name still.
+func hold(l *flock.Flock) (release func() error, err error) {
+	got, err := l.TryLock()
+	if err == nil && !got {
+		err = ErrHeld
+	}
+	if err != nil {
+		return nil, fmt.Errorf("lock %s: %w", l.Path(), err)
+	}
+	held, err := l.Stat()
+	there, gone := os.Stat(l.Path())
+	switch {
+	case err != nil:
+	case errors.Is(gone, fs.ErrNotExist), gone == nil && !os.SameFile(held, there):
+		err = ErrHeld // its last holder removed it
+	default:
+		err = gone
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("lock %s: %w", l.Path(), err), l.Close())
+	}
+	return l.Close, nil
+}
