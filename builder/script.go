@@ -13,7 +13,7 @@ import (
 	"github.com/condaworker/condaworker/builder/pack"
 	"github.com/condaworker/condaworker/builder/recipe"
 	"github.com/condaworker/condaworker/builder/sandbox"
-	"github.com/condaworker/condaworker/env/install"
+	"github.com/condaworker/condaworker/env/activate"
 )
 
 // ScriptError reports that a build script failed.
@@ -125,7 +125,7 @@ func (b *build) activation(j job) (string, error) {
 	var text strings.Builder
 	text.WriteString("unset BASH_ENV\n")
 	for _, prefix := range slices.Compact(slices.Clone(j.prefixes)) { // the two may be one
-		found, err := install.ReadActivation(prefix)
+		found, err := activate.Read(prefix)
 		if err != nil {
 			return "", fmt.Errorf("read the activation of %s: %w", prefix, err)
 		}

@@ -1,4 +1,4 @@
-package install
+package activate
 
 import (
 	"encoding/json"
@@ -21,11 +21,11 @@ type Activation struct {
 	Path              []string          // absolute, to be put in front of PATH
 }
 
-// ReadActivation reads what the packages in prefix want done on activation, by
+// Read reads what the packages in prefix want done on activation, by
 // the rules of conda: scripts of etc/conda/activate.d, variables of
 // etc/conda/env_vars.d/*.json and over them those of conda-meta/state. It runs
 // nothing. A prefix without any of this, or none at all, is no error.
-func ReadActivation(prefix string) (Activation, error) {
+func Read(prefix string) (Activation, error) {
 	a := Activation{Vars: map[string]string{}, Path: searchPath(prefix)}
 	var err error
 	if a.Scripts, err = scripts(prefix, "activate.d"); err != nil {

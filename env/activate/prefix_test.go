@@ -1,4 +1,4 @@
-package install
+package activate_test
 
 import (
 	"os"
@@ -7,9 +7,11 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/condaworker/condaworker/env/activate"
 )
 
-func TestReadActivation(t *testing.T) {
+func TestRead(t *testing.T) {
 	prefix := t.TempDir()
 	for name, content := range map[string]string{
 		"etc/conda/activate.d/b.sh": "", "etc/conda/activate.d/a.sh": "", "etc/conda/activate.d/a.bat": "", "etc/conda/activate.d/a.fish": "",
@@ -22,10 +24,10 @@ func TestReadActivation(t *testing.T) {
 		must(t, os.MkdirAll(filepath.Dir(full), 0o755))
 		must(t, os.WriteFile(full, []byte(content), 0o644))
 	}
-	got, err := ReadActivation(prefix)
+	got, err := activate.Read(prefix)
 	must(t, err)
 	in := func(name string) string { return filepath.Join(prefix, filepath.FromSlash(name)) }
-	want := Activation{
+	want := activate.Activation{
 		Scripts:           []string{in("etc/conda/activate.d/a.sh"), in("etc/conda/activate.d/b.sh")},
 		DeactivateScripts: []string{in("etc/conda/deactivate.d/b.sh"), in("etc/conda/deactivate.d/a.sh")},
 		Vars:              map[string]string{"A": "1", "B": "2", "D": "3"},
@@ -40,19 +42,26 @@ func TestReadActivation(t *testing.T) {
 	}
 }
 
-func TestReadActivationOfNothing(t *testing.T) {
-	got, err := ReadActivation(filepath.Join(t.TempDir(), "none"))
+func TestReadOfNothing(t *testing.T) {
+	got, err := activate.Read(filepath.Join(t.TempDir(), "none"))
 	if err != nil || got.Vars == nil || len(got.Vars) != 0 || got.Scripts != nil {
 		t.Errorf("got %+v, %v", got, err)
 	}
 	prefix := t.TempDir()
 	must(t, os.MkdirAll(filepath.Join(prefix, "etc/conda/env_vars.d"), 0o755))
 	must(t, os.WriteFile(filepath.Join(prefix, "etc/conda/env_vars.d/x.json"), []byte("null"), 0o644))
-	if got, err := ReadActivation(prefix); err != nil || got.Vars == nil {
+	if got, err := activate.Read(prefix); err != nil || got.Vars == nil {
 		t.Errorf("null: %+v, %v", got, err)
 	}
 	must(t, os.WriteFile(filepath.Join(prefix, "etc/conda/env_vars.d/x.json"), []byte("{"), 0o644))
-	if _, err := ReadActivation(prefix); err == nil {
+	if _, err := activate.Read(prefix); err == nil {
 		t.Error("a broken file was taken")
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
 	}
 }
