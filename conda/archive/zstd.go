@@ -141,6 +141,37 @@ func Unzstd(b []byte, limit int64) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
+// UnzstdReader decompresses what r has as it comes, while what was decompressed is
+// used. More than limit bytes are ErrTooLarge. It must be closed; r stays open.
+func UnzstdReader(r io.Reader, limit int64) (io.ReadCloser, error) {
+	d, err := newDecoder(r, 2)
+	if err != nil {
+		return nil, fmt.Errorf("decompress zstd: %w", err)
+	}
+	return &unzstd{d, limit}, nil
+}
+
+type unzstd struct {
+	d    *zstd.Decoder
+	left int64
+}
+
+func (u *unzstd) Read(b []byte) (int, error) {
+	n, err := u.d.Read(b)
+	if u.left -= int64(n); u.left < 0 {
+		return 0, ErrTooLarge
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = fmt.Errorf("decompress zstd: %w", err)
+	}
+	return n, err
+}
+
+func (u *unzstd) Close() error {
+	u.d.Close()
+	return nil
+}
+
 // announced is the size that the first frame's header claims, as far as a
 // frame of this length can be believed.
 func announced(b []byte, limit int64) int64 {
