@@ -7,13 +7,11 @@ package env
 import (
 	"context"
 	"errors"
-	"fmt"
 	"path/filepath"
 	"time"
 
 	"github.com/condaworker/condaworker/conda"
 	"github.com/condaworker/condaworker/env/install"
-	"github.com/condaworker/condaworker/env/solve"
 	"github.com/condaworker/condaworker/store"
 )
 
@@ -32,6 +30,15 @@ type Request struct {
 	Local    []install.Package // archives on disk that come before every channel
 	Virtual  []conda.Record    // what the system offers, e.g. __linux
 	Cache    string            // a folder for archives and unpacked packages; processes may share it
+
+	Priority Priority          // "" is Strict
+	Offline  bool              // take indexes from the cache as they are there
+	Warn     func(text string) // what the caller should know; may be nil
+
+	// What is there already: see solve.Problem. Installed and Locked are records
+	// that Installed or Solve returned.
+	Pinned            []string
+	Installed, Locked []conda.Record
 
 	// NotAfter leaves out what channels had built after it; zero leaves out nothing.
 	// Records without a time stay, as with conda.
@@ -71,45 +78,4 @@ func Create(ctx context.Context, r Request) (records []conda.Record, err error) 
 	return records, w.fill(func() error {
 		return install.Install(ctx, packages, r.Prefix, install.Options{Cache: filepath.Join(r.Cache, "pkgs")})
 	})
-}
-
-// solve also notes the specs, for conda-meta.
-func (o *offers) solve() ([]conda.Record, error) {
-	if len(o.request.Specs) == 0 {
-		return nil, nil
-	}
-	specs, err := parseSpecs(o.request.Specs)
-	if err != nil {
-		return nil, err
-	}
-	o.asked = map[string]string{}
-	for i, s := range specs {
-		o.asked[s.Name] = o.request.Specs[i]
-	}
-	ctx, cancel := context.WithCancel(o.ctx)
-	o.ctx = ctx
-	defer func() { // what was begun and is not needed any more
-		cancel()
-		for _, s := range o.sharded {
-			s.work.Wait()
-		}
-	}()
-	records, err := solve.Solve(solve.Problem{Specs: specs, Candidates: o.candidates, Virtual: o.request.Virtual})
-	if o.err != nil {
-		return nil, o.err
-	}
-	return records, err
-}
-
-// parseSpecs names the spec that cannot be read.
-func parseSpecs(texts []string) ([]conda.MatchSpec, error) {
-	specs := make([]conda.MatchSpec, len(texts))
-	for i, text := range texts {
-		spec, err := conda.ParseMatchSpec(text)
-		if err != nil {
-			return nil, fmt.Errorf("read match spec %q: %w", text, err)
-		}
-		specs[i] = spec
-	}
-	return specs, nil
 }

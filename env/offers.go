@@ -2,100 +2,177 @@ package env
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
-	"path"
-	"path/filepath"
 	"slices"
 	"sync"
 
 	"github.com/condaworker/condaworker/conda"
-	"github.com/condaworker/condaworker/conda/archive"
 	"github.com/condaworker/condaworker/env/install"
+	"github.com/condaworker/condaworker/env/repodata"
+	"github.com/condaworker/condaworker/env/solve"
 	"github.com/condaworker/condaworker/store"
 )
 
-// maxRepoData bounds an index in memory: conda-forge's largest has 254 MB.
-const maxRepoData = 2 << 30
+// Priority says what the order of the channels means (conda's channel_priority).
+type Priority string
+
+const (
+	Strict   Priority = "strict"   // a name comes from the first channel that has it, and from no other
+	Flexible Priority = "flexible" // a record of an earlier channel is better than any of a later one
+	Disabled Priority = "disabled" // the order means nothing: the newest version wins
+)
 
 // offers is what a request's archives and channels have. A channel is read
 // when a name is first looked for in it, so a request that its own archives
 // satisfy reads none.
 type offers struct {
 	request Request
-	ctx     context.Context // of the one call that asks: solve's callback has none
-	loaded  [][]index
-	sharded []*sharded        // those of loaded that may still be reading
+	ctx     context.Context   // of the one call that asks: solve's callbacks have none
+	opened  [][]subdir        // by channel, as far as they were needed
 	asked   map[string]string // match specs of the request by name
 	err     error             // the first failure to read a channel
 }
 
-// index is what a subdir of a channel offers.
-type index struct {
-	subdir string
-	source
+// subdir is one of a channel.
+type subdir struct {
+	name string
+	repodata.Subdir
 }
 
-// source has the records of a subdir.
-type source interface {
-	Records(name string) ([]conda.Record, error)
+// solve also notes the specs, for conda-meta.
+func (o *offers) solve() (records []conda.Record, err error) {
+	if len(o.request.Specs) == 0 {
+		return nil, nil
+	}
+	p := solve.Problem{
+		Candidates: o.candidates, Hidden: o.hidden, Names: o.names, Virtual: o.request.Virtual,
+		Channels: o.urls(), Installed: o.request.Installed, Locked: o.request.Locked,
+	}
+	if o.request.Priority == Flexible {
+		p.Prefer = o.earlier
+	}
+	if p.Specs, err = parseSpecs(o.request.Specs); err != nil {
+		return nil, err
+	}
+	if p.Pinned, err = parseSpecs(o.request.Pinned); err != nil {
+		return nil, err
+	}
+	o.asked = map[string]string{}
+	for i, s := range p.Specs {
+		o.asked[s.Name] = o.request.Specs[i]
+	}
+	defer func() { err = errors.Join(err, o.close()) }()
+	records, err = solve.Solve(p)
+	if o.err != nil {
+		return nil, o.err
+	}
+	return records, err
 }
 
-// whole is a subdir whose index was read at once.
-type whole struct{ *conda.RepoData }
-
-// Records leaves out broken records: they are no offers.
-func (w whole) Records(name string) ([]conda.Record, error) {
-	records, _ := w.RepoData.Records(name)
-	return records, nil
+func (o *offers) urls() []string {
+	var all []string
+	for _, c := range o.request.Channels {
+		all = append(all, c.URL)
+	}
+	return all
 }
 
-// candidates lists the records called name of the first place that has any.
+// parseSpecs names the spec that cannot be read.
+func parseSpecs(texts []string) ([]conda.MatchSpec, error) {
+	specs := make([]conda.MatchSpec, len(texts))
+	for i, text := range texts {
+		spec, err := conda.ParseMatchSpec(text)
+		if err != nil {
+			return nil, fmt.Errorf("read match spec %q: %w", text, err)
+		}
+		specs[i] = spec
+	}
+	return specs, nil
+}
+
+// candidates lists the records called name that the order of the channels allows.
+// The request's own archives hide every channel's.
 func (o *offers) candidates(name string) []conda.Record {
-	var local []conda.Record
+	var all []conda.Record
 	for _, p := range o.request.Local {
 		if p.Record.Name == name {
-			local = append(local, p.Record)
+			all = append(all, p.Record)
 		}
 	}
-	if local != nil {
-		return local
+	if all != nil {
+		return all
 	}
 	for i := range o.request.Channels {
-		if found := o.inChannel(i, name); found != nil || o.err != nil {
-			return found
+		all = append(all, o.inChannel(i, name)...)
+		if o.err != nil || all != nil && o.strict() {
+			return all
 		}
 	}
-	return nil
+	return all
+}
+
+func (o *offers) strict() bool { return o.request.Priority == "" || o.request.Priority == Strict }
+
+// hidden lists the records called name that strict priority leaves out.
+func (o *offers) hidden(name string) []conda.Record {
+	if !o.strict() {
+		return nil
+	}
+	var all []conda.Record
+	hiding := slices.ContainsFunc(o.request.Local, func(p install.Package) bool { return p.Record.Name == name })
+	for i := range o.request.Channels {
+		found := o.inChannel(i, name)
+		if hiding {
+			all = append(all, found...)
+		}
+		hiding = hiding || found != nil
+	}
+	return all
+}
+
+// earlier compares records by the order of their channels.
+func (o *offers) earlier(a, b *conda.Record) int {
+	at := func(r *conda.Record) int {
+		return slices.IndexFunc(o.request.Channels, func(c Channel) bool { return c.URL == r.Channel })
+	}
+	return at(a) - at(b)
+}
+
+// names lists the packages of the channels that were read.
+func (o *offers) names() []string {
+	var all []string
+	for _, subdirs := range o.opened {
+		for _, s := range subdirs {
+			all = append(all, s.Names()...)
+		}
+	}
+	return all
 }
 
 // inChannel reads the channels up to this one, each once.
 func (o *offers) inChannel(i int, name string) []conda.Record {
-	for len(o.loaded) <= i && o.err == nil {
-		subdirs, err := o.load(o.ctx, o.request.Channels[len(o.loaded)])
-		o.loaded, o.err = append(o.loaded, subdirs), err
+	for len(o.opened) <= i && o.err == nil {
+		subdirs, err := o.open(o.request.Channels[len(o.opened)])
+		o.opened, o.err = append(o.opened, subdirs), err
 	}
 	if o.err != nil {
 		return nil
 	}
+	url := o.request.Channels[i].URL
 	var found []conda.Record
-	for _, data := range o.loaded[i] {
-		records, err := data.Records(name)
+	for _, s := range o.opened[i] {
+		records, err := s.Records(name)
 		if err != nil {
-			o.err = fmt.Errorf("read the index of channel %s: %w", o.request.Channels[i].URL, err)
+			o.err = fmt.Errorf("read the index of channel %s: %w", url, err)
 			return nil
 		}
 		for _, r := range records {
 			if o.tooNew(r) {
 				continue
 			}
-			r.Channel = o.request.Channels[i].URL
-			r.Subdir = data.subdir // the archive lies beside its index, whatever the record says
+			r.Channel, r.Subdir = url, s.name // the archive lies beside its index, whatever the record says
 			found = append(found, r)
 		}
 	}
@@ -106,159 +183,45 @@ func (o *offers) tooNew(r conda.Record) bool {
 	return !o.request.NotAfter.IsZero() && r.Timestamp > o.request.NotAfter.UnixMilli()
 }
 
-// load opens a channel's index of the platform and of noarch: its shards, or else
-// all of it. A subdir without an index has no packages; a channel without both is no
-// channel.
-func (o *offers) load(ctx context.Context, c Channel) ([]index, error) {
-	var all []index
-	for _, s := range slices.Compact([]string{o.request.Subdir, "noarch"}) {
-		from, err := o.open(ctx, c.Reader, s)
-		if errors.Is(err, fs.ErrNotExist) && !errors.Is(err, store.ErrNoChannel) {
-			continue
-		}
-		if err != nil {
-			return nil, fmt.Errorf("read the index of channel %s: %w", c.URL, err)
-		}
-		all = append(all, index{s, from})
-	}
-	if all == nil {
-		return nil, fmt.Errorf("channel %s has no %s/repodata.json and no noarch/repodata.json: reindex it, or correct its URL", c.URL, o.request.Subdir)
-	}
-	return all, nil
-}
-
-func (o *offers) open(ctx context.Context, r store.Reader, subdir string) (source, error) {
-	cache := ""
-	if o.request.Cache != "" {
-		cache = filepath.Join(o.request.Cache, "shards")
-	}
-	s, err := openSharded(ctx, r, subdir, cache)
-	if err == nil {
-		o.sharded = append(o.sharded, s)
-		return s, nil
-	}
-	if !errors.Is(err, fs.ErrNotExist) || errors.Is(err, store.ErrNoChannel) {
-		return nil, err
-	}
-	data, err := RepoData(ctx, r, subdir)
-	return whole{data}, err
-}
-
-// RepoData reads the index of a channel's subdir: the compressed one, a tenth of
-// the bytes, or where older tools left only that repodata.json. An index that is
-// not there is an error that matches fs.ErrNotExist.
-func RepoData(ctx context.Context, r store.Reader, subdir string) (*conda.RepoData, error) {
-	text, err := readAll(ctx, r, subdir+"/repodata.json.zst")
-	if err == nil {
-		text, err = archive.Unzstd(text, maxRepoData)
-	} else if errors.Is(err, fs.ErrNotExist) && !errors.Is(err, store.ErrNoChannel) {
-		text, err = readAll(ctx, r, subdir+"/repodata.json")
-	}
-	if err != nil {
-		return nil, err
-	}
-	return conda.ParseRepoData(text)
-}
-
-// readAll reads an object that fits into memory.
-func readAll(ctx context.Context, r store.Reader, key string) (text []byte, err error) {
-	body, _, err := r.Get(ctx, key, 0, -1)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, body.Close()) }()
-	return io.ReadAll(body)
-}
-
-// downloads is how many archives are fetched at a time: enough for small ones to
-// hide each other's way to the server.
-const downloads = 8
-
-// fetch brings the archives of records to the cache folder, in their order. The
-// first failure ends the others.
-func (o *offers) fetch(ctx context.Context, records []conda.Record) ([]install.Package, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	packages := make([]install.Package, len(records))
-	slots := make(chan struct{}, downloads)
+// open opens a channel's subdirs of the platform and noarch, at the same time. One
+// without an index has no packages; a channel without both is no channel.
+func (o *offers) open(c Channel) ([]subdir, error) {
+	names := slices.Compact([]string{o.request.Subdir, "noarch"})
+	found, errs := make([]repodata.Subdir, len(names)), make([]error, len(names))
 	var work sync.WaitGroup
-	for i, r := range records {
-		slots <- struct{}{}
+	for i, name := range names {
 		work.Go(func() {
-			defer func() { <-slots }()
-			p, err := o.archive(ctx, r)
-			if err != nil {
-				cancel(fmt.Errorf("fetch %s/%s from %s: %w", r.Subdir, r.FileName, r.Channel, err))
-			}
-			p.Spec = o.asked[r.Name]
-			packages[i] = p
+			found[i], errs[i] = repodata.Open(o.ctx, c.Reader, name, repodata.Options{
+				Channel: c.URL, Cache: o.request.Cache, Offline: o.request.Offline, Warn: o.request.Warn,
+			})
 		})
 	}
 	work.Wait()
-	return packages, context.Cause(ctx)
+	var all []subdir
+	var failed error
+	for i, name := range names {
+		switch err := errs[i]; {
+		case err == nil:
+			all = append(all, subdir{name, found[i]})
+		case errors.Is(err, store.ErrNoChannel):
+			failed = fmt.Errorf("channel %s: %w: correct its URL, or make it by publishing a package to it", c.URL, store.ErrNoChannel)
+		case !errors.Is(err, fs.ErrNotExist):
+			failed = fmt.Errorf("read the index of channel %s: %w", c.URL, err)
+		}
+	}
+	if all == nil && failed == nil {
+		failed = fmt.Errorf("channel %s has no %s/repodata.json and no noarch/repodata.json: reindex it, or correct its URL", c.URL, o.request.Subdir)
+	}
+	return all, failed
 }
 
-// archive finds the place that offered a record and has its bytes on disk
-// afterwards. What is in the cache under its hash was checked when it was put
-// there, and is not fetched again.
-func (o *offers) archive(ctx context.Context, r conda.Record) (install.Package, error) {
-	for _, p := range o.request.Local {
-		if p.Record.FileName == r.FileName && r.Channel == p.Record.Channel {
-			return p, nil
+// close ends what was begun and is not needed any more.
+func (o *offers) close() error {
+	var errs []error
+	for _, subdirs := range o.opened {
+		for _, s := range subdirs {
+			errs = append(errs, s.Close())
 		}
 	}
-	for _, c := range o.request.Channels {
-		if c.URL != r.Channel {
-			continue
-		}
-		key := path.Join(r.Subdir, r.FileName)
-		folder, hashed := cacheName(r.SHA256)
-		p := install.Package{Path: filepath.Join(o.request.Cache, "archives", folder, r.FileName), Record: r, URL: c.URL + "/" + key}
-		if info, err := os.Stat(p.Path); hashed && err == nil && info.Size() > 0 && (r.Size == 0 || info.Size() == r.Size) {
-			return p, nil
-		}
-		return p, Download(ctx, c.Reader, key, p.Path, r.SHA256)
-	}
-	return install.Package{}, errors.New("no channel of this request has it")
-}
-
-// cacheName is the folder for an archive of this sha256: two channels may have
-// other bytes under one name. Whatever is no hash is not taken for a path.
-func cacheName(sum string) (folder string, hashed bool) {
-	if b, err := hex.DecodeString(sum); err != nil || len(b) != sha256.Size {
-		return "unhashed", false
-	}
-	return sum[:16], true
-}
-
-// Download writes the object key to the file to and checks its sha256, lower-case
-// hex, while it is written; "" is not checked. Bytes that do not match never stay
-// under the file's name.
-func Download(ctx context.Context, from store.Reader, key, to, sum string) (err error) {
-	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
-		return err
-	}
-	body, _, err := from.Get(ctx, key, 0, -1)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, body.Close()) }()
-	part, err := os.CreateTemp(filepath.Dir(to), ".part-") // of this process alone
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(part.Name()))
-		}
-	}()
-	hash := sha256.New()
-	_, err = io.Copy(io.MultiWriter(part, hash), body)
-	if err = errors.Join(err, part.Close()); err != nil {
-		return err
-	}
-	if got := hex.EncodeToString(hash.Sum(nil)); sum != "" && got != sum {
-		return fmt.Errorf("its sha256 is %s, its record says %s: reindex the channel", got, sum)
-	}
-	return os.Rename(part.Name(), to)
+	return errors.Join(errs...)
 }

@@ -30,6 +30,7 @@ type Info struct {
 	Modified time.Time         // when it was written, by the store's clock
 	Meta     map[string]string // as Put was given; nil from List
 	Age      time.Duration     // from Get: how long ago it was written when it was read, all by the store's clock; 0: not known
+	Fresh    time.Duration     // from Get: for how long a copy may be used without asking again (RFC 9111); 0: ask
 	Found    bool              // by a conditional Put: the same bytes were there already, or its first answer was lost
 }
 

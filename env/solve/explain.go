@@ -38,6 +38,7 @@ const (
 	constrains                 // owner bears only some of target
 	present                    // the system has target
 	unreadable                 // owner needs something that cannot be read
+	pinned                     // the caller bears only some of target
 )
 
 // explain turns the facts that a clash follows from into sentences.
@@ -94,6 +95,8 @@ func (s *solver) sentence(f *fact, facts []*fact) string {
 	case constrains:
 		who, many := s.describe(f, facts)
 		return who + verb(" works", " work", many) + " only with " + f.text
+	case pinned:
+		return f.target.text + " is pinned to " + plain(f.spec) + s.lack(f)
 	case present:
 		has, _ := versions(f.target, f.target.all)
 		return "this system has " + has
@@ -145,19 +148,60 @@ func (s *solver) describe(f *fact, facts []*fact) (text string, many bool) {
 // lack says that nothing fits a spec at all, if so, and what there is.
 func (s *solver) lack(f *fact) string {
 	key := f.text
-	if f.kind == requested {
+	if f.kind == requested || f.kind == pinned {
 		key = f.spec.String()
 	}
 	switch {
 	case len(f.target.candidates) == 0 && strings.HasPrefix(f.target.text, "__"):
 		return ", which this system does not have"
 	case len(f.target.candidates) == 0:
-		return ", and nothing provides " + f.target.text + s.didYouMean(f.target.text)
+		return ", and nothing provides " + f.target.text + in(s.problem.Channels) + s.didYouMean(f.target.text)
 	case s.allowed(f.target, f.spec, key).count() == 0:
 		all, _ := versions(f.target, f.target.all)
-		return ", and there is only " + all
+		if f.target.locked {
+			return ", which is locked at " + all
+		}
+		return ", and there is only " + all + in(channels(f.target.candidates)) + s.hidden(f)
 	}
 	return ""
+}
+
+// hidden says where there is what fits a spec, if channel priority excludes it.
+func (s *solver) hidden(f *fact) string {
+	if s.problem.Hidden == nil {
+		return ""
+	}
+	n := &name{text: f.target.text}
+	for _, r := range s.problem.Hidden(n.text) {
+		if v, err := conda.ParseVersion(r.Version); err == nil && f.spec.MatchVersion(&r, v) {
+			n.candidates = append(n.candidates, &candidate{record: &r, version: v})
+		}
+	}
+	if len(n.candidates) == 0 {
+		return ""
+	}
+	slices.SortStableFunc(n.candidates, s.better)
+	all, _ := versions(n, full(len(n.candidates)))
+	return "; channel priority hides " + all + in(channels(n.candidates))
+}
+
+// channels are those that candidates come from, in order.
+func channels(all []*candidate) []string {
+	var urls []string
+	for _, c := range all {
+		if url := c.record.Channel; url != "" && !slices.Contains(urls, url) {
+			urls = append(urls, url)
+		}
+	}
+	return urls
+}
+
+// in names places: " in a and b".
+func in(places []string) string {
+	if len(places) == 0 {
+		return ""
+	}
+	return " in " + strings.Join(places, " and ")
 }
 
 // shown is how many versions a sentence lists.

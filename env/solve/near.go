@@ -36,6 +36,12 @@ func (s *solver) similar(text string) []string {
 	}
 	slices.Sort(names)
 	names = slices.Compact(names)
+	if s.problem.Names != nil {
+		tries = slices.DeleteFunc(tries, func(try string) bool {
+			_, exists := slices.BinarySearch(names, try)
+			return !exists
+		})
+	}
 	allowed := 1 + len(text)/5
 	for distance := 1; distance <= min(allowed, 3); distance++ {
 		for _, other := range names {

@@ -12,6 +12,8 @@ import (
 type pool struct {
 	problem Problem
 	virtual map[string][]conda.Record
+	locked  map[string][]conda.Record
+	pins    map[string][]conda.MatchSpec
 	names   []*name          // in the order in which they were reached
 	byName  map[string]*name // the same
 	specs   map[string]conda.MatchSpec
@@ -23,6 +25,7 @@ type pool struct {
 type name struct {
 	text       string
 	virtual    bool
+	locked     bool
 	requested  bool
 	candidates []*candidate // best first; candidate i is bit i+1 of a set
 	all        set          // every state
@@ -32,8 +35,9 @@ type name struct {
 
 // candidate is a record that could be installed.
 type candidate struct {
-	record  *conda.Record
-	version conda.Version
+	record    *conda.Record
+	version   conda.Version
+	installed bool
 }
 
 // waiting is a constrains entry of the records in who, on a name that nothing
@@ -46,11 +50,16 @@ type waiting struct {
 
 func newPool(p Problem) *pool {
 	out := &pool{
-		problem: p, virtual: map[string][]conda.Record{}, byName: map[string]*name{},
+		problem: p, virtual: byName(p.Virtual), locked: byName(p.Locked), pins: map[string][]conda.MatchSpec{}, byName: map[string]*name{},
 		specs: map[string]conda.MatchSpec{}, broken: map[string]error{}, fits: map[string]set{},
 	}
-	for _, r := range p.Virtual {
-		out.virtual[r.Name] = append(out.virtual[r.Name], r)
+	return out
+}
+
+func byName(records []conda.Record) map[string][]conda.Record {
+	out := map[string][]conda.Record{}
+	for _, r := range records {
+		out[r.Name] = append(out[r.Name], r)
 	}
 	return out
 }
@@ -71,33 +80,66 @@ func (p *pool) load(n *name) bool {
 	if n.all != nil {
 		return false
 	}
-	records, virtual := p.virtual[n.text]
-	if n.virtual = virtual; !virtual {
-		records = p.problem.Candidates(n.text)
-	}
+	records := p.records(n)
 	for i := range records {
 		v, err := conda.ParseVersion(records[i].Version)
 		if err == nil && records[i].Name == n.text {
-			n.candidates = append(n.candidates, &candidate{&records[i], v})
+			n.candidates = append(n.candidates, &candidate{&records[i], v, p.isInstalled(&records[i])})
 		}
 	}
-	slices.SortStableFunc(n.candidates, better)
+	slices.SortStableFunc(n.candidates, p.better)
 	n.all = full(len(n.candidates))
 	p.names = append(p.names, n)
 	return true
 }
 
+// records are what could be installed under a name.
+func (p *pool) records(n *name) []conda.Record {
+	var records []conda.Record
+	if records, n.virtual = p.virtual[n.text]; n.virtual {
+		return records
+	}
+	if records, n.locked = p.locked[n.text]; n.locked {
+		return records
+	}
+	records = p.problem.Candidates(n.text)
+	for _, r := range p.problem.Installed {
+		if r.Name == n.text && !slices.ContainsFunc(records, func(o conda.Record) bool { return same(&r, &o) }) {
+			records = append(slices.Clip(records), r)
+		}
+	}
+	return records
+}
+
+func (p *pool) isInstalled(r *conda.Record) bool {
+	return slices.ContainsFunc(p.problem.Installed, func(o conda.Record) bool { return same(r, &o) })
+}
+
+// same tells whether two records are of one package, which channels may copy.
+func same(a, b *conda.Record) bool {
+	return a.Name == b.Name && a.Version == b.Version && a.Build == b.Build && a.Subdir == b.Subdir &&
+		(a.SHA256 == b.SHA256 || a.SHA256 == "" || b.SHA256 == "")
+}
+
 // better orders candidates, best first; what it leaves equal is decided by
 // their dependencies when it matters (choose).
-func better(a, b *candidate) int {
-	return cmp.Or(rank(a, b),
+func (p *pool) better(a, b *candidate) int {
+	return cmp.Or(p.rank(a, b),
 		cmp.Compare(b.record.Timestamp, a.record.Timestamp),
 		cmp.Compare(b.record.Build, a.record.Build),
 		cmp.Compare(a.record.Subdir, b.record.Subdir),
 		cmp.Compare(a.record.FileName, b.record.FileName))
 }
 
-func rank(a, b *candidate) int {
+func (p *pool) rank(a, b *candidate) int {
+	if a.installed != b.installed {
+		return map[bool]int{true: -1, false: 1}[a.installed]
+	}
+	if p.problem.Prefer != nil {
+		if c := p.problem.Prefer(a.record, b.record); c != 0 {
+			return c
+		}
+	}
 	return cmp.Or(
 		cmp.Compare(len(a.record.TrackFeatures), len(b.record.TrackFeatures)),
 		b.version.Compare(a.version),
@@ -167,7 +209,7 @@ func (s *solver) choose(n *name, left set) int {
 		case i == 0:
 		case best == 0:
 			best = i
-		case rank(n.candidates[best-1], n.candidates[i-1]) != 0:
+		case s.rank(n.candidates[best-1], n.candidates[i-1]) != 0:
 			return best
 		case s.newerDependencies(n.candidates[i-1].record, n.candidates[best-1].record):
 			best = i

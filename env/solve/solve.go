@@ -18,22 +18,41 @@ type Problem struct {
 	Specs []conda.MatchSpec // all must hold; each for one name, e.g. python >=3.11
 
 	// Candidates returns the records of a name, in any order. It is asked once
-	// for each name that the search reaches. The caller applies channel
-	// priority: these are the records of the first channel that has the name.
+	// for each name that the search reaches. The caller leaves out what channel
+	// priority excludes.
 	Candidates func(name string) []conda.Record
+
+	// Prefer compares records of one name before all else: negative if a is the
+	// better one. It may be nil.
+	Prefer func(a, b *conda.Record) int
 
 	// Virtual is what the system offers, e.g. __glibc 2.34. Specs can ask for
 	// it and constrain it; it is never returned.
 	Virtual []conda.Record
 
-	// Names returns the names that exist, for suggestions in an error. It may
-	// be nil.
-	Names func() []string
+	// Pinned bind a name where anything draws it in, and ask for nothing: conda's
+	// pinned packages, the variant of a build.
+	Pinned []conda.MatchSpec
+
+	// Locked records are the only ones of their names.
+	Locked []conda.Record
+
+	// Installed records are better than newer ones of their names, wherever the
+	// specs allow them, even when no channel has them any more. They are not kept
+	// for their own sake: what nothing asks for is not in the answer.
+	Installed []conda.Record
+
+	// For the words of an error; each may be nil. Names returns the names that
+	// exist, Hidden the records of a name that channel priority excludes, Channels
+	// are where Candidates come from.
+	Names    func() []string
+	Hidden   func(name string) []conda.Record
+	Channels []string
 }
 
 // Solve returns the records to install, each behind what it depends on, as far
 // as dependencies have no circle. For every name the best record is tried
-// first: the one with the fewest track_features, then the newest version, the
+// first: an installed one, the one with the fewest track_features, then the newest version, the
 // highest build number, the newest dependencies and the newest timestamp.
 // The same problem has the same answer. If nothing fits, the error is an
 // *UnsolvableError.
@@ -43,6 +62,14 @@ func Solve(p Problem) ([]conda.Record, error) {
 		if !spec.ExactName() {
 			return nil, fmt.Errorf("solve %s: name one package, not a pattern", spec)
 		}
+	}
+	for _, spec := range p.Pinned {
+		if !spec.ExactName() {
+			return nil, fmt.Errorf("solve with the pin %s: name one package, not a pattern", spec)
+		}
+		s.pins[spec.Name] = append(s.pins[spec.Name], spec)
+	}
+	for _, spec := range p.Specs {
 		s.request(spec)
 	}
 	if clash := s.search(); clash != nil {

@@ -169,5 +169,22 @@ func info(key string, resp *http.Response) store.Info {
 	if t, err := http.ParseTime(resp.Header.Get("Last-Modified")); err == nil {
 		in.Modified = t
 	}
+	in.Fresh = fresh(resp.Header)
 	return in
+}
+
+// fresh is what Cache-Control and Age leave of an answer's lifetime (RFC 9111).
+func fresh(h http.Header) time.Duration {
+	var seconds int64
+	for directive := range strings.SplitSeq(strings.ToLower(strings.Join(h.Values("Cache-Control"), ",")), ",") {
+		name, value, _ := strings.Cut(strings.TrimSpace(directive), "=")
+		switch name {
+		case "no-cache", "no-store":
+			return 0
+		case "max-age":
+			seconds, _ = strconv.ParseInt(strings.Trim(value, `"`), 10, 32)
+		}
+	}
+	age, _ := strconv.ParseInt(h.Get("Age"), 10, 32)
+	return time.Duration(max(0, seconds-max(0, age))) * time.Second
 }

@@ -1,37 +1,41 @@
-package env
+package repodata
 
 import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
 	"github.com/condaworker/condaworker/conda"
 	"github.com/condaworker/condaworker/conda/archive"
 	"github.com/condaworker/condaworker/conda/shards"
-	"github.com/condaworker/condaworker/store"
 )
 
-// maxShard bounds a shard in memory: one name has at most some ten thousand builds.
-const maxShard = 256 << 20
+const (
+	// maxShard bounds a shard in memory: one name has at most some ten thousand builds.
+	maxShard = 256 << 20
 
-// sharded reads a subdir's records name by name (CEP 16): of a channel of 10^6
-// only those that a solve looks at are ever read.
+	// downloads is how many shards are read at a time.
+	downloads = 16
+)
+
+// sharded reads a subdir's records from shards (CEP 16).
 type sharded struct {
-	ctx    context.Context
-	reader store.Reader
-	subdir string
-	cache  string // a folder for shards; "" keeps none
-	index  shards.Index
-	slots  chan struct{}
-	work   sync.WaitGroup
+	*place
+	ctx   context.Context // of all reads, until Close
+	end   context.CancelFunc
+	index shards.Index
+	slots chan struct{}
+	work  sync.WaitGroup
 
 	mu   sync.Mutex
 	asks map[string]*shardAsk
@@ -44,21 +48,25 @@ type shardAsk struct {
 	err     error
 }
 
-// openSharded reads the index of shards. One that is not there, or whose shards or
-// packages lie on another server, is an error that matches fs.ErrNotExist.
-func openSharded(ctx context.Context, r store.Reader, subdir, cache string) (*sharded, error) {
-	text, err := readAll(ctx, r, subdir+"/"+shards.IndexName)
-	if err == nil {
-		text, err = archive.Unzstd(text, maxRepoData)
+// openSharded reads the index of shards from a file of the place. One whose shards
+// or packages lie on another server is an error that matches fs.ErrNotExist.
+func openSharded(ctx context.Context, p *place, file string) (*sharded, error) {
+	text, err := os.ReadFile(filepath.Join(p.dir, file)) //nolint:gosec // in the cache
+	if err != nil {
+		return nil, err
 	}
-	s := &sharded{ctx: ctx, reader: r, subdir: subdir, cache: cache, slots: make(chan struct{}, downloads), asks: map[string]*shardAsk{}}
-	if err == nil {
+	s := &sharded{place: p, slots: make(chan struct{}, downloads), asks: map[string]*shardAsk{}}
+	if text, err = archive.Unzstd(text, maxSize); err == nil {
 		s.index, err = shards.ParseIndex(text)
 	}
-	if err == nil && (path.Join(s.index.BaseURL, ".") != "." || strings.Contains(s.index.ShardsBaseURL, "://") || !fs.ValidPath(s.key("x"))) {
-		err = fs.ErrNotExist
+	if err != nil {
+		return nil, fmt.Errorf("%s/%s: %w: %w", p.subdir, shards.IndexName, errBroken, err)
 	}
-	return s, err
+	if path.Join(s.index.BaseURL, ".") != "." || strings.Contains(s.index.ShardsBaseURL, "://") || !fs.ValidPath(s.key("x")) {
+		return nil, fs.ErrNotExist
+	}
+	s.ctx, s.end = context.WithCancel(ctx)
+	return s, nil
 }
 
 // key is where the shard with this hash lies.
@@ -66,8 +74,18 @@ func (s *sharded) key(hash string) string {
 	return path.Join(s.subdir, s.index.ShardsBaseURL, hash+shards.Ext)
 }
 
-// Records returns the records called name, and begins to read those of what they
-// depend on: a solve that asks for them next finds them on their way.
+// Names returns the names that have a shard.
+func (s *sharded) Names() []string { return slices.Collect(maps.Keys(s.index.Shards)) }
+
+// Close ends what was begun and is not needed any more.
+func (s *sharded) Close() error {
+	s.end()
+	s.work.Wait()
+	return s.place.Close()
+}
+
+// Records also begins to read the names that the records depend on: a solve that
+// asks for them next finds them on their way.
 func (s *sharded) Records(name string) ([]conda.Record, error) {
 	ask := s.ask(name)
 	<-ask.done
@@ -102,24 +120,27 @@ func (s *sharded) ask(name string) *shardAsk {
 		defer close(a.done)
 		s.slots <- struct{}{}
 		defer func() { <-s.slots }()
-		if a.records, a.err = s.read(name, sum); a.err != nil {
+		if a.records, a.err = s.readShard(name, sum); a.err != nil {
 			a.err = fmt.Errorf("read the shard of %s/%s: %w", s.subdir, name, a.err)
 		}
 	})
 	return a
 }
 
-// read takes a shard from the cache or the channel. Its name is its hash.
-func (s *sharded) read(name string, sum shards.Sum) ([]conda.Record, error) {
+// readShard takes a shard from the cache or the channel. Its name is its hash.
+func (s *sharded) readShard(name string, sum shards.Sum) ([]conda.Record, error) {
 	hash := hex.EncodeToString(sum[:])
 	file := ""
-	if s.cache != "" {
-		file = filepath.Join(s.cache, hash+shards.Ext)
+	if s.Cache != "" {
+		file = filepath.Join(s.Cache, "shards", hash+shards.Ext)
 		if text, err := os.ReadFile(file); err == nil && sha256.Sum256(text) == sum { //nolint:gosec // in the cache
 			return decodeShard(text, s.subdir, name)
 		}
 	}
-	text, err := readAll(s.ctx, s.reader, s.key(hash))
+	if s.Offline {
+		return nil, fmt.Errorf("there is no copy of it in the cache: run once without --offline")
+	}
+	text, err := s.download(s.key(hash))
 	if err != nil {
 		return nil, err
 	}
@@ -131,6 +152,18 @@ func (s *sharded) read(name string, sum shards.Sum) ([]conda.Record, error) {
 		_ = keep(file, text) // a cache that is full or read-only costs time, no more
 	}
 	return records, err
+}
+
+func (s *sharded) download(key string) (text []byte, err error) {
+	body, _, err := s.reader.Get(s.ctx, key, 0, -1)
+	if err != nil {
+		return nil, err
+	}
+	text, err = io.ReadAll(io.LimitReader(body, maxShard))
+	if other := body.Close(); err == nil {
+		err = other
+	}
+	return text, err
 }
 
 func decodeShard(text []byte, subdir, name string) ([]conda.Record, error) {
@@ -151,23 +184,4 @@ func decodeShard(text []byte, subdir, name string) ([]conda.Record, error) {
 	}
 	records, _ := data.Records(name) // a broken record is not an offer
 	return records, nil
-}
-
-// keep writes a file that appears whole.
-func keep(file string, text []byte) error {
-	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-		return err
-	}
-	part, err := os.CreateTemp(filepath.Dir(file), ".part-")
-	if err != nil {
-		return err
-	}
-	_, err = part.Write(text)
-	if err = errors.Join(err, part.Close()); err == nil {
-		err = os.Rename(part.Name(), file)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(part.Name()))
-	}
-	return nil
 }

@@ -27,7 +27,9 @@ type watched struct {
 
 func (w *watched) Get(ctx context.Context, key string, from, to int64) (io.ReadCloser, store.Info, error) {
 	w.mu.Lock()
-	w.keys = append(w.keys, key)
+	if to != 0 { // to 0 asks whether it is there
+		w.keys = append(w.keys, key)
+	}
 	w.mu.Unlock()
 	return w.Reader.Get(ctx, key, from, to)
 }

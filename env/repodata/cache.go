@@ -1,0 +1,247 @@
+package repodata
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/condaworker/condaworker/conda/archive"
+	"github.com/condaworker/condaworker/conda/shards"
+	"github.com/condaworker/condaworker/store"
+	"github.com/condaworker/condaworker/store/dir"
+)
+
+// place is a subdir of a channel, and the folder where what was read of it lies:
+// note.json, and the file that it names. A file is never changed; a newer one gets
+// another name, so who reads the old one reads on.
+type place struct {
+	Options
+	reader store.Reader
+	subdir string
+	dir    string
+	own    bool // dir is this process's alone, and goes at Close
+
+	declined map[string]declined // forms that were passed over
+}
+
+// declined says why a form, in this version, was passed over.
+type declined struct {
+	Version string `json:"version"`
+	Why     string `json:"why"` // "" is no reason to warn
+}
+
+// note says what was kept.
+type note struct {
+	Channel string        `json:"channel"`
+	Form    string        `json:"form"`    // which form of the index was read
+	Version string        `json:"version"` // of the object: its ETag, or time and size
+	File    string        `json:"file"`    // in the folder
+	Checked time.Time     `json:"checked"` // when this was the channel's version
+	Fresh   time.Duration `json:"fresh"`   // how long after that nobody need ask again, in ns
+
+	Declined map[string]declined `json:"declined,omitempty"` // better forms that were no use
+}
+
+const noteName = "note.json"
+
+// layout is a part of the folder's name that changes when the files' form does.
+const layout = "repodata-1"
+
+func openPlace(r store.Reader, subdir string, o Options) (p *place, err error) {
+	p = &place{Options: o, reader: r, subdir: subdir}
+	if o.Cache == "" {
+		p.own = true
+		p.dir, err = os.MkdirTemp("", "condaworker-repodata-")
+		return p, err
+	}
+	sum := sha256.Sum256([]byte(o.Channel + "/" + subdir))
+	p.dir = filepath.Join(o.Cache, layout, hex.EncodeToString(sum[:8]))
+	return p, os.MkdirAll(p.dir, 0o755)
+}
+
+// Close removes what nobody else can use.
+func (p *place) Close() error {
+	if p.own {
+		return os.RemoveAll(p.dir)
+	}
+	return nil
+}
+
+// read returns what was kept; known is false if there is nothing.
+func (p *place) read() (n note, known bool) {
+	text, err := os.ReadFile(filepath.Join(p.dir, noteName))
+	if err != nil || json.Unmarshal(text, &n) != nil {
+		return note{}, false
+	}
+	return n, n.Channel == p.Channel && n.File == filepath.Base(n.File) && n.File != ""
+}
+
+// version tells contents apart; "" is not known.
+func version(info store.Info) string {
+	switch {
+	case info.Version != "":
+		return info.Version
+	case !info.Modified.IsZero():
+		return fmt.Sprintf("%d-%d", info.Modified.UnixNano(), info.Size)
+	}
+	return ""
+}
+
+func (n note) of(form store.Info) bool {
+	return n.Form == form.Key && n.Version == version(form) && n.Version != ""
+}
+
+// get opens a form: what was kept, if it is of this version, or else what the
+// channel has, which one process reads while others wait.
+func (p *place) get(ctx context.Context, form store.Info) (Subdir, error) {
+	if n, known := p.read(); known && n.of(form) {
+		if s, err := p.load(ctx, n); err == nil {
+			return s, p.confirm(n, form)
+		}
+	}
+	unlock, err := dir.Lock(ctx, filepath.Join(p.dir, "lock"))
+	if err != nil {
+		return nil, err
+	}
+	s, err := p.renew(ctx, form)
+	return s, errors.Join(err, unlock())
+}
+
+// renew is get under the lock.
+func (p *place) renew(ctx context.Context, form store.Info) (Subdir, error) {
+	if n, known := p.read(); known && n.of(form) {
+		if s, err := p.load(ctx, n); err == nil {
+			return s, nil
+		}
+	}
+	n, err := p.fetch(ctx, form.Key)
+	if err != nil {
+		return nil, fmt.Errorf("%s/%s: %w", p.subdir, form.Key, err)
+	}
+	s, err := p.load(ctx, n)
+	if err != nil {
+		return nil, err
+	}
+	p.sweep(n.File)
+	return s, p.write(n)
+}
+
+// confirm notes when a copy was last seen to be the channel's version, where that
+// spares the next request, and what else was seen.
+func (p *place) confirm(n note, form store.Info) error {
+	if form.Fresh == 0 && n.Fresh == 0 && maps.Equal(n.Declined, p.declined) {
+		return nil
+	}
+	n.Checked, n.Fresh = time.Now(), form.Fresh
+	return p.write(n)
+}
+
+// fetch reads a form into a file of the folder.
+func (p *place) fetch(ctx context.Context, form string) (n note, err error) {
+	asked := time.Now()
+	body, info, err := p.reader.Get(ctx, p.subdir+"/"+form, 0, -1)
+	if err != nil {
+		return note{}, err
+	}
+	defer func() { err = errors.Join(err, body.Close()) }()
+	part, err := os.CreateTemp(p.dir, ".part-")
+	if err != nil {
+		return note{}, err
+	}
+	from := &source{r: body}
+	err = convert(form, from, part)
+	if err = errors.Join(from.err, err, part.Close()); err != nil {
+		return note{}, errors.Join(err, os.Remove(part.Name()))
+	}
+	n = note{Channel: p.Channel, Form: form, Version: version(info), File: filepath.Base(part.Name())[1:], Checked: asked, Fresh: info.Fresh}
+	return n, os.Rename(part.Name(), filepath.Join(p.dir, n.File))
+}
+
+// source notes why reading failed: that is the network's fault, not the index's.
+type source struct {
+	r   io.Reader
+	err error
+}
+
+func (s *source) Read(b []byte) (int, error) {
+	n, err := s.r.Read(b)
+	if err != nil && !errors.Is(err, io.EOF) {
+		s.err = err
+	}
+	return n, err
+}
+
+// convert writes a form as it is kept.
+func convert(form string, from *source, to *os.File) (err error) {
+	var text io.Reader = from
+	if form == shards.IndexName {
+		_, err := io.Copy(to, from)
+		return err
+	}
+	if filepath.Ext(form) == ".zst" {
+		z, err := archive.UnzstdReader(from, maxSize)
+		if err != nil {
+			return err
+		}
+		defer z.Close() //nolint:errcheck // it has nothing to report
+		text = z
+	}
+	return fill(to, text)
+}
+
+// load opens a file that was kept.
+func (p *place) load(ctx context.Context, n note) (Subdir, error) {
+	if n.Form == shards.IndexName {
+		return openSharded(ctx, p, n.File)
+	}
+	return openShelf(p, n.File)
+}
+
+func (p *place) write(n note) error {
+	n.Declined = p.declined
+	text, err := json.Marshal(n)
+	if err != nil {
+		return err
+	}
+	return keep(filepath.Join(p.dir, noteName), text)
+}
+
+// sweep removes older files, and what killed processes left.
+func (p *place) sweep(but string) {
+	entries, _ := os.ReadDir(p.dir)
+	for _, e := range entries {
+		if name := e.Name(); name != but && name != noteName && name != "lock" {
+			_ = os.Remove(filepath.Join(p.dir, name)) // open on Windows, it stays until the next time
+		}
+	}
+}
+
+// keep writes a file that appears whole.
+func keep(file string, text []byte) error {
+	part, err := os.CreateTemp(filepath.Dir(file), ".part-")
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = os.MkdirAll(filepath.Dir(file), 0o755); err == nil {
+			part, err = os.CreateTemp(filepath.Dir(file), ".part-")
+		}
+	}
+	if err != nil {
+		return err
+	}
+	_, err = part.Write(text)
+	if err = errors.Join(err, part.Close()); err == nil {
+		err = os.Rename(part.Name(), file)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(part.Name()))
+	}
+	return nil
+}

@@ -1,0 +1,299 @@
+package repodata_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/condaworker/condaworker/conda/archive"
+	"github.com/condaworker/condaworker/conda/shards"
+	"github.com/condaworker/condaworker/env/repodata"
+	"github.com/condaworker/condaworker/store"
+)
+
+// object is what a channel has under a key.
+type object struct {
+	text     []byte
+	version  string
+	modified time.Time
+	fresh    time.Duration
+	err      error
+}
+
+// channel is a Reader that counts what is read.
+type channel struct {
+	mu      sync.Mutex
+	objects map[string]object
+	asked   int      // requests that transfer no bytes
+	read    []string // keys of those that do
+	down    error
+}
+
+func (c *channel) Get(_ context.Context, key string, _, n int64) (io.ReadCloser, store.Info, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if n == 0 {
+		c.asked++
+	} else {
+		c.read = append(c.read, key)
+	}
+	o, found := c.objects[key]
+	if err := errors.Join(c.down, o.err); err != nil {
+		return nil, store.Info{}, err
+	}
+	if !found {
+		return nil, store.Info{}, fmt.Errorf("%s: %w", key, fs.ErrNotExist)
+	}
+	info := store.Info{Key: key, Size: int64(len(o.text)), Version: o.version, Modified: o.modified, Fresh: o.fresh}
+	return io.NopCloser(bytes.NewReader(o.text)), info, nil
+}
+
+// counts returns what was asked and read since the last call.
+func (c *channel) counts() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	slices.Sort(c.read)
+	text := fmt.Sprintf("%d asked, read %s", c.asked, strings.Join(c.read, " "))
+	c.asked, c.read = 0, nil
+	return text
+}
+
+func record(name, version string) string {
+	return fmt.Sprintf(`"%s-%s-0.conda":{"name":%q,"version":%q,"build":"0","build_number":0,"depends":[]}`, name, version, name, version)
+}
+
+func index(records ...string) []byte {
+	return []byte(`{"info":{"subdir":"linux-64"},"packages":{},"packages.conda":{` + strings.Join(records, ",") + `}}`)
+}
+
+var noon = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+
+// plain is a channel with repodata.json and its compressed form.
+func plain(text []byte) *channel {
+	return &channel{objects: map[string]object{
+		"linux-64/repodata.json":     {text: text, version: "1", modified: noon},
+		"linux-64/repodata.json.zst": {text: archive.Zstd(text), version: "2", modified: noon},
+	}}
+}
+
+// addShards adds shards of one version of tool.
+func (c *channel) addShards(t *testing.T, version string, modified time.Time) {
+	t.Helper()
+	rec := record("tool", version)
+	_, rec, _ = strings.Cut(rec, ":")
+	text, err := shards.Shard{PackagesConda: map[string]shards.Entry{"tool-" + version + "-0.conda": {Record: []byte(rec)}}}.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text = archive.Zstd(text)
+	x := shards.Index{Subdir: "linux-64", ShardsBaseURL: "./shards/", Shards: map[string]shards.Sum{"tool": sum(text)}}
+	c.objects["linux-64/"+x.Shards["tool"].Key()] = object{text: text, version: "3"}
+	c.objects["linux-64/"+shards.IndexName] = object{text: archive.Zstd(x.Encode()), version: "4", modified: modified}
+}
+
+// versions opens the subdir and returns what it has of a name.
+func versions(t *testing.T, c *channel, o repodata.Options, name string) (string, error) {
+	t.Helper()
+	o.Channel = "https://conda.example/x"
+	s, err := repodata.Open(t.Context(), c, "linux-64", o)
+	if err != nil {
+		return "", err
+	}
+	defer func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	records, err := s.Records(name)
+	var all []string
+	for _, r := range records {
+		all = append(all, r.Version)
+	}
+	return strings.Join(all, " "), err
+}
+
+func expect(t *testing.T, c *channel, o repodata.Options, want, counts string) {
+	t.Helper()
+	got, err := versions(t, c, o, "tool")
+	if n := c.counts(); err != nil || got != want || n != counts {
+		t.Errorf("%q, %v, %s; want %q, %s", got, err, n, want, counts)
+	}
+}
+
+func TestACopyIsReadAsLongAsTheChannelHasThisVersion(t *testing.T) {
+	c := plain(index(record("tool", "1.0"), record("other", "1.0"), record("tool", "2.0")))
+	o := repodata.Options{Cache: t.TempDir()}
+	expect(t, c, o, "1.0 2.0", "3 asked, read linux-64/repodata.json.zst")
+	expect(t, c, o, "1.0 2.0", "3 asked, read ")
+
+	text := index(record("tool", "3.0"))
+	c.objects["linux-64/repodata.json.zst"] = object{text: archive.Zstd(text), version: "5", modified: noon.Add(time.Hour)}
+	expect(t, c, o, "3.0", "3 asked, read linux-64/repodata.json.zst")
+	if files, _ := filepath.Glob(filepath.Join(o.Cache, "*", "*", "part-*")); len(files) != 1 {
+		t.Errorf("%q are kept", files)
+	}
+	expect(t, c, repodata.Options{}, "3.0", "3 asked, read linux-64/repodata.json.zst") // without a cache
+}
+
+func TestACopyThatIsFreshIsReadUnasked(t *testing.T) {
+	c := plain(index(record("tool", "1.0")))
+	zst := c.objects["linux-64/repodata.json.zst"]
+	zst.fresh = time.Hour
+	c.objects["linux-64/repodata.json.zst"] = zst
+	o := repodata.Options{Cache: t.TempDir()}
+	expect(t, c, o, "1.0", "3 asked, read linux-64/repodata.json.zst")
+	expect(t, c, o, "1.0", "0 asked, read ")
+}
+
+func TestNewerShardsAreReadAndOlderOnesAreNot(t *testing.T) {
+	for _, tt := range []struct {
+		after time.Duration
+		want  string
+	}{{0, "2.0"}, {time.Minute, "2.0"}, {-time.Second, "1.0"}} {
+		c := plain(index(record("tool", "1.0")))
+		c.addShards(t, "2.0", noon.Add(tt.after))
+		if got, err := versions(t, c, repodata.Options{Cache: t.TempDir()}, "tool"); err != nil || got != tt.want {
+			t.Errorf("shards written %s later: %q, %v", tt.after, got, err)
+		}
+	}
+	c := plain(index(record("tool", "1.0")))
+	c.objects["linux-64/repodata.json.zst"] = object{text: archive.Zstd(index()), version: "9", modified: noon.Add(-time.Hour)}
+	expect(t, c, repodata.Options{}, "1.0", "3 asked, read linux-64/repodata.json")
+}
+
+func TestABrokenFormIsPassedOverAndNamed(t *testing.T) {
+	c := plain(index(record("tool", "1.0")))
+	c.objects["linux-64/"+shards.IndexName] = object{text: []byte("broken"), version: "7", modified: noon}
+	c.objects["linux-64/repodata.json.zst"] = object{text: []byte("broken"), version: "8", modified: noon}
+	var warned []string
+	o := repodata.Options{Cache: t.TempDir(), Warn: func(text string) { warned = append(warned, text) }}
+	expect(t, c, o, "1.0", "3 asked, read linux-64/repodata.json linux-64/repodata.json.zst linux-64/repodata_shards.msgpack.zst")
+	expect(t, c, o, "1.0", "3 asked, read ") // what is broken is not read again
+	if len(warned) != 4 {
+		t.Fatalf("%q", warned)
+	}
+	for i, key := range []string{shards.IndexName, "repodata.json.zst", shards.IndexName, "repodata.json.zst"} {
+		if !strings.Contains(warned[i], "linux-64/"+key) || !strings.Contains(warned[i], "https://conda.example/x") {
+			t.Errorf("%q does not say %s", warned[i], key)
+		}
+	}
+	c = plain([]byte(`{"packages":{`))
+	if _, err := versions(t, c, repodata.Options{}, "tool"); err == nil || !strings.Contains(err.Error(), "linux-64/repodata.json") {
+		t.Error(err)
+	}
+}
+
+func TestWhatIsForbiddenIsNotThere(t *testing.T) {
+	c := plain(index(record("tool", "1.0")))
+	c.objects["linux-64/"+shards.IndexName] = object{err: fs.ErrPermission} // S3 without ListBucket
+	expect(t, c, repodata.Options{}, "1.0", "3 asked, read linux-64/repodata.json.zst")
+	c = &channel{objects: map[string]object{"linux-64/repodata.json": {err: fs.ErrPermission}}}
+	if _, err := versions(t, c, repodata.Options{}, "tool"); !errors.Is(err, fs.ErrPermission) {
+		t.Error(err)
+	}
+	if _, err := versions(t, &channel{}, repodata.Options{}, "tool"); !errors.Is(err, fs.ErrNotExist) {
+		t.Error(err)
+	}
+}
+
+func TestWithoutANetwork(t *testing.T) {
+	c := plain(index(record("tool", "1.0")))
+	o := repodata.Options{Cache: t.TempDir(), Offline: true}
+	if _, err := versions(t, c, o, "tool"); err == nil || !strings.Contains(err.Error(), "run once without --offline") || c.counts() != "0 asked, read " {
+		t.Error(err)
+	}
+	o.Offline = false
+	expect(t, c, o, "1.0", "3 asked, read linux-64/repodata.json.zst")
+	c.down = errors.New("no route to host")
+	if _, err := versions(t, c, o, "tool"); err == nil || !strings.Contains(err.Error(), "no route to host; with --offline the copy of ") {
+		t.Error(err)
+	}
+	c.counts()
+	o.Offline = true
+	expect(t, c, o, "1.0", "0 asked, read ")
+}
+
+func TestADamagedCacheIsReadAnew(t *testing.T) {
+	var records []string
+	for i := range 100 {
+		records = append(records, record("tool", fmt.Sprint(i)), record("other", fmt.Sprint(i)))
+	}
+	c := plain(index(records...))
+	o := repodata.Options{Cache: t.TempDir()}
+	want, err := versions(t, c, o, "tool")
+	if err != nil || strings.Count(want, " ") != 99 {
+		t.Fatal(want, err)
+	}
+	for _, damage := range []func(text []byte) []byte{
+		func(text []byte) []byte { return nil },
+		func(text []byte) []byte { return text[:len(text)/2] },
+		func(text []byte) []byte { return make([]byte, len(text)) },
+		func(text []byte) []byte { clear(text[:len(text)/2]); return text },
+		func(text []byte) []byte { text[len(text)-40] ^= 1; return text },
+	} {
+		files, err := filepath.Glob(filepath.Join(o.Cache, "*", "*", "part-*"))
+		if err != nil || len(files) != 1 {
+			t.Fatal(files, err)
+		}
+		text, err := os.ReadFile(files[0])
+		if err = errors.Join(err, os.WriteFile(files[0], damage(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		got, err := versions(t, c, o, "tool")
+		if err != nil && strings.Contains(err.Error(), "run again") {
+			got, err = versions(t, c, o, "tool")
+		}
+		if err != nil || got != want {
+			t.Errorf("%q, %v", got, err)
+		}
+	}
+}
+
+func TestManyAtOnce(t *testing.T) {
+	c := plain(index(record("tool", "1.0")))
+	o := repodata.Options{Cache: t.TempDir()}
+	var work sync.WaitGroup
+	for range 20 {
+		work.Go(func() {
+			if got, err := versions(t, c, o, "tool"); err != nil || got != "1.0" {
+				t.Error(got, err)
+			}
+		})
+	}
+	work.Wait()
+	if n := c.counts(); n != "60 asked, read linux-64/repodata.json.zst" {
+		t.Error(n)
+	}
+}
+
+func TestRecordsOfOneName(t *testing.T) {
+	text := []byte(`{"packages":{"tool-1.0-0.tar.bz2":{"name":"tool","version":"1.0","build":"0"},` +
+		`"tool-0.5-0.tar.bz2":{"name":"tool","version":"0.5","build":"0"},"tool-0.1-0.tar.bz2":{"name":7},"no package":{}},` +
+		`"packages.conda":{` + record("tool", "1.0") + `,` + record("tool-kit", "4.0") + `}}`)
+	o := repodata.Options{Channel: "x"}
+	s, err := repodata.Open(t.Context(), plain(text), "linux-64", o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close() //nolint:errcheck // a test
+	records, err := s.Records("tool")
+	if err != nil || len(records) != 2 || records[0].FileName != "tool-0.5-0.tar.bz2" || records[1].FileName != "tool-1.0-0.conda" {
+		t.Error(records, err)
+	}
+	if names := slices.Sorted(slices.Values(s.Names())); !slices.Equal(names, []string{"tool", "tool-kit"}) {
+		t.Error(names)
+	}
+}
+
+func sum(text []byte) shards.Sum { return sha256.Sum256(text) }
