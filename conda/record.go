@@ -25,6 +25,10 @@ type Record struct {
 	MD5           string   `json:"md5,omitempty"`            // of the archive, lower-case hex
 	SHA256        string   `json:"sha256,omitempty"`         // of the archive, lower-case hex
 
+	// RunExports is what some indexes say of the package's run_exports (CEP 12,
+	// CEP 16); nil: this one says nothing. See ParseExports.
+	RunExports json.RawMessage `json:"run_exports,omitempty"`
+
 	FileName string `json:"-"` // e.g. blender-4.2.5-hb0f4dca_0.conda
 	Channel  string `json:"-"` // canonical URL of the channel it comes from
 }

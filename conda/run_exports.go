@@ -81,6 +81,43 @@ func (r RunExports) Encode(subdir string) []byte {
 	})
 }
 
+// Exports are the run_exports of one package: match specs that it adds to the
+// packages which are built with it.
+type Exports struct {
+	Weak             []string `json:"weak,omitempty"`   // from host to run
+	Strong           []string `json:"strong,omitempty"` // from build to host and run, from host to run
+	Noarch           []string `json:"noarch,omitempty"` // from host to run of noarch packages, which get no other ones
+	WeakConstrains   []string `json:"weak_constrains,omitempty"`
+	StrongConstrains []string `json:"strong_constrains,omitempty"`
+}
+
+// ParseExports reads run_exports as a package or an index has them: nothing, a
+// list, which is weak, or an object by strength. Unknown kinds are left out. A
+// match spec that cannot be read is an error.
+func ParseExports(text []byte) (Exports, error) {
+	var e Exports
+	normal, err := NormalRunExports(text)
+	if err != nil {
+		return e, err
+	}
+	if err := json.Unmarshal(normal, &e); err != nil {
+		return e, fmt.Errorf("read run_exports: %w", err)
+	}
+	for _, list := range [][]string{e.Weak, e.Strong, e.Noarch, e.WeakConstrains, e.StrongConstrains} {
+		for _, spec := range list {
+			if _, err := ParseMatchSpec(spec); err != nil {
+				return e, err
+			}
+		}
+	}
+	return e, nil
+}
+
+// Empty tells whether nothing is exported.
+func (e Exports) Empty() bool {
+	return len(e.Weak)+len(e.Strong)+len(e.Noarch)+len(e.WeakConstrains)+len(e.StrongConstrains) == 0
+}
+
 // RunExportsOf is what an index record itself says: some indexers keep
 // run_exports there. nil: it says nothing.
 func RunExportsOf(record json.RawMessage) json.RawMessage {

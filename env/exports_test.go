@@ -1,0 +1,101 @@
+package env_test
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/condaworker/condaworker/conda"
+	"github.com/condaworker/condaworker/conda/condatest"
+	"github.com/condaworker/condaworker/env"
+	"github.com/condaworker/condaworker/env/install"
+	"github.com/condaworker/condaworker/store"
+	"github.com/condaworker/condaworker/store/mem"
+)
+
+// channelWith is a channel that has these objects.
+func channelWith(t *testing.T, objects map[string]string) (env.Channel, *mem.Store) {
+	t.Helper()
+	s := &mem.Store{}
+	for key, text := range objects {
+		if _, err := s.Put(t.Context(), key, strings.NewReader(text), store.PutOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return env.Channel{URL: "s3://bucket/channel", Reader: s}, s
+}
+
+// exporting is a package on disk with this info/run_exports.json.
+func exporting(t *testing.T, runExports string) string {
+	t.Helper()
+	files := map[string]string{"share/lib": "lib"}
+	if runExports != "" {
+		files["info/run_exports.json"] = runExports
+	}
+	return condatest.Write(t, "lib-1.0-0.conda", condatest.Index("lib", "1.0", 0, "linux-64"), files)
+}
+
+func TestExportsAreKnownWithoutThePackage(t *testing.T) {
+	record := conda.Record{Name: "lib", Version: "1.0", Build: "0", FileName: "lib-1.0-0.conda", Subdir: "linux-64", Channel: "s3://bucket/channel"}
+	said := record
+	said.RunExports = []byte(`["lib >=1.0"]`)
+	for name, tt := range map[string]struct {
+		record conda.Record
+		file   string
+		want   conda.Exports
+		reads  int
+	}{
+		"the record says":           {said, `{}`, conda.Exports{Weak: []string{"lib >=1.0"}}, 0},
+		"run_exports.json says":     {record, `{"packages.conda":{"lib-1.0-0.conda":{"run_exports":{"strong":["lib >=1"],"new":["x"]}}}}`, conda.Exports{Strong: []string{"lib >=1"}}, 2},
+		"run_exports.json says: no": {record, `{"packages.conda":{"lib-1.0-0.conda":{"run_exports":{}}}}`, conda.Exports{}, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, s := channelWith(t, map[string]string{"linux-64/run_exports.json": tt.file})
+			e := env.Exporters{Request: env.Request{Channels: []env.Channel{c}, Cache: t.TempDir()}}
+			for range 2 {
+				got, err := e.Of(t.Context(), tt.record)
+				if err != nil || cmp.Diff(got, tt.want) != "" {
+					t.Fatalf("got %+v, %v", got, err)
+				}
+			}
+			if got := s.Counts()["get"]; got != tt.reads {
+				t.Errorf("%d reads", got)
+			}
+		})
+	}
+}
+
+func TestExportsOfPackagesThatNoIndexKnows(t *testing.T) {
+	for _, tt := range []struct {
+		packed string
+		want   conda.Exports
+	}{
+		{`{"weak":["lib >=1.0,<2.0a0"],"weak_constrains":["old <1"]}`, conda.Exports{Weak: []string{"lib >=1.0,<2.0a0"}, WeakConstrains: []string{"old <1"}}},
+		{"", conda.Exports{}},
+	} {
+		path := exporting(t, tt.packed)
+		record := conda.Record{Name: "lib", Version: "1.0", Build: "0", FileName: filepath.Base(path), Subdir: "linux-64"}
+		e := env.Exporters{Request: env.Request{Local: []install.Package{{Path: path, Record: record}}}}
+		if got, err := e.Of(t.Context(), record); err != nil || cmp.Diff(got, tt.want) != "" {
+			t.Errorf("got %+v, %v", got, err)
+		}
+	}
+}
+
+func TestBrokenExportsNameThePackage(t *testing.T) {
+	record := conda.Record{Name: "lib", Version: "1.0", Build: "0", FileName: "lib-1.0-0.conda", Subdir: "linux-64", Channel: "s3://bucket/channel"}
+	for file, want := range map[string]string{
+		`{"packages.conda":{"lib-1.0-0.conda":{"run_exports":{"weak":["lib >>1"]}}}}`: "lib >>1",
+		`{"packages.conda":{"lib-1.0-0.conda":{"run_exports":{"weak":"lib"}}}}`:       "run_exports",
+		`{"packages.conda":`: "read linux-64/run_exports.json of channel s3://bucket/channel",
+	} {
+		c, _ := channelWith(t, map[string]string{"linux-64/run_exports.json": file})
+		e := env.Exporters{Request: env.Request{Channels: []env.Channel{c}}}
+		_, err := e.Of(t.Context(), record)
+		if err == nil || !strings.Contains(err.Error(), "lib 1.0 0 from s3://bucket/channel") || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", file, err)
+		}
+	}
+}
