@@ -17,7 +17,7 @@ import (
 // A text that was cut, has something behind its end or is no object is an error;
 // only one without any character is an empty index, as CEP 36 says.
 func ScanRepoData(r io.Reader, each func(file string, record []byte) error) (info json.RawMessage, err error) {
-	s := scanner{r: r}
+	s := streamScanner{r: r}
 	if _, err := s.next(); errors.Is(err, io.EOF) && s.passed == 0 {
 		return nil, nil
 	}
@@ -53,8 +53,8 @@ func ScanRepoData(r io.Reader, each func(file string, record []byte) error) (inf
 	return info, nil
 }
 
-// scanner finds the ends of JSON values in a text of which it holds a part.
-type scanner struct {
+// streamScanner finds the ends of JSON values in a text of which it holds a part.
+type streamScanner struct {
 	r      io.Reader
 	buf    []byte
 	pos    int   // what was not read yet begins here
@@ -67,7 +67,7 @@ const (
 )
 
 // more reads on behind what is held from pos on, which moves to the begin.
-func (s *scanner) more() error {
+func (s *streamScanner) more() error {
 	s.passed += int64(s.pos)
 	rest := copy(s.buf, s.buf[s.pos:])
 	s.buf, s.pos = s.buf[:rest], 0
@@ -83,7 +83,7 @@ func (s *scanner) more() error {
 }
 
 // next passes over blanks and returns the byte behind them, which stays.
-func (s *scanner) next() (byte, error) {
+func (s *streamScanner) next() (byte, error) {
 	for {
 		for s.pos < len(s.buf) {
 			if c := s.buf[s.pos]; !isBlank(c) {
@@ -98,7 +98,7 @@ func (s *scanner) next() (byte, error) {
 }
 
 // expect passes over blanks and one of the bytes in either, and returns it.
-func (s *scanner) expect(either string) (byte, error) {
+func (s *streamScanner) expect(either string) (byte, error) {
 	c, err := s.next()
 	if err != nil {
 		return 0, err
@@ -111,7 +111,7 @@ func (s *scanner) expect(either string) (byte, error) {
 }
 
 // object reads an object; member reads the value of each key.
-func (s *scanner) object(member func(key string) error) error {
+func (s *streamScanner) object(member func(key string) error) error {
 	if _, err := s.expect("{"); err != nil {
 		return err
 	}
@@ -133,7 +133,7 @@ func (s *scanner) object(member func(key string) error) error {
 	}
 }
 
-func (s *scanner) key() (string, error) {
+func (s *streamScanner) key() (string, error) {
 	if c, err := s.next(); err != nil {
 		return "", err
 	} else if c != '"' {
@@ -153,7 +153,7 @@ func (s *scanner) key() (string, error) {
 	return key, err
 }
 
-func (s *scanner) records(each func(file string, record []byte) error) error {
+func (s *streamScanner) records(each func(file string, record []byte) error) error {
 	return s.object(func(file string) error {
 		record, err := s.value()
 		if err != nil {
@@ -165,7 +165,7 @@ func (s *scanner) records(each func(file string, record []byte) error) error {
 
 // skip passes over a value. One that has others within is not held as a whole,
 // down to the depth of a record of v3.
-func (s *scanner) skip(depth int) error {
+func (s *streamScanner) skip(depth int) error {
 	c, err := s.next()
 	if err != nil {
 		return err
@@ -178,7 +178,7 @@ func (s *scanner) skip(depth int) error {
 }
 
 // value passes over blanks and a value, which is valid until the next call.
-func (s *scanner) value() ([]byte, error) {
+func (s *streamScanner) value() ([]byte, error) {
 	if _, err := s.next(); err != nil {
 		return nil, err
 	}

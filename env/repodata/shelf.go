@@ -241,9 +241,9 @@ func (s *shelf) Records(name string) ([]conda.Record, error) {
 	for t := (&tableReader{rest: text}); t.rest != ""; {
 		file, record := t.text(), []byte(t.text())
 		if strings.HasSuffix(file, ".conda") {
-			data.PackagesConda[file] = record
+			data.PackagesConda.Set(file, record)
 		} else {
-			data.Packages[file] = record
+			data.Packages.Set(file, record)
 		}
 	}
 	records, _ := data.Records(name) // a broken record is not an offer
