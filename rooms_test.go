@@ -25,7 +25,7 @@ var rooms = map[string][]string{
 	"lock":    {"store"},
 	"conda":   {},
 	"store":   {},
-	"scripts": {"indexer", "env", "conda", "store"},
+	"scripts": {"agent", "indexer", "env", "conda", "store"},
 	"sim":     {"indexer", "lock", "store", "conda"},
 }
 
