@@ -64,6 +64,8 @@ type desk struct {
 	env     map[string]string
 	out     *openjd.Output
 	verbose bool
+
+	logFormat logFormat
 }
 
 // command is the command line. Errors are printed by finish alone, in one
@@ -79,6 +81,7 @@ func (d *desk) command() *cobra.Command {
 		return usageError{fmt.Errorf("%w; %s --help lists the options", err, c.CommandPath())}
 	})
 	root.PersistentFlags().BoolVarP(&d.verbose, "verbose", "v", false, "log more")
+	root.PersistentFlags().Var(&d.logFormat, "log-format", "text, or json: each line of the log is a JSON object; directives of a session stay as they are")
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(d.buildCommand(), d.renderCommand(), d.publishCommand(), d.reindexCommand(), d.lockCommand(), d.channelCommand(), d.envCommand(), d.versionCommand())
 	for _, c := range root.Commands() {
@@ -127,6 +130,7 @@ func (d *desk) open(machine bool) {
 		Session: d.env["OPENJD_SESSION_WORKING_DIR"] != "" || d.env["DEADLINE_SESSION_ID"] != "",
 		JSON:    machine,
 		Verbose: d.verbose,
+		LogJSON: d.logFormat == jsonLog,
 		Broken:  func(err error) { d.host.Cancel(fmt.Errorf("write the log: %w", err)) },
 	})
 }

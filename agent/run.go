@@ -91,8 +91,7 @@ func (d *desk) deliver(r report, o reportOptions) error {
 
 // result is the last status of a run that succeeded; the monitor shows it.
 func (d *desk) result(text string) {
-	d.out.Progress(100)
-	d.out.Status(text)
+	d.out.Done(text)
 }
 
 // why is the reason behind an error: work that a signal or a lost reader ended

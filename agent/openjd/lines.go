@@ -1,7 +1,7 @@
 package openjd
 
 import (
-	"bytes"
+	"fmt"
 	"io"
 	"os"
 	"slices"
@@ -21,9 +21,11 @@ const (
 // characters, with the secrets of Redact hidden. A line is printed when it is
 // complete; Close prints the last one. Writing never fails, so that the
 // program is not ended by a log that is gone; after Close it gives
-// os.ErrClosed. Memory does not grow with the length of a line.
+// os.ErrClosed. Memory does not grow with the length of a line. When all such
+// output together exceeds Options.Volume, what follows is left out, but for its
+// end, which Close prints.
 func (o *Output) Lines() io.WriteCloser {
-	l := &lines{out: o.log}
+	l := &lines{out: o}
 	masker := newMasker(o.hide(), l.text)
 	l.clean = cleaner{
 		text: masker.write,
@@ -36,12 +38,13 @@ func (o *Output) Lines() io.WriteCloser {
 }
 
 type lines struct {
-	out    *stream
+	out    *Output
 	mu     sync.Mutex
 	clean  cleaner
-	ready  []byte // lines to print, the last one perhaps incomplete
-	begun  bool   // the last one has its prefix
-	width  int    // and so many characters
+	ready  []byte // complete lines to print
+	line   []byte // the one that is not complete
+	width  int    // of it, in characters
+	over   *tail  // what the log does not take any more
 	closed bool
 }
 
@@ -69,6 +72,11 @@ func (l *lines) Close() error {
 	l.closed = true
 	l.clean.close()
 	l.print()
+	if l.over != nil {
+		summary, kept := l.over.summary()
+		l.out.logger.Warn(summary)
+		l.out.log.print(string(kept))
+	}
 	return nil
 }
 
@@ -79,34 +87,34 @@ func (l *lines) text(p []byte) {
 			l.end()
 		}
 		n, width := cut(p, lineLength-l.width)
-		l.begin()
-		l.ready = append(l.ready, p[:n]...)
+		l.line = append(l.line, p[:n]...)
 		l.width += width
 		p = p[n:]
 	}
 }
 
-func (l *lines) begin() {
-	if !l.begun {
-		l.ready = append(l.ready, prefix...)
-		l.begun = true
-	}
-}
-
 func (l *lines) end() {
-	l.begin()
-	l.ready = append(l.ready, '\n')
-	l.begun, l.width = false, 0
+	l.ready = l.out.format.output(l.ready, l.line)
+	l.line, l.width = l.line[:0], 0
 }
 
 // print writes all complete lines in one go.
 func (l *lines) print() {
-	n := bytes.LastIndexByte(l.ready, '\n') + 1
-	if n == 0 {
+	if len(l.ready) == 0 {
 		return
 	}
-	l.out.print(string(l.ready[:n]))
-	l.ready = append(l.ready[:0], l.ready[n:]...)
+	if ok, first := l.out.volume.take(len(l.ready)); ok {
+		l.out.log.print(string(l.ready))
+	} else {
+		if first {
+			l.out.logger.Warn(fmt.Sprintf("the log has %d bytes of output: what follows is left out, but for its end", l.out.volume.limit))
+		}
+		if l.over == nil {
+			l.over = new(tail)
+		}
+		l.over.add(l.ready)
+	}
+	l.ready = l.ready[:0]
 }
 
 // cut returns how many bytes the first characters of p are, at most limit

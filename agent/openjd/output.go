@@ -20,14 +20,18 @@ const (
 	messageLength = 1000            // characters; the service cuts a message at 4,096
 	progressStep  = 1.0             // percent
 	progressPause = 5 * time.Second // the worker tells the service every 15 s or so
+	statusPause   = 5 * time.Second
+	statusBurst   = 30 // statuses; a build of three packages has no more
 )
 
 // Options say where to write and who reads it.
 type Options struct {
 	Stdout, Stderr io.Writer
-	Session        bool // an OpenJD session reads the output: directives are printed
-	JSON           bool // a program reads Stdout: only Print writes there, the log goes to Stderr
-	Verbose        bool // debug lines are logged
+	Session        bool  // an OpenJD session reads the output: directives are printed
+	JSON           bool  // a program reads Stdout: only Print writes there, the log goes to Stderr
+	Verbose        bool  // debug lines are logged
+	LogJSON        bool  // each line of the log is a JSON object; directives stay as they are
+	Volume         int64 // bytes of foreign output that the log takes; 0: 256 MiB
 
 	// Redact are secrets, e.g. a token: ******** is printed in their place,
 	// except by Print. Those shorter than 4 bytes are no secrets and ignored;
@@ -45,14 +49,19 @@ type Options struct {
 type Output struct {
 	session  bool
 	json     bool
+	logJSON  bool
 	doc      *stream // documents
 	log      *stream // everything else
 	errors   *stream // the outcome, outside a session
 	logger   *zap.Logger
+	format   format
+	volume   *volume
 	now      func() time.Time
 	mu       sync.Mutex // guards what follows
 	secrets  []string
 	status   string
+	allowed  float64   // statuses that may be printed at once
+	counted  time.Time // when allowed was right
 	progress float64
 	told     time.Time // when progress was printed
 	failed   bool
@@ -62,7 +71,11 @@ type Output struct {
 func New(o Options) *Output {
 	shared := &device{broken: o.Broken}
 	stdout, stderr := &stream{device: shared, w: o.Stdout}, &stream{device: shared, w: o.Stderr}
-	out := &Output{session: o.Session, json: o.JSON, doc: stdout, log: stdout, errors: stderr, now: time.Now}
+	out := &Output{session: o.Session, json: o.JSON, logJSON: o.LogJSON, doc: stdout, log: stdout, errors: stderr, now: time.Now, format: plain{}, allowed: statusBurst}
+	out.volume = &volume{limit: cmp.Or(o.Volume, volumeLimit)}
+	if o.LogJSON {
+		out.format = newStructured(func() time.Time { return out.now() })
+	}
 	if o.JSON {
 		out.log = stderr
 	}
@@ -91,22 +104,50 @@ func (o *Output) Redact(secrets ...string) {
 // Status tells what goes on, e.g. "running the build script": the session's
 // progress message, or a line in the log when there is no session. Text is
 // made one line of at most 1,000 characters; what was told last is not
-// repeated, and an empty text tells nothing.
-func (o *Output) Status(text string) {
+// repeated, and an empty text tells nothing. A session hears 30 at once and then
+// one in five seconds, and misses the others: each is a line that is paid for,
+// and only the last of 15 seconds is ever shown.
+func (o *Output) Status(text string) { o.tell(text, false) }
+
+// Done tells how a run that succeeded ended: a session always hears it, and
+// that all is done.
+func (o *Output) Done(text string) {
+	o.Progress(100)
+	o.tell(text, true)
+}
+
+func (o *Output) tell(text string, always bool) {
 	text = o.message(text)
-	o.mu.Lock()
-	news := text != "" && text != o.status
-	if news {
-		o.status = text
-	}
-	o.mu.Unlock() // before printing, which may call Broken
-	switch {
+	news := o.news(text, always)
+	switch { // unlocked: printing may call Broken
 	case !news:
 	case o.session:
 		o.log.print("openjd_status: " + text + "\n")
 	default:
-		o.log.print("INFO  " + text + "\n")
+		o.logger.Info(text)
 	}
+}
+
+// news notes a status and reports whether to print it.
+func (o *Output) news(text string, always bool) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if text == "" || text == o.status {
+		return false
+	}
+	now := o.now()
+	if !o.counted.IsZero() {
+		o.allowed = min(statusBurst, o.allowed+now.Sub(o.counted).Seconds()/statusPause.Seconds())
+	}
+	o.counted = now
+	if o.session && !always {
+		if o.allowed < 1 {
+			return false
+		}
+		o.allowed--
+	}
+	o.status = text
+	return true
 }
 
 // Progress tells how much of the work is done, in percent. Only a session
@@ -156,9 +197,9 @@ func (o *Output) Fail(text string) {
 		}
 		o.log.print("openjd_fail: " + line + "\n")
 	case long:
-		o.errors.print("error: " + strings.Join(lines, "\nerror: ") + "\n")
+		o.errors.print(string(o.format.failure(lines)))
 	default:
-		o.errors.print("error: " + line + "\n")
+		o.errors.print(string(o.format.failure([]string{line})))
 	}
 }
 
@@ -166,9 +207,12 @@ func (o *Output) Fail(text string) {
 // Options.JSON a document for programs, else a block of text for people. In a
 // session it is changed where it would be taken for a command: in JSON, openjd_
 // is spelt with an escape, so that the document means the same, and in text the
-// lines are cleaned and those like commands get the prefix "| ".
+// lines are cleaned and those like commands get the prefix "| ". With
+// Options.LogJSON each line of a text is an event.
 func (o *Output) Print(b []byte) error {
 	switch {
+	case o.logJSON && !o.json:
+		return o.printEvents(string(b))
 	case o.session && o.json && json.Valid(b):
 		b = escapeJSON(b)
 	case o.session:
@@ -180,14 +224,18 @@ func (o *Output) Print(b []byte) error {
 	return o.doc.write(b)
 }
 
+func (o *Output) printEvents(text string) error {
+	var b []byte
+	for _, line := range cleanLines(text) {
+		b = append(b, o.format.event(zapcore.Entry{Time: o.now(), Message: line}, nil, nil)...)
+	}
+	return o.doc.write(b)
+}
+
 // message makes text a single line that is short enough for a directive.
 func (o *Output) message(text string) string {
 	text = strings.Join(cleanLines(text), " ")
-	text = strings.TrimSpace(strings.ReplaceAll(mask(text, o.hide()), "\t", " "))
-	if utf8.RuneCountInString(text) > messageLength {
-		text = string([]rune(text)[:messageLength-1]) + "…"
-	}
-	return text
+	return shorten(strings.TrimSpace(strings.ReplaceAll(mask(text, o.hide()), "\t", " ")))
 }
 
 // hide returns the secrets known so far.

@@ -142,13 +142,16 @@ func (o options) try(oracle *oracle, first, n uint64) (verdict, error) {
 }
 
 // doors are the ways by which foreign text gets to the output.
-type doors struct{ text, document *openjd.Output }
+type doors struct{ text, document, structured *openjd.Output }
 
 func open(w io.Writer) doors {
 	o := openjd.Options{Stdout: w, Stderr: w, Session: true, Redact: secrets}
-	text := openjd.New(o)
+	d := doors{text: openjd.New(o)}
+	o.LogJSON = true
+	d.structured = openjd.New(o)
 	o.JSON = true
-	return doors{text, openjd.New(o)}
+	d.document = openjd.New(o)
+	return d
 }
 
 // through prints an input, mostly as a program's output, in pieces. It tells
@@ -157,7 +160,7 @@ func (d doors) through(input []byte, g *generator) (hides bool) {
 	switch g.IntN(20) {
 	case 0:
 		d.text.Log().Info(string(input))
-		d.document.Log().Warn("it failed: " + string(input))
+		d.structured.Log().Warn("it failed: " + string(input))
 		return true
 	case 1:
 		_ = d.text.Print(input)
@@ -168,6 +171,9 @@ func (d doors) through(input []byte, g *generator) (hides bool) {
 		return false
 	}
 	w := d.text.Lines()
+	if g.IntN(10) == 0 {
+		w = d.structured.Lines()
+	}
 	for len(input) > 0 {
 		n := 1 + g.IntN(len(input))
 		if g.IntN(3) == 0 {
