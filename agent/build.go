@@ -163,7 +163,7 @@ func (d *desk) build(ctx context.Context, o buildOptions) error {
 		if err != nil {
 			return "", err
 		}
-		p.meter.Watch(work)
+		p.Folder("other", work)
 		err = d.buildAndPublish(ctx, o, work, p, r)
 		return built(*r), errors.Join(err, d.removeWork(work, o.keep))
 	})

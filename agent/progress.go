@@ -1,10 +1,12 @@
 package agent
 
 import (
+	"errors"
 	"io"
 
 	"github.com/condaworker/condaworker/agent/meter"
 	"github.com/condaworker/condaworker/agent/openjd"
+	"github.com/condaworker/condaworker/builder/sandbox"
 )
 
 // progress hears how a verb goes on: each phase becomes a status for the
@@ -31,8 +33,16 @@ func (p *progress) Phase(name string) (end func(error)) {
 	p.out.Status(name)
 	p.out.Progress(reached(name))
 	measured := p.meter.Phase(name)
-	return func(err error) { p.Info(meter.PhaseLine(measured.End(err))) }
+	return func(err error) {
+		if exit, ok := errors.AsType[*sandbox.ExitError](err); ok {
+			measured.Exited(exit.Code, exit.Signal)
+		}
+		p.Info(meter.PhaseLine(measured.End(err)))
+	}
 }
+
+// Folder has a folder of a build measured.
+func (p *progress) Folder(name, path string) { p.meter.Watch(name, path) }
 
 // Info logs what is worth knowing.
 func (p *progress) Info(text string) { p.out.Log().Info(text) }

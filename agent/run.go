@@ -55,7 +55,7 @@ func (d *desk) run(ctx context.Context, o reportOptions, do work) error {
 		return err
 	}
 	r := report{Version: version()}
-	m := meter.Start(meter.Options{})
+	m := meter.Start(meter.Options{Tell: func(p meter.Progress) { d.out.Log().Info(p.Line()) }})
 	result, err := do(newProgress(d.out, m), &r)
 	err = why(ctx, err)
 	r.Report = m.Stop()

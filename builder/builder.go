@@ -48,6 +48,9 @@ type Request struct {
 type Observer interface {
 	// Phase begins a step and returns what ends it with its outcome.
 	Phase(name string) (end func(error))
+	// Folder tells where the build makes a folder whose size matters: work,
+	// prefix, build prefix or test prefix.
+	Folder(name, path string)
 	Info(text string)
 	Warn(text string)
 	// Redact hides secrets in all that is told from now on.

@@ -43,6 +43,7 @@ func (h *heard) Phase(name string) func(error) {
 	h.phases = append(h.phases, name)
 	return func(error) {}
 }
+func (h *heard) Folder(string, string) {}
 func (h *heard) Info(string)           {}
 func (h *heard) Redact(s ...string)    { h.hidden = append(h.hidden, s...) }
 func (h *heard) Warn(text string)      { h.warns = append(h.warns, text) }

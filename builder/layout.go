@@ -59,6 +59,10 @@ func (b *build) layout() error {
 			return fmt.Errorf("make the build's folders: %w", err)
 		}
 	}
+	b.Folder("work", b.dirs.work)
+	b.Folder("build prefix", b.dirs.buildPrefix)
+	b.Folder("prefix", b.dirs.prefix) // it may be the build prefix as well
+	b.Folder("test prefix", b.dirs.testPrefix)
 	return nil
 }
 

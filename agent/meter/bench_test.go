@@ -43,7 +43,7 @@ func BenchmarkWalk(b *testing.B) {
 		}
 	}
 	for b.Loop() {
-		if _, done := walk([]string{dir}, new(atomic.Bool)); !done {
+		if _, done := walk([]folder{{"work", dir}}, new(atomic.Bool)); !done {
 			b.Fatal("stopped")
 		}
 	}

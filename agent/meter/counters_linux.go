@@ -5,11 +5,12 @@ import (
 	"os"
 	"strconv"
 	"syscall"
-
-	"github.com/shirou/gopsutil/v3/process"
 )
 
-const maxrssUnit = 1024 // of ru_maxrss, in bytes: getrusage(2)
+const (
+	maxrssUnit = 1024 // of ru_maxrss, in bytes: getrusage(2)
+	blockUnit  = 512  // of ru_inblock and ru_oublock
+)
 
 // ownPeak is the most that this process ever held: VmHWM, since the maxrss of
 // getrusage also knows the program that exec replaced by this one.
@@ -34,15 +35,4 @@ func kib(text []byte, label string) int64 {
 		return 0
 	}
 	return n * 1024
-}
-
-// transferred is what passed between memory and disks. The kernel adds a
-// child's share to its parent's when it is waited for.
-func transferred() (read, written int64) {
-	own := process.Process{Pid: int32(os.Getpid())} //nolint:gosec // pids are 31 bits
-	c, err := own.IOCounters()
-	if err != nil {
-		return 0, 0
-	}
-	return int64(c.ReadBytes), int64(c.WriteBytes) //nolint:gosec // 8 EiB is enough
 }

@@ -16,6 +16,7 @@ func readCounters() counters {
 	c.user = time.Duration(own.Utime.Nano() + children.Utime.Nano())
 	c.sys = time.Duration(own.Stime.Nano() + children.Stime.Nano())
 	c.largest = max(ownPeak(&own), children.Maxrss*maxrssUnit)
-	c.read, c.written = transferred()
+	c.read = (own.Inblock + children.Inblock) * blockUnit
+	c.written = (own.Oublock + children.Oublock) * blockUnit
 	return c
 }

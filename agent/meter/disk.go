@@ -1,6 +1,8 @@
 package meter
 
 import (
+	"cmp"
+	"maps"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -17,33 +19,72 @@ type file struct {
 	known bool   // inode and names are
 }
 
-// walk returns what dirs hold. What vanishes or cannot be read meanwhile does
-// not count. It gives up, and says so, when stop is set.
-func walk(dirs []string, stop *atomic.Bool) (use diskUse, done bool) {
-	w := walker{seen: map[inode]bool{}}
-	for _, dir := range dirs {
-		info, err := os.Stat(dir) // the folder itself may be a link
+// diskUse is what files occupy, in bytes.
+type diskUse struct{ allocated, apparent int64 }
+
+// folder is a watched one.
+type folder struct{ name, path string }
+
+// newFolder makes the path comparable with those that a walk meets.
+func newFolder(name, path string) folder {
+	if abs, err := filepath.Abs(path); err == nil {
+		path = abs
+	}
+	return folder{name, path}
+}
+
+// folders is what the watched folders hold, or held at most.
+type folders struct {
+	diskUse
+	each map[string]int64 // bytes allocated under each name
+}
+
+// most is the greater of two, for each name as well.
+func (f folders) most(g folders) folders {
+	r := folders{f.diskUse, maps.Clone(f.each)}
+	if g.allocated > f.allocated {
+		r.diskUse = g.diskUse
+	}
+	if r.each == nil {
+		r.each = make(map[string]int64, len(g.each))
+	}
+	for name, n := range g.each {
+		r.each[name] = max(r.each[name], n)
+	}
+	return r
+}
+
+// walk returns what the watched folders hold. What vanishes or cannot be read
+// meanwhile does not count. It gives up, and says so, when stop is set.
+func walk(watched []folder, stop *atomic.Bool) (use folders, done bool) {
+	w := walker{seen: map[inode]bool{}, names: map[string]string{}, use: folders{each: map[string]int64{}}}
+	for _, f := range watched {
+		w.names[f.path] = f.name
+	}
+	for _, f := range watched {
+		info, err := os.Stat(f.path) // the folder itself may be a link
 		if err != nil || !info.IsDir() {
 			continue
 		}
 		w.root = stat(info)
-		if w.count(info) && !w.below(dir, stop) {
-			return diskUse{}, false
+		if w.count(info, f.name) && !w.below(f, stop) {
+			return folders{}, false
 		}
 	}
 	return w.use, true
 }
 
 type walker struct {
-	use  diskUse
-	root file
-	seen map[inode]bool // folders, and files with several names
-	todo []string       // folders to read
+	use   folders
+	names map[string]string // of watched folders, by path
+	root  file
+	seen  map[inode]bool // folders, and files with several names
+	todo  []folder       // to read
 }
 
 // below counts what is below a folder, unless told to stop.
-func (w *walker) below(dir string, stop *atomic.Bool) (done bool) {
-	for w.todo = append(w.todo, dir); len(w.todo) > 0; {
+func (w *walker) below(f folder, stop *atomic.Bool) (done bool) {
+	for w.todo = append(w.todo, f); len(w.todo) > 0; {
 		if stop.Load() {
 			return false
 		}
@@ -55,22 +96,29 @@ func (w *walker) below(dir string, stop *atomic.Bool) (done bool) {
 	return true
 }
 
-// folder counts what path holds and notes its folders. It reads in portions:
-// a folder may have a million files.
-func (w *walker) folder(path string) {
-	f, err := os.Open(path)
+// folder counts what f holds and notes its folders. It reads in portions: a
+// folder may have a million files.
+func (w *walker) folder(f folder) {
+	dir, err := os.Open(f.path)
 	if err != nil {
 		return
 	}
-	defer f.Close() //nolint:errcheck // only read
+	defer dir.Close() //nolint:errcheck // only read
 	for {
-		entries, err := f.ReadDir(512)
+		entries, err := dir.ReadDir(512)
 		for _, e := range entries {
 			info, err := e.Info()
-			if err != nil || !w.count(info) {
+			if err != nil {
 				continue
 			}
-			w.todo = append(w.todo, filepath.Join(path, e.Name()))
+			below := folder{name: f.name}
+			if info.IsDir() {
+				below.path = filepath.Join(f.path, e.Name())
+				below.name = cmp.Or(w.names[below.path], f.name)
+			}
+			if w.count(info, below.name) {
+				w.todo = append(w.todo, below)
+			}
 		}
 		if err != nil { // io.EOF, or the folder is gone
 			return
@@ -78,9 +126,10 @@ func (w *walker) folder(path string) {
 	}
 }
 
-// count adds a file and reports whether it is a folder to go into: not one that
-// was visited, nor another file system's (a mounted /proc, a network share).
-func (w *walker) count(info os.FileInfo) (enter bool) {
+// count adds a file under a watched folder's name and reports whether it is a
+// folder to go into: not one that was visited, nor another file system's (a
+// mounted /proc, a network share).
+func (w *walker) count(info os.FileInfo, name string) (enter bool) {
 	f := stat(info)
 	if info.IsDir() && f.device != w.root.device {
 		return false
@@ -92,6 +141,7 @@ func (w *walker) count(info os.FileInfo) (enter bool) {
 		w.seen[f.inode] = true
 	}
 	w.use.allocated += f.allocated
+	w.use.each[name] += f.allocated
 	if info.Mode().IsRegular() {
 		w.use.apparent += info.Size()
 	}

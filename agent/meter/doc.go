@@ -7,21 +7,25 @@
 // process and all children that were waited for, so that children of a
 // millisecond count as well (on Linux and macOS; Windows keeps no such sum, and
 // there only this process counts). A child counts in the phase in which it was
-// waited for.
+// waited for. What a pid namespace's processes used comes with its first
+// process, which waits for the others; those that nobody waits for, since it
+// was killed before them, count as far as they were seen alive.
 //
-// Memory is the greater of two figures, neither of which is ever more than the
-// processes really held at one time:
+// Memory is the greatest of these figures, and its method says which:
 //
 //   - the highest sum over the process tree that was sampled. On Linux each
 //     process counts with its proportional set size (PSS), so that pages which
 //     processes share, such as those of forks, count once;
 //   - the highest resident set that any one process ever had (ru_maxrss), which
-//     the kernel notes even if it lasted a millisecond between two samples.
+//     the kernel notes even if it lasted a millisecond between two samples;
+//   - where this run has a control group (version 2) of its own, the group's
+//     memory.peak, which misses nothing. It counts cached files too, as a limit
+//     on the group would, so that it can be far more than processes held.
 //
-// What can be missed is a peak that several processes make up together for less
-// than the time between two samples: 50 ms, or more when looking is expensive.
-// The memory that the kernel uses to cache files does not count, which is why
-// a control group's memory.peak is no source: it holds every file ever read.
+// The first two are never more than processes really held at one time. What
+// they can miss is a peak that several processes make up together for less
+// than the time between two samples: 50 ms, or more when looking is expensive;
+// and one process's peak that is lower than an earlier one's.
 //
 // Disk is what the watched folders occupy: allocated blocks, folders included,
 // each file once however many names it has, as du counts. It is exact at each

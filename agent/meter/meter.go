@@ -7,65 +7,87 @@ import (
 	"time"
 )
 
-// Options say what to watch.
+// Options say how to measure. The zero value is fine.
 type Options struct {
-	Dirs     []string      // folders whose disk use counts, e.g. the work folder; may be missing
 	Interval time.Duration // the least time between two looks at the processes; 0 is 50 ms
+
+	// Tell, when set, hears how a phase goes on, after each Every that it takes;
+	// 0 is a minute. It is not called once the phase's End was.
+	Tell  func(Progress)
+	Every time.Duration
 }
 
 // Meter measures from Start to Stop. Its methods are safe for concurrent use.
 type Meter struct {
-	interval time.Duration
-	start    time.Time
-	first    counters
-	tree     tree
-	quit     chan struct{}
-	loops    sync.WaitGroup
+	Options
+	start time.Time
+	first counters
+	group string // the folder of this run's own control group; "" for none
+	tree  tree
+	quit  chan struct{}
+	loops sync.WaitGroup
 
 	walking sync.Mutex  // one walk over the folders at a time
 	hurry   atomic.Bool // the one under way is in the way of an exact one
 
-	mu     sync.Mutex // guards what follows
-	dirs   []string
-	disk   diskUse // when last seen
-	total  peak
-	open   []*Phase
-	phases []PhaseReport
-	report *Report // once stopped
+	mu      sync.Mutex // guards what follows
+	watched []folder
+	disk    folders // when last seen
+	now     point   // as last seen
+	lost    cpu     // of the phases so far
+	total   peak
+	ranks   ranking
+	series  series
+	open    []*Phase
+	phases  []PhaseReport
+	report  *Report // once stopped
 }
 
 // Start begins to measure. It returns at once: the first look is later.
 func Start(o Options) *Meter {
-	m := &Meter{
-		interval: o.Interval,
-		start:    time.Now(),
-		first:    readCounters(),
-		quit:     make(chan struct{}),
+	m := &Meter{Options: o, start: time.Now(), group: group("/proc"), quit: make(chan struct{})}
+	if m.Interval <= 0 {
+		m.Interval = 50 * time.Millisecond
 	}
-	if m.interval <= 0 {
-		m.interval = 50 * time.Millisecond
+	if m.Every <= 0 {
+		m.Every = time.Minute
 	}
-	m.Watch(o.Dirs...)
-	m.loops.Go(func() { m.repeat(m.interval, m.lookAtTree) })
-	m.loops.Go(func() { m.repeat(4*m.interval, m.lookAtDisk) })
+	m.first = m.count()
+	m.series.step = 2 * m.Interval
+	m.loops.Go(func() { m.repeat(m.Interval, m.lookAtTree) })
+	m.loops.Go(func() { m.repeat(4*m.Interval, m.lookAtDisk) })
 	return m
 }
 
-// Watch adds folders whose disk use counts from now on, e.g. a prefix. One
-// within another, or named twice, counts once.
-func (m *Meter) Watch(dirs ...string) {
+// count reads what the system counts.
+func (m *Meter) count() counters {
+	c := readCounters()
+	c.group = groupPeak(m.group)
+	return c
+}
+
+// Watch adds a folder whose disk use counts from now on, also for itself under
+// name, e.g. prefix; it may be missing yet. What is in a watched folder within
+// counts there alone, and in the sum of all once. Folders of one name add up.
+func (m *Meter) Watch(name, path string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.dirs = slices.Concat(m.dirs, dirs) // a walk may hold the old slice
+	m.watched = append(slices.Clone(m.watched), newFolder(name, path)) // a walk may hold the old slice
 }
 
 // Phase begins a step called name, e.g. fetch. Phases follow one another; what
 // happens while two are open counts in both.
 func (m *Meter) Phase(name string) *Phase {
-	p := &Phase{meter: m, name: name, start: time.Now(), first: readCounters()}
+	counted, seen := m.count(), m.tree.look(0)
+	p := &Phase{meter: m, name: name, start: time.Now(), first: counted, base: counted.plus(seen.living())}
+	p.ranks.begin(seen.processes)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	p.peak.raise(peak{disk: m.disk})
+	p.told = p.base.minus(m.first.cpu).plus(m.lost).total()
+	if m.Tell != nil {
+		p.pulse = time.AfterFunc(m.Every, p.tell)
+	}
+	p.peak.raise(peak{folders: m.disk})
 	m.open = append(m.open, p)
 	return p
 }
@@ -97,10 +119,15 @@ func (m *Meter) Stop() Report {
 
 // sum makes the report; the caller holds the lock.
 func (m *Meter) sum() *Report {
+	used := m.total.usage(time.Since(m.start), m.first, m.count(), m.lost)
+	used.disk(m.total)
+	used.Top = m.ranks.top()
 	r := &Report{
-		Status: statusOK,
-		Usage:  m.total.usage(m.start, m.first),
-		Phases: slices.Clone(m.phases),
+		Status:  statusOK,
+		Started: m.start.UTC().Round(time.Millisecond),
+		Usage:   used,
+		Phases:  slices.Clone(m.phases),
+		Series:  m.series.report(),
 	}
 	if slices.ContainsFunc(m.phases, func(p PhaseReport) bool { return p.Status != statusOK }) {
 		r.Status = statusFailed
@@ -137,16 +164,34 @@ func (m *Meter) lookAtTree() (most time.Duration) {
 		known = min(known, p.peak.memory)
 	}
 	m.mu.Unlock()
-	m.saw(m.tree.look(known))
+	counted := readCounters().cpu // before the look: nobody's time is in both
+	m.sawTree(counted, m.tree.look(known))
 	return 2 * time.Second
+}
+
+// sawTree notes a look in the total, in the series and in every open phase.
+func (m *Meter) sawTree(counted cpu, s sample) {
+	used := counted.plus(s.living())
+	seen := peak{memory: s.memory, method: s.method, processes: s.running()}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.total.raise(seen)
+	m.ranks.note(s.processes)
+	for _, p := range m.open {
+		seen.used = used.minus(p.base)
+		p.peak.raise(seen)
+		p.ranks.note(s.processes)
+	}
+	m.now = point{used.minus(m.first.cpu).plus(m.lost).total(), s.now, m.disk.allocated, seen.processes}
+	m.series.add(time.Since(m.start), m.now)
 }
 
 // lookAtDisk samples the folders, unless a phase's end wants to.
 func (m *Meter) lookAtDisk() (most time.Duration) {
 	m.walking.Lock()
 	defer m.walking.Unlock()
-	if use, done := walk(m.watched(), &m.hurry); done {
-		m.saw(peak{disk: use})
+	if use, done := walk(m.folders(), &m.hurry); done {
+		m.sawDisk(use)
 	}
 	return time.Hour
 }
@@ -157,25 +202,25 @@ func (m *Meter) measureDisk() {
 	m.walking.Lock()
 	defer m.walking.Unlock()
 	m.hurry.Store(false)
-	use, _ := walk(m.watched(), new(atomic.Bool))
-	m.saw(peak{disk: use})
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.disk = use
+	use, _ := walk(m.folders(), new(atomic.Bool))
+	m.sawDisk(use)
 }
 
-func (m *Meter) watched() []string {
+func (m *Meter) folders() []folder {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.dirs
+	return m.watched
 }
 
-// saw notes a sample in the total and in every open phase.
-func (m *Meter) saw(p peak) {
+// sawDisk notes what the folders hold in the total, in the series and in every
+// open phase.
+func (m *Meter) sawDisk(use folders) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.total.raise(p)
-	for _, open := range m.open {
-		open.peak.raise(p)
+	m.disk, m.now.disk = use, use.allocated
+	m.total.raise(peak{folders: use})
+	for _, p := range m.open {
+		p.peak.raise(peak{folders: use})
 	}
+	m.series.add(time.Since(m.start), m.now)
 }

@@ -4,13 +4,18 @@ import (
 	"bufio"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -146,8 +151,12 @@ func TestPhasesAndStatus(t *testing.T) {
 
 func TestDiskIsTheHighestOfAllFolders(t *testing.T) {
 	a, b := t.TempDir(), t.TempDir()
-	m := Start(Options{Dirs: []string{a, filepath.Join(a, "within"), filepath.Join(a, "missing")}})
-	m.Watch(b, a)
+	m := Start(Options{})
+	m.Watch("work", a)
+	m.Watch("prefix", filepath.Join(a, "within"))
+	m.Watch("missing", filepath.Join(a, "missing"))
+	m.Watch("other", b)
+	m.Watch("work", a)
 	script := m.Phase("script")
 	if err := os.Mkdir(filepath.Join(a, "within"), 0o700); err != nil {
 		t.Fatal(err)
@@ -176,8 +185,18 @@ func TestDiskIsTheHighestOfAllFolders(t *testing.T) {
 	if after.DiskPeak > files/2+folders {
 		t.Errorf("a phase with one of them has %d", after.DiskPeak)
 	}
-	if r := m.Stop(); r.DiskPeak != got.DiskPeak {
-		t.Errorf("in all %d, want %d", r.DiskPeak, got.DiskPeak)
+	if prefix := got.DiskFolders["prefix"]; prefix < files/2 || prefix > files/2+folders {
+		t.Errorf("the folder within occupies %d of %v", prefix, got.DiskFolders)
+	}
+	if prefix := after.DiskFolders["prefix"]; prefix > folders {
+		t.Errorf("the folder within occupies %d when it is empty", prefix)
+	}
+	r := m.Stop()
+	if r.DiskPeak != got.DiskPeak || !cmp.Equal(r.DiskFolders, got.DiskFolders) {
+		t.Errorf("in all %d, %v, want %d, %v", r.DiskPeak, r.DiskFolders, got.DiskPeak, got.DiskFolders)
+	}
+	if sum := got.DiskFolders["work"] + got.DiskFolders["prefix"] + got.DiskFolders["other"]; sum < got.DiskPeak { // the file with two names may have been seen in either
+		t.Errorf("the folders %v occupy %d", got.DiskFolders, got.DiskPeak)
 	}
 }
 
@@ -185,12 +204,13 @@ func TestDiskIsTheHighestOfAllFolders(t *testing.T) {
 // phase.
 func TestDiskIsWatchedBetweenPhaseEnds(t *testing.T) {
 	dir := t.TempDir()
-	m := Start(Options{Dirs: []string{dir}, Interval: 1})
+	m := Start(Options{Interval: 1})
+	m.Watch("work", dir)
 	p := m.Phase("script")
 	write(t, filepath.Join(dir, "f"), 10<<20)
 	for seen := int64(0); seen < 10<<20; { // ends by the test's deadline if it does not
 		m.mu.Lock()
-		seen = m.total.disk.allocated
+		seen = m.total.folders.allocated
 		m.mu.Unlock()
 	}
 	if err := os.Remove(filepath.Join(dir, "f")); err != nil {
@@ -205,7 +225,8 @@ func TestDiskIsWatchedBetweenPhaseEnds(t *testing.T) {
 // TestFoldersThatVanish walks while somebody deletes.
 func TestFoldersThatVanish(t *testing.T) {
 	dir := t.TempDir()
-	m := Start(Options{Dirs: []string{dir}, Interval: 1})
+	m := Start(Options{Interval: 1})
+	m.Watch("work", dir)
 	for i := range 30 {
 		p := m.Phase("script")
 		top := filepath.Join(dir, strconv.Itoa(i))
@@ -229,14 +250,19 @@ func TestFoldersThatVanish(t *testing.T) {
 func TestWithoutPhases(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "f"), 1<<20)
-	m := Start(Options{Dirs: []string{dir}})
+	m := Start(Options{})
+	m.Watch("work", dir)
 	if r := m.Stop(); r.DiskPeak < 1<<20 || r.Status != "ok" || r.Seconds <= 0 {
 		t.Errorf("report %+v", r)
 	}
 }
 
 func TestSummary(t *testing.T) {
-	got := Summary(Report{Usage: Usage{Seconds: 59.97, CPUSys: 0.04, CPUUser: 90061, MemoryPeak: 15196160, DiskPeak: 36}})
+	got := Summary(Report{Usage: Usage{
+		Seconds: 59.97, CPUSys: 0.04, CPUUser: 90061, MemoryPeak: 15196160, MemoryMethod: methodPSS, DiskPeak: 36,
+		DiskFolders: map[string]int64{"work": 20, "prefix": 16}, Read: 2048, Written: 1 << 30, Processes: 7,
+		Top: []Process{{PID: 12, Name: "cc1 plus\x1b[2J", CPU: 61.23}, {PID: 13, Name: "sh", CPU: 0.5}},
+	}})
 	want := `
 ####################################################################################
 Resource usage summary:
@@ -245,6 +271,13 @@ Total time: 0:01:00.0
 CPU usage: sys=0:00:00.0, user=25:01:01.0
 Maximum memory usage observed: 14.5M
 Total disk usage observed: 36B
+Memory measured as: sum of the processes' proportional set sizes, sampled
+Disk usage of prefix: 16B
+Disk usage of work: 20B
+Read and written: 2.0K, 1.0G
+Process count: 7
+Most CPU: cc1-plus-[2J (process 12) 0:01:01.2
+Most CPU: sh (process 13) 0:00:00.5
 `
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -269,28 +302,157 @@ func TestClockAndSize(t *testing.T) {
 }
 
 func TestPhaseLine(t *testing.T) {
-	got := PhaseLine(PhaseReport{Name: "test numpy", Status: "failed", Error: "x", Usage: Usage{
-		Seconds: 1.5, CPUUser: 0.25, MemoryPeak: 1 << 20, DiskPeak: 2048, Processes: 3,
-	}})
-	want := "phase test-numpy status failed seconds 1.50 cpu-user-seconds 0.25 cpu-sys-seconds 0.00 " +
-		"memory-peak-bytes 1048576 disk-peak-bytes 2048 processes 3"
-	if got != want {
-		t.Error(got)
+	one := 1
+	for want, exit := range map[string]Exit{"": {}, " exit-code 1": {Code: &one}, " signal bus-error": {Signal: "bus error"}} {
+		got := PhaseLine(PhaseReport{Name: "test numpy", Status: "failed", Error: "x", Exit: exit, Usage: Usage{
+			Seconds: 1.5, CPUUser: 0.25, MemoryPeak: 1 << 20, MemoryMethod: methodPSS, DiskPeak: 2048, Read: 1, Written: 2, Processes: 3,
+		}})
+		want = "phase test-numpy status failed seconds 1.50 cpu-user-seconds 0.25 cpu-sys-seconds 0.00 " +
+			"memory-peak-bytes 1048576 memory-method sum_pss disk-peak-bytes 2048 read-bytes 1 written-bytes 2 processes 3" + want
+		if got != want {
+			t.Error(got)
+		}
 	}
 }
 
 func TestReportAsJSON(t *testing.T) {
-	r := Report{Status: "failed", Usage: Usage{Seconds: 2, MemoryMethod: methodPSS}, Phases: []PhaseReport{{Name: "fetch", Status: "failed", Error: "no"}}}
+	code := 7
+	r := Report{
+		Status: "failed", Started: time.Unix(0, 0).UTC(), Usage: Usage{Seconds: 2, MemoryMethod: methodPSS, DiskFolders: map[string]int64{"work": 1}},
+		Phases: []PhaseReport{{Name: "fetch", Start: 1, Status: "failed", Error: "no", Exit: Exit{Code: &code}, Usage: Usage{Top: []Process{{1, "sh", 2}}}}},
+		Series: &Series{0.1, []float64{1}, []int64{2}, []int64{3}, []int{4}},
+	}
 	got, err := json.Marshal(r)
 	if err != nil {
 		t.Fatal(err)
 	}
-	usage := func(seconds, method string) string {
+	usage := func(seconds, method, folders string) string {
 		return `"seconds":` + seconds + `,"cpu_user":0,"cpu_sys":0,"memory_peak_bytes":0,"memory_method":"` + method +
-			`","disk_peak_bytes":0,"disk_apparent_bytes":0,"read_bytes":0,"written_bytes":0,"processes":0`
+			`","disk_peak_bytes":0,"disk_apparent_bytes":0,` + folders + `"read_bytes":0,"written_bytes":0,"processes":0`
 	}
-	want := `{"status":"failed",` + usage("2", "sum_pss") + `,"phases":[{"name":"fetch","status":"failed",` + usage("0", "") + `,"error":"no"}]}`
+	want := `{"status":"failed","started":"1970-01-01T00:00:00Z",` + usage("2", "sum_pss", `"disk_folders":{"work":1},`) +
+		`,"phases":[{"name":"fetch","start":1,"status":"failed","exit_code":7,` + usage("0", "", "") +
+		`,"top_processes":[{"pid":1,"name":"sh","cpu_seconds":2}],"error":"no"}]` +
+		`,"series":{"seconds_per_point":0.1,"cpu_seconds":[1],"memory_bytes":[2],"disk_bytes":[3],"processes":[4]}}`
 	if diff := cmp.Diff(want, string(got)); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// TestExit tells how a step's command ended.
+func TestExit(t *testing.T) {
+	m := Start(Options{})
+	defer m.Stop()
+	coded, killed := m.Phase("script"), m.Phase("script")
+	coded.Exited(7, "")
+	killed.Exited(-1, "killed")
+	if r := coded.End(errors.New("it failed")); r.Code == nil || *r.Code != 7 || r.Signal != "" {
+		t.Errorf("%+v", r.Exit)
+	}
+	if r := killed.End(errors.New("it failed")); r.Code != nil || r.Signal != "killed" {
+		t.Errorf("%+v", r.Exit)
+	}
+	if r := m.Phase("fetch").End(errors.New("no such host")); r.Exit != (Exit{}) {
+		t.Errorf("%+v", r.Exit)
+	}
+	if r := m.Phase("fetch").End(nil); r.Code == nil || *r.Code != 0 {
+		t.Errorf("%+v", r.Exit)
+	}
+}
+
+func TestRanking(t *testing.T) {
+	at := func(pid int, start uint64, used time.Duration) process {
+		return process{id: processID{pid, start}, name: fmt.Sprint("p", pid), own: cpu{user: used}}
+	}
+	var r ranking
+	r.begin([]process{at(1, 0, time.Hour)})
+	r.note([]process{at(1, 0, time.Hour+time.Second), at(2, 0, 3*time.Second), at(3, 0, 0)})
+	for i := range 1000 { // short ones crowd
+		r.note([]process{at(100+i, 0, time.Duration(i)*time.Millisecond)})
+	}
+	r.note([]process{at(2, 0, 5*time.Second), at(2, 9, 2*time.Second)}) // the number was given again
+	want := []Process{{2, "p2", 5}, {2, "p2", 2}, {1, "p1", 1}}
+	if got := r.top(); !cmp.Equal(got, want) {
+		t.Errorf("%+v", got)
+	}
+	if len(r.seen) > maxRanked {
+		t.Errorf("it keeps %d", len(r.seen))
+	}
+	if got := new(ranking).top(); len(got) != 0 {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestSeries is a run of eight hours, seen every 50 ms, with a peak of one look.
+func TestSeries(t *testing.T) {
+	s := series{step: 100 * time.Millisecond}
+	const looks = 8 * 3600 * 20
+	for i := range looks {
+		p := point{cpu: time.Duration(i) * time.Millisecond, memory: 100, disk: int64(i), processes: 2}
+		if i == 12_345 {
+			p.memory, p.processes = 1<<30, 50
+		}
+		s.add(time.Duration(i)*50*time.Millisecond, p)
+	}
+	r := s.report()
+	n := len(r.CPU)
+	if n > maxPoints || n < maxPoints/2 || len(r.Memory) != n || len(r.Disk) != n || len(r.Processes) != n {
+		t.Fatalf("%d points, %d, %d, %d", n, len(r.Memory), len(r.Disk), len(r.Processes))
+	}
+	if all := r.SecondsPerPoint * float64(n); all < 8*3600 || all > 8*3600+r.SecondsPerPoint {
+		t.Errorf("%d points of %v s", n, r.SecondsPerPoint)
+	}
+	at := int(12_345 * 0.05 / r.SecondsPerPoint)
+	for i, memory := range r.Memory {
+		if want := int64(100); memory != want && (i != at || memory != 1<<30) {
+			t.Errorf("point %d: %d bytes", i, memory)
+		}
+	}
+	if r.Memory[at] != 1<<30 || r.Processes[at] != 50 || r.CPU[n-1] != float64(looks-1)/1000 || !slices.IsSorted(r.CPU) {
+		t.Errorf("point %d: %d bytes, %d processes; at the end %v s", at, r.Memory[at], r.Processes[at], r.CPU[n-1])
+	}
+}
+
+// TestSeriesHoldsWhatWasLastSeen: a short peak is not drawn out until the next
+// look.
+func TestSeriesHoldsWhatWasLastSeen(t *testing.T) {
+	s := series{step: time.Second}
+	s.add(100*time.Millisecond, point{memory: 9, cpu: 5 * time.Second})
+	s.add(200*time.Millisecond, point{memory: 2, cpu: 4 * time.Second})
+	s.add(3500*time.Millisecond, point{memory: 3, cpu: 6 * time.Second})
+	if got, want := s.report(), (&Series{1, []float64{5, 5, 5, 6}, []int64{9, 2, 2, 3}, []int64{0, 0, 0, 0}, []int{0, 0, 0, 0}}); !cmp.Equal(got, want) {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestPulse has a phase of three and a half minutes, and a short one.
+func TestPulse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var heard []Progress
+		m := Start(Options{Interval: time.Second, Tell: func(p Progress) { heard = append(heard, p) }})
+		long := m.Phase("script")
+		time.Sleep(210 * time.Second)
+		long.End(nil)
+		short := m.Phase("pack")
+		time.Sleep(59 * time.Second)
+		short.End(nil)
+		time.Sleep(5 * time.Minute)
+		m.Stop()
+		if len(heard) != 3 {
+			t.Fatalf("%+v", heard)
+		}
+		for i, p := range heard {
+			if p.Phase != "script" || p.Time != time.Duration(i+1)*time.Minute || p.Memory == 0 && runtime.GOOS != "darwin" {
+				t.Errorf("%+v", p)
+			}
+		}
+	})
+}
+
+func TestProgressLine(t *testing.T) {
+	got := Progress{"test numpy", 61 * time.Second, 1.873, 5, 6, 7}.Line()
+	want := "phase test-numpy status running seconds 61 cpu-usage-percent 187.3 memory-used-bytes 5 disk-used-bytes 6 processes 7"
+	if got != want {
+		t.Error(got)
 	}
 }

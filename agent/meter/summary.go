@@ -2,30 +2,66 @@ package meter
 
 import (
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"strings"
+	"unicode"
 )
 
-// Summary is the block at the end of a build's log, in the layout of
-// conda-build, which people's scripts search for. Unlike there, the disk line
-// counts all watched folders, the prefix among them, and its unit is right.
+// Summary is the block at the end of a build's log. Its first lines are in the
+// layout of conda-build, which people's scripts search for; unlike there, the
+// disk line counts all watched folders, the prefix among them, and its unit is
+// right. What conda-build has no line for comes after these.
 func Summary(r Report) string {
-	return fmt.Sprintf("\n%s\nResource usage summary:\n\n"+
-		"Total time: %s\n"+
-		"CPU usage: sys=%s, user=%s\n"+
-		"Maximum memory usage observed: %s\n"+
-		"Total disk usage observed: %s\n",
-		strings.Repeat("#", 84), clock(r.Seconds), clock(r.CPUSys), clock(r.CPUUser), size(r.MemoryPeak), size(r.DiskPeak))
+	var text strings.Builder
+	line := func(format string, values ...any) { fmt.Fprintf(&text, format+"\n", values...) }
+	line("\n%s\nResource usage summary:\n", strings.Repeat("#", 84))
+	line("Total time: %s", clock(r.Seconds))
+	line("CPU usage: sys=%s, user=%s", clock(r.CPUSys), clock(r.CPUUser))
+	line("Maximum memory usage observed: %s", size(r.MemoryPeak))
+	line("Total disk usage observed: %s", size(r.DiskPeak))
+	line("Memory measured as: %s", methods[r.MemoryMethod])
+	for _, name := range slices.Sorted(maps.Keys(r.DiskFolders)) {
+		line("Disk usage of %s: %s", name, size(r.DiskFolders[name]))
+	}
+	line("Read and written: %s, %s", size(r.Read), size(r.Written))
+	line("Process count: %d", r.Processes)
+	for _, p := range r.Top {
+		line("Most CPU: %s (process %d) %s", label(p.Name), p.PID, clock(p.CPU))
+	}
+	return text.String()
+}
+
+// methods says what each means.
+var methods = map[string]string{
+	methodPSS:     "sum of the processes' proportional set sizes, sampled",
+	methodRSS:     "sum of the processes' resident sets, sampled",
+	methodLargest: "the largest process, by the kernel's own mark",
+	methodGroup:   "this run's control group, cached files included",
+	methodNone:    "not known on this system",
 }
 
 // PhaseLine is a line on what a step used, in the "label value" style of the
 // worker agent's own metrics, so that the same log queries parse it, e.g.
 // "phase fetch status ok seconds 1.52 cpu-user-seconds 0.31 ...".
 func PhaseLine(p PhaseReport) string {
-	return fmt.Sprintf("phase %s status %s seconds %.2f cpu-user-seconds %.2f cpu-sys-seconds %.2f "+
-		"memory-peak-bytes %d disk-peak-bytes %d processes %d",
-		strings.Join(strings.Fields(p.Name), "-"), p.Status, p.Seconds, p.CPUUser, p.CPUSys,
-		p.MemoryPeak, p.DiskPeak, p.Processes)
+	line := fmt.Sprintf("phase %s status %s seconds %.2f cpu-user-seconds %.2f cpu-sys-seconds %.2f "+
+		"memory-peak-bytes %d memory-method %s disk-peak-bytes %d read-bytes %d written-bytes %d processes %d",
+		label(p.Name), p.Status, p.Seconds, p.CPUUser, p.CPUSys,
+		p.MemoryPeak, p.MemoryMethod, p.DiskPeak, p.Read, p.Written, p.Processes)
+	switch {
+	case p.Signal != "":
+		line += " signal " + label(p.Signal)
+	case p.Code != nil:
+		line += fmt.Sprintf(" exit-code %d", *p.Code)
+	}
+	return line
+}
+
+// label makes a foreign name one word of printable characters.
+func label(name string) string {
+	return strings.Join(strings.FieldsFunc(name, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }), "-")
 }
 
 // clock is seconds as conda-build prints them, H:MM:SS.s, but rounded before

@@ -1,6 +1,7 @@
 package meter
 
 import (
+	"bytes"
 	"errors"
 	"io/fs"
 	"os"
@@ -9,73 +10,115 @@ import (
 	"strings"
 	"sync"
 	"syscall"
-
-	"github.com/shirou/gopsutil/v3/process"
+	"time"
 )
 
-// tree is this process and its descendants.
+// tree is this process and its descendants, those in namespaces of their own
+// included: /proc shows them with the numbers that they have out here.
 type tree struct {
 	mu    sync.Mutex
 	slow  bool // the kernel does not list children: all processes are read
 	known bool // slow is known
+
+	asked time.Time // when PSS was last asked for
+	share float64   // of the sum of RSS that the sum of PSS was then
 }
 
-// node is one process of the tree.
-type node struct {
-	pid, parent int
-	rss         int64 // bytes
-}
+// pssPause is the time after which PSS is asked for although it cannot be a new
+// peak: only to show how it goes.
+const pssPause = time.Second
 
-// look returns the sum of the tree's PSS, which counts a page that n processes
-// share as 1/n in each. The kernel has to walk the page tables for it, so it
-// is asked only if the sum of RSS, which is cheap and never less, is above
-// known: otherwise it would be no news.
-func (t *tree) look(known int64) peak {
+// look returns the tree and the sum of its PSS, which counts a page that n
+// processes share as 1/n in each. The kernel has to walk the page tables for
+// it, so it is asked only if the sum of RSS, which is cheap and never less, is
+// above known: otherwise it would be no news.
+func (t *tree) look(known int64) sample {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	nodes := t.nodes()
-	p := peak{processes: len(nodes), method: methodPSS}
+	s := sample{processes: t.processes(), method: methodPSS}
 	var rss int64
-	for _, n := range nodes {
-		rss += n.rss
+	for _, p := range s.processes {
+		rss += p.rss
 	}
-	if rss <= known {
-		return p
+	if rss <= known && t.share > 0 && time.Since(t.asked) < pssPause {
+		s.now = int64(t.share * float64(rss))
+		return s
 	}
-	for _, n := range nodes {
-		if n.parent != 0 && sameMemory(n.pid, n.parent) {
+	for _, p := range s.processes {
+		if p.parent != 0 && sameMemory(p.id.pid, p.parent) {
 			continue // a child between vfork and exec: it is its parent still
 		}
-		pss, err := pssOf(n.pid)
+		pss, err := pssOf(p.id.pid)
 		if errors.Is(err, fs.ErrPermission) {
-			pss, p.method = n.rss, methodRSS
+			pss, s.method = p.rss, methodRSS
 		}
-		p.memory += pss
+		s.memory += pss
 	}
-	return p
+	s.now = s.memory
+	t.asked, t.share = time.Now(), min(1, float64(s.memory)/float64(max(1, rss)))
+	return s
 }
 
-// nodes returns the processes of the tree, parents before children.
-func (t *tree) nodes() []node {
+// processes returns the tree, parents before children.
+func (t *tree) processes() []process {
 	self := os.Getpid()
-	nodes := []node{memoryOf(node{pid: self})}
-	children := t.children()
-	for i := 0; i < len(nodes); i++ {
-		for _, pid := range children(nodes[i].pid) {
-			if n := memoryOf(node{pid: pid, parent: nodes[i].pid}); n.rss > 0 {
-				nodes = append(nodes, n) // else it is gone, or a zombie
+	own, _ := readProcess(self) // of this process it cannot fail
+	own.id.pid, own.parent = self, 0
+	all, children := []process{own}, t.children()
+	seen := map[int]bool{self: true} // one that loses its parent moves up
+	for i := 0; i < len(all); i++ {
+		for _, pid := range children(all[i].id.pid) {
+			if seen[pid] {
+				continue
+			}
+			seen[pid] = true
+			if p, ok := readProcess(pid); ok { // else it is gone
+				p.parent = all[i].id.pid
+				all = append(all, p)
 			}
 		}
 	}
-	return nodes
+	return all
 }
 
-func memoryOf(n node) node {
-	p := process.Process{Pid: int32(n.pid)} //nolint:gosec // pids are 31 bits
-	if info, err := p.MemoryInfo(); err == nil {
-		n.rss = int64(info.RSS) //nolint:gosec // no process is that large
+// tick is the unit of times in proc(5): USER_HZ is 100 wherever Go runs.
+const tick = time.Second / 100
+
+// readProcess reads /proc/<pid>/stat.
+func readProcess(pid int) (process, bool) {
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return process{}, false
 	}
-	return n
+	return parseStat(text)
+}
+
+// parseStat reads a line of proc_pid_stat(5). The name may hold anything,
+// blanks and parentheses too.
+func parseStat(text []byte) (process, bool) {
+	open, end := bytes.IndexByte(text, '('), bytes.LastIndexByte(text, ')')
+	if open < 1 || end < open {
+		return process{}, false
+	}
+	const utime, start, rss = 11, 19, 21 // places after the name: fields 14, 22, 24
+	fields := strings.Fields(string(text[end+1:]))
+	if len(fields) <= rss {
+		return process{}, false
+	}
+	number := func(i int) int64 {
+		n, _ := strconv.ParseInt(fields[i], 10, 64) // the kernel writes numbers
+		return n
+	}
+	ticks := func(i int) time.Duration { return time.Duration(number(i)) * tick }
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text[:open])))
+	return process{
+		id:     processID{pid, uint64(number(start))}, //nolint:gosec // ticks since boot
+		parent: int(number(1)),
+		name:   string(text[open+1 : end]),
+		own:    cpu{ticks(utime), ticks(utime + 1)},
+		waited: cpu{ticks(utime + 2), ticks(utime + 3)},
+		rss:    number(rss) * int64(os.Getpagesize()),
+	}, err == nil
 }
 
 // children returns what tells a process's children.
@@ -126,17 +169,8 @@ func scan() map[int][]int {
 		if err != nil {
 			continue
 		}
-		text, err := os.ReadFile(filepath.Join("/proc", e.Name(), "stat"))
-		if err != nil {
-			continue
-		}
-		// pid (any name) state ppid ...
-		fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
-		if len(fields) < 2 {
-			continue
-		}
-		if parent, err := strconv.Atoi(fields[1]); err == nil {
-			all[parent] = append(all[parent], pid)
+		if p, ok := readProcess(pid); ok {
+			all[p.parent] = append(all[p.parent], pid)
 		}
 	}
 	return all

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // TestSharedMemoryCountsOnce has four processes map the same 110 MiB.
@@ -51,8 +52,8 @@ func TestScanFindsTheSame(t *testing.T) {
 	defer start(t, "hold 30")()
 	fast, slow := &tree{}, &tree{slow: true, known: true}
 	a, b := fast.look(0), slow.look(0)
-	if a.processes != 2 || b.processes != 2 {
-		t.Errorf("%d and %d processes, want 2", a.processes, b.processes)
+	if a.running() != 2 || b.running() != 2 {
+		t.Errorf("%d and %d processes, want 2", a.running(), b.running())
 	}
 	if a.memory < 30<<20 || b.memory < 30<<20 {
 		t.Errorf("%d and %d bytes, a child alone has 30 MiB", a.memory, b.memory)
@@ -60,8 +61,8 @@ func TestScanFindsTheSame(t *testing.T) {
 	if fast.slow {
 		t.Log("this kernel does not list children")
 	}
-	if news := fast.look(1 << 40); news.memory != 0 {
-		t.Errorf("asked for more than a terabyte, told of %d bytes", news.memory)
+	if news := fast.look(1 << 40); news.memory != 0 || news.now < 30<<20 {
+		t.Errorf("asked for more than a terabyte, told of %d bytes, %d now", news.memory, news.now)
 	}
 }
 
@@ -105,7 +106,7 @@ func TestChildBeforeExec(t *testing.T) {
 	w := &tree{}
 	for range 50 {
 		if p := w.look(0); p.memory > size*19/10 {
-			t.Errorf("%d bytes in %d processes: those of a child that has none of its own were added", p.memory, p.processes)
+			t.Errorf("%d bytes in %d processes: those of a child that has none of its own were added", p.memory, p.running())
 			break
 		}
 	}
@@ -113,6 +114,24 @@ func TestChildBeforeExec(t *testing.T) {
 	wg.Wait()
 	if err := syscall.Munmap(held); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestParseStat(t *testing.T) {
+	rest := " S 7 1 1 0 -1 4194560 1 2 3 4 150 25 300 50 20 0 1 0 987 4096 3 18446744073709551615"
+	for line, name := range map[string]string{
+		"12 (sh)" + rest: "sh", "12 (a b) c (d)" + rest + "\n": "a b) c (d", "12 ()" + rest: "", "12 (x\n) S 1)" + rest: "x\n) S 1",
+	} {
+		got, ok := parseStat([]byte(line))
+		want := process{processID{12, 987}, 7, name, cpu{1500 * time.Millisecond, 250 * time.Millisecond}, cpu{3 * time.Second, time.Second / 2}, 3 * int64(os.Getpagesize())}
+		if !ok || got != want {
+			t.Errorf("%q: %+v, %v", line, got, ok)
+		}
+	}
+	for _, line := range []string{"", "12", "12 (sh", "(sh)" + rest, ")12 (" + rest, "12 (sh) S 7", "x (sh)" + rest} {
+		if got, ok := parseStat([]byte(line)); ok {
+			t.Errorf("%q: %+v", line, got)
+		}
 	}
 }
 
