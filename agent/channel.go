@@ -88,7 +88,7 @@ func (d *desk) openReader(ctx context.Context, url string) (env.Channel, error) 
 		return env.Channel{}, err
 	}
 	if u.Scheme == store.HTTP {
-		return env.Channel{URL: u.String(), Reader: http.Open(u.Web)}, nil
+		return env.Channel{URL: u.String(), Reader: http.Open(u.Web, http.Credentials{})}, nil
 	}
 	s, _, err := d.openStore(ctx, url)
 	return env.Channel{URL: u.String(), Reader: s}, err
