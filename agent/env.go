@@ -23,9 +23,9 @@ import (
 // envOptions are the flags of the verb env create.
 type envOptions struct {
 	reportOptions
+	sourceOptions
 	prefix       string
 	specs        []string
-	channels     []string
 	file         string
 	platform     string
 	cache        string
@@ -67,12 +67,12 @@ func (d *desk) envCommand() *cobra.Command {
 	}
 	f := create.Flags()
 	f.StringVarP(&o.prefix, "prefix", "p", "", "the folder to make; one that has exactly these packages stays as it is")
-	f.StringArrayVarP(&o.channels, "channel", "c", nil, "channel to take packages from, the first that has a name wins; repeatable, or several separated by blanks")
 	f.StringVar(&o.file, "file", "", "an environment.yml: its dependencies and channels come after those of the command line")
 	f.StringVar(&o.platform, "platform", "", "platform of the packages (default: this machine's)")
 	f.StringVar(&o.cache, "cache", "", "folder for archives and unpacked packages, which runs share (default: condaworker in the user's cache folder)")
 	f.StringVar(&o.excludeNewer, "exclude-newer", "", "leave out packages that were built later: 2026-01-31 (the end of that day, UTC) or 2026-01-31T12:00:00Z")
 	f.BoolVar(&o.dryRun, "dry-run", false, "solve, say what would be installed, and do nothing")
+	o.sourceFlags(create)
 	o.flags(create)
 	return verbs("env", "Make environments from channels", create)
 }
@@ -84,6 +84,7 @@ func (d *desk) createEnv(ctx context.Context, o envOptions) error {
 		if err != nil {
 			return "", err
 		}
+		request.Warn = p.Warn
 		phase, do := "create", env.Create
 		if o.dryRun {
 			phase, do = "solve", env.Solve
@@ -143,7 +144,10 @@ func (d *desk) envRequest(ctx context.Context, o envOptions) (env.Request, error
 		r.Cache = filepath.Join(folder, "condaworker")
 	}
 	r.Virtual = d.virtualPackages(ctx, r.Subdir)()
-	r.Channels, err = d.readers(ctx, channels)
+	if r.Priority, err = o.channelPriority(); err != nil {
+		return r, err
+	}
+	r.Channels, err = d.sources(ctx, o.sourceOptions, channels)
 	return r, err
 }
 

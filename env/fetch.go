@@ -64,6 +64,9 @@ func (o *offers) archive(ctx context.Context, r conda.Record) (install.Package, 
 		if info, err := os.Stat(p.Path); hashed && err == nil && info.Size() > 0 && (r.Size == 0 || info.Size() == r.Size) {
 			return p, nil
 		}
+		if c.Offline {
+			return p, errors.New("it is not in the cache: run once without --offline")
+		}
 		return p, Download(ctx, c.Reader, key, p.Path, r.SHA256)
 	}
 	return install.Package{}, errors.New("no channel of this request has it")

@@ -192,7 +192,7 @@ func (o *offers) open(c Channel) ([]subdir, error) {
 	for i, name := range names {
 		work.Go(func() {
 			found[i], errs[i] = repodata.Open(o.ctx, c.Reader, name, repodata.Options{
-				Channel: c.URL, Cache: o.request.Cache, Offline: o.request.Offline, Warn: o.request.Warn,
+				Channel: c.URL, Cache: o.request.Cache, Offline: c.Offline, Warn: o.request.Warn,
 			})
 		})
 	}
