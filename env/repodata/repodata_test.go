@@ -102,8 +102,8 @@ func (c *channel) addShards(t *testing.T, version string, modified time.Time) {
 	c.objects["linux-64/"+shards.IndexName] = object{text: archive.Zstd(x.Encode()), version: "4", modified: modified}
 }
 
-// versions opens the subdir and returns what it has of a name.
-func versions(t *testing.T, c *channel, o repodata.Options, name string) (string, error) {
+// versions opens the subdir and returns what it has of tool.
+func versions(t *testing.T, c *channel, o repodata.Options) (string, error) {
 	t.Helper()
 	o.Channel = "https://conda.example/x"
 	s, err := repodata.Open(t.Context(), c, "linux-64", o)
@@ -115,7 +115,7 @@ func versions(t *testing.T, c *channel, o repodata.Options, name string) (string
 			t.Error(err)
 		}
 	}()
-	records, err := s.Records(name)
+	records, err := s.Records("tool")
 	var all []string
 	for _, r := range records {
 		all = append(all, r.Version)
@@ -125,7 +125,7 @@ func versions(t *testing.T, c *channel, o repodata.Options, name string) (string
 
 func expect(t *testing.T, c *channel, o repodata.Options, want, counts string) {
 	t.Helper()
-	got, err := versions(t, c, o, "tool")
+	got, err := versions(t, c, o)
 	if n := c.counts(); err != nil || got != want || n != counts {
 		t.Errorf("%q, %v, %s; want %q, %s", got, err, n, want, counts)
 	}
@@ -163,7 +163,7 @@ func TestNewerShardsAreReadAndOlderOnesAreNot(t *testing.T) {
 	}{{0, "2.0"}, {time.Minute, "2.0"}, {-time.Second, "1.0"}} {
 		c := plain(index(record("tool", "1.0")))
 		c.addShards(t, "2.0", noon.Add(tt.after))
-		if got, err := versions(t, c, repodata.Options{Cache: t.TempDir()}, "tool"); err != nil || got != tt.want {
+		if got, err := versions(t, c, repodata.Options{Cache: t.TempDir()}); err != nil || got != tt.want {
 			t.Errorf("shards written %s later: %q, %v", tt.after, got, err)
 		}
 	}
@@ -189,7 +189,7 @@ func TestABrokenFormIsPassedOverAndNamed(t *testing.T) {
 		}
 	}
 	c = plain([]byte(`{"packages":{`))
-	if _, err := versions(t, c, repodata.Options{}, "tool"); err == nil || !strings.Contains(err.Error(), "linux-64/repodata.json") {
+	if _, err := versions(t, c, repodata.Options{}); err == nil || !strings.Contains(err.Error(), "linux-64/repodata.json") {
 		t.Error(err)
 	}
 }
@@ -199,10 +199,10 @@ func TestWhatIsForbiddenIsNotThere(t *testing.T) {
 	c.objects["linux-64/"+shards.IndexName] = object{err: fs.ErrPermission} // S3 without ListBucket
 	expect(t, c, repodata.Options{}, "1.0", "3 asked, read linux-64/repodata.json.zst")
 	c = &channel{objects: map[string]object{"linux-64/repodata.json": {err: fs.ErrPermission}}}
-	if _, err := versions(t, c, repodata.Options{}, "tool"); !errors.Is(err, fs.ErrPermission) {
+	if _, err := versions(t, c, repodata.Options{}); !errors.Is(err, fs.ErrPermission) {
 		t.Error(err)
 	}
-	if _, err := versions(t, &channel{}, repodata.Options{}, "tool"); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := versions(t, &channel{}, repodata.Options{}); !errors.Is(err, fs.ErrNotExist) {
 		t.Error(err)
 	}
 }
@@ -210,13 +210,13 @@ func TestWhatIsForbiddenIsNotThere(t *testing.T) {
 func TestWithoutANetwork(t *testing.T) {
 	c := plain(index(record("tool", "1.0")))
 	o := repodata.Options{Cache: t.TempDir(), Offline: true}
-	if _, err := versions(t, c, o, "tool"); err == nil || !strings.Contains(err.Error(), "run once without --offline") || c.counts() != "0 asked, read " {
+	if _, err := versions(t, c, o); err == nil || !strings.Contains(err.Error(), "run once without --offline") || c.counts() != "0 asked, read " {
 		t.Error(err)
 	}
 	o.Offline = false
 	expect(t, c, o, "1.0", "3 asked, read linux-64/repodata.json.zst")
 	c.down = errors.New("no route to host")
-	if _, err := versions(t, c, o, "tool"); err == nil || !strings.Contains(err.Error(), "no route to host; with --offline the copy of ") {
+	if _, err := versions(t, c, o); err == nil || !strings.Contains(err.Error(), "no route to host; with --offline the copy of ") {
 		t.Error(err)
 	}
 	c.counts()
@@ -231,7 +231,7 @@ func TestADamagedCacheIsReadAnew(t *testing.T) {
 	}
 	c := plain(index(records...))
 	o := repodata.Options{Cache: t.TempDir()}
-	want, err := versions(t, c, o, "tool")
+	want, err := versions(t, c, o)
 	if err != nil || strings.Count(want, " ") != 99 {
 		t.Fatal(want, err)
 	}
@@ -250,9 +250,9 @@ func TestADamagedCacheIsReadAnew(t *testing.T) {
 		if err = errors.Join(err, os.WriteFile(files[0], damage(text), 0o600)); err != nil {
 			t.Fatal(err)
 		}
-		got, err := versions(t, c, o, "tool")
+		got, err := versions(t, c, o)
 		if err != nil && strings.Contains(err.Error(), "run again") {
-			got, err = versions(t, c, o, "tool")
+			got, err = versions(t, c, o)
 		}
 		if err != nil || got != want {
 			t.Errorf("%q, %v", got, err)
@@ -266,7 +266,7 @@ func TestManyAtOnce(t *testing.T) {
 	var work sync.WaitGroup
 	for range 20 {
 		work.Go(func() {
-			if got, err := versions(t, c, o, "tool"); err != nil || got != "1.0" {
+			if got, err := versions(t, c, o); err != nil || got != "1.0" {
 				t.Error(got, err)
 			}
 		})
@@ -286,7 +286,7 @@ func TestRecordsOfOneName(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close() //nolint:errcheck // a test
+	defer s.Close()
 	records, err := s.Records("tool")
 	if err != nil || len(records) != 2 || records[0].FileName != "tool-0.5-0.tar.bz2" || records[1].FileName != "tool-1.0-0.conda" {
 		t.Error(records, err)

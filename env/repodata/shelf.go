@@ -43,12 +43,11 @@ type group struct {
 
 // shelfWriter fills a shelf as records come.
 type shelfWriter struct {
-	w       *bufio.Writer
-	off     uint64
-	groups  map[string]*group
-	last    string // the name of the record before: most have the same
-	frame   []byte
-	scratch []byte
+	w      *bufio.Writer
+	off    uint64
+	groups map[string]*group
+	last   string // the name of the record before: most have the same
+	frame  []byte
 }
 
 // fill writes the records of a repodata.json to a shelf. What it cannot read is
