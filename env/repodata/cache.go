@@ -10,8 +10,10 @@ import (
 	"io"
 	"io/fs"
 	"maps"
+	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/condaworker/condaworker/conda/archive"
@@ -83,6 +85,25 @@ func (p *place) read() (n note, known bool) {
 		return note{}, false
 	}
 	return n, n.Channel == p.Channel && n.File == filepath.Base(n.File) && n.File != ""
+}
+
+// keyOf resolves a URL that an index gives, relative to itself or absolute (CEP 15,
+// CEP 16), to a folder of the channel. ok is false when it is elsewhere.
+func (p *place) keyOf(ref string) (key string, ok bool) {
+	root := strings.TrimRight(p.Channel, "/") + "/"
+	if !strings.Contains(root, "://") { // a folder's path, which has no need to be a URL
+		root = "folder://here/one/two/three/channel/"
+	}
+	base, err := url.Parse(root + p.subdir + "/")
+	if err != nil {
+		return "", false
+	}
+	at, err := base.Parse(ref)
+	if err != nil || at.RawQuery != "" || at.Fragment != "" {
+		return "", false
+	}
+	key, ok = strings.CutPrefix(strings.TrimRight(at.String(), "/")+"/", root)
+	return strings.TrimRight(key, "/"), ok
 }
 
 // version tells contents apart; "" is not known.

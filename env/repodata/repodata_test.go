@@ -297,3 +297,36 @@ func TestRecordsOfOneName(t *testing.T) {
 }
 
 func sum(text []byte) shards.Sum { return sha256.Sum256(text) }
+
+// What an index says of where things lie may be written in full.
+func TestBaseURLs(t *testing.T) {
+	for base, here := range map[string]bool{
+		"": true, "./": true, "https://conda.example/x/linux-64/": true, "https://conda.example/x/linux-64": true, "../linux-64/": true,
+		"/x/linux-64": true, "https://other.example/x/linux-64/": false, "../noarch": false, "../../../linux-64": false, "?x": false,
+	} {
+		text := []byte(fmt.Sprintf(`{"info":{"base_url":%q},"packages.conda":{%s}}`, base, record("tool", "1.0")))
+		got, err := versions(t, plain(text), repodata.Options{})
+		if here && (err != nil || got != "1.0") || !here && (err == nil || !strings.Contains(err.Error(), "name the channel there")) {
+			t.Errorf("%q: %q, %v", base, got, err)
+		}
+		c := plain(index(record("tool", "1.0")))
+		c.addShards(t, "2.0", noon)
+		x := c.objects["linux-64/"+shards.IndexName]
+		raw, err := archive.Unzstd(x.text, 1<<20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		parsed, err := shards.ParseIndex(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		parsed.BaseURL = base
+		parsed.ShardsBaseURL = "https://conda.example/x/linux-64/shards"
+		x.text = archive.Zstd(parsed.Encode())
+		c.objects["linux-64/"+shards.IndexName] = x
+		want := map[bool]string{true: "2.0", false: "1.0"}[here]
+		if got, err := versions(t, c, repodata.Options{}); err != nil || got != want {
+			t.Errorf("shards, %q: %q, %v", base, got, err)
+		}
+	}
+}
