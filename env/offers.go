@@ -209,6 +209,9 @@ func (o *offers) open(c Channel) ([]subdir, error) {
 			failed = fmt.Errorf("read the index of channel %s: %w", c.URL, err)
 		}
 	}
+	if all == nil && failed == nil && c.Offline {
+		failed = fmt.Errorf("channel %s: %w", c.URL, errs[0])
+	}
 	if all == nil && failed == nil {
 		failed = fmt.Errorf("channel %s has no %s/repodata.json and no noarch/repodata.json: reindex it, or correct its URL", c.URL, o.request.Subdir)
 	}
