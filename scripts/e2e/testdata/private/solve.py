@@ -2,6 +2,7 @@
 that RATTLER_AUTH_FILE names and a CACHE folder."""
 
 import asyncio
+import os
 import sys
 
 import rattler
@@ -15,3 +16,5 @@ async def main(channel, cache, spec):
 
 
 asyncio.run(main(*sys.argv[1:]))
+sys.stdout.flush()
+os._exit(0)  # the library may abort while it is taken down
