@@ -104,10 +104,3 @@ func parseURL(url string) (store.URL, error) {
 	}
 	return u, err
 }
-
-// readers opens the channels that requirements come from. Each argument may
-// hold several URLs separated by blanks: a job template has one parameter for
-// all of them.
-func (d *desk) readers(ctx context.Context, arguments []string) ([]env.Channel, error) {
-	return d.sources(ctx, sourceOptions{}, arguments)
-}

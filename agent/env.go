@@ -72,7 +72,7 @@ func (d *desk) envCommand() *cobra.Command {
 	f.StringVar(&o.cache, "cache", "", "folder for archives and unpacked packages, which runs share (default: condaworker in the user's cache folder)")
 	f.StringVar(&o.excludeNewer, "exclude-newer", "", "leave out packages that were built later: 2026-01-31 (the end of that day, UTC) or 2026-01-31T12:00:00Z")
 	f.BoolVar(&o.dryRun, "dry-run", false, "solve, say what would be installed, and do nothing")
-	o.sourceFlags(create)
+	o.environmentFlags(create)
 	o.flags(create)
 	return verbs("env", "Make environments from channels", create)
 }

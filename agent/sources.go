@@ -23,20 +23,25 @@ type sourceOptions struct {
 	offline  bool
 }
 
-// sourceFlags declares them.
-func (o *sourceOptions) sourceFlags(c *cobra.Command) {
+// environmentFlags declares all, for verbs that make environments.
+func (o *sourceOptions) environmentFlags(c *cobra.Command) {
+	o.sourceFlags(c, "channel to take packages from, in order of priority; repeatable, or several separated by blanks")
+	c.Flags().StringVar(&o.priority, "channel-priority", string(env.Strict), "strict: the first channel that has a name wins; flexible: an earlier channel is better; disabled: the newest version is")
+}
+
+// sourceFlags declares those that say where channels lie.
+func (o *sourceOptions) sourceFlags(c *cobra.Command, channel string) {
 	f := c.Flags()
-	f.StringArrayVarP(&o.channels, "channel", "c", nil, "channel to take packages from, in order of priority; repeatable, or several separated by blanks")
+	f.StringArrayVarP(&o.channels, "channel", "c", nil, channel)
 	f.StringVar(&o.alias, "channel-alias", "", "where channels lie that are given by name, e.g. https://conda.anaconda.org (default: $CONDA_CHANNEL_ALIAS; without any a name is a folder)")
 	f.StringArrayVar(&o.mirrors, "mirror", nil, "CHANNEL=URL: read what lies below the URL CHANNEL from this one first; repeatable")
-	f.StringVar(&o.priority, "channel-priority", string(env.Strict), "strict: the first channel that has a name wins; flexible: an earlier channel is better; disabled: the newest version is")
 	f.BoolVar(&o.offline, "offline", false, "take the indexes of remote channels, and packages, from the cache alone")
 }
 
 // channelPriority checks the flag.
 func (o sourceOptions) channelPriority() (env.Priority, error) {
 	switch p := env.Priority(o.priority); p {
-	case env.Strict, env.Flexible, env.Disabled:
+	case "", env.Strict, env.Flexible, env.Disabled:
 		return p, nil
 	}
 	return "", usageError{fmt.Errorf("--channel-priority %s: it is strict, flexible or disabled", o.priority)}
@@ -85,6 +90,9 @@ type mirror struct{ of, at string }
 func (o sourceOptions) mirrorURLs() ([]mirror, error) {
 	var all []mirror
 	for _, text := range o.mirrors {
+		if text == "" { // a template's parameter that is not given
+			continue
+		}
 		of, at, _ := strings.Cut(text, "=")
 		u, err := parseURL(of)
 		_, other := parseURL(at)
