@@ -77,7 +77,7 @@ func TestPrivateServers(t *testing.T) {
 			theirs := s.must(t, s.python, filepath.Join(s.root, "scripts/e2e/testdata/private/solve.py"), url, t.TempDir(), "dependent")
 			p.transferred()
 			out := s.must(t, s.program, ours...)
-			for _, record := range strings.Fields(theirs) {
+			for record := range strings.FieldsSeq(theirs) {
 				if !strings.Contains(out, strings.Replace(record, "-", " ", 1)+" ") {
 					t.Errorf("%s is not among ours:\n%s", record, out)
 				}
@@ -95,6 +95,24 @@ func TestPrivateServers(t *testing.T) {
 			}
 			s.must(t, s.program, append(ours, "--offline")...)
 		})
+	}
+}
+
+// TestAnIndexerWithoutShards: what another make of indexer added is found, though
+// the shards that lie there know nothing of it.
+func TestAnIndexerWithoutShards(t *testing.T) {
+	s := start(t)
+	recipe, channel := filepath.Join(t.TempDir(), "recipe"), t.TempDir()
+	write(t, filepath.Join(recipe, "recipe.yaml"), "package: {name: tool, version: '1.0'}\nbuild: {noarch: generic, script: 'echo 1 > $PREFIX/one'}\n")
+	s.must(t, s.program, "build", recipe, "--to", channel, "--build-number", "1")
+	s.must(t, s.program, "build", recipe, "--output-dir", channel, "--build-number", "2")
+	ours := []string{"env", "create", "--dry-run", "tool", "-c", channel, "--cache", t.TempDir()}
+	if out := s.must(t, s.program, ours...); !strings.Contains(out, "_1 from") {
+		t.Error(out)
+	}
+	s.condaIndex(t, channel)
+	if out := s.must(t, s.program, ours...); !strings.Contains(out, "_2 from") {
+		t.Error(out)
 	}
 }
 
