@@ -62,7 +62,9 @@ func (d *desk) sources(ctx context.Context, o sourceOptions, arguments []string)
 		if err != nil {
 			return nil, err
 		}
-		c.Offline = o.offline && !isFolder(c)
+		if o.offline && !isFolder(c) {
+			c.Offline, c.Reader = true, store.Offline{}
+		}
 		channels = append(channels, c)
 	}
 	return channels, nil

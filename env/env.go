@@ -19,7 +19,7 @@ import (
 type Channel struct {
 	URL     string // canonical, e.g. s3://studio-packages/Conda/Default
 	Reader  store.Reader
-	Offline bool // take what is in the cache, and ask nobody
+	Offline bool // take what the cache has of its index; Reader is store.Offline
 }
 
 // Request says which environment to make.

@@ -7,15 +7,46 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
 	"sync"
 
 	"github.com/condaworker/condaworker/conda"
+	"github.com/condaworker/condaworker/conda/archive"
 	"github.com/condaworker/condaworker/env/install"
 	"github.com/condaworker/condaworker/store"
 )
+
+// maxRepoData bounds an index in memory: conda-forge's largest has 254 MB.
+const maxRepoData = 2 << 30
+
+// RepoData reads the index of a channel's subdir: the compressed one, a tenth of
+// the bytes, or where older tools left only that repodata.json. An index that is
+// not there is an error that matches fs.ErrNotExist.
+func RepoData(ctx context.Context, r store.Reader, subdir string) (*conda.RepoData, error) {
+	text, err := readAll(ctx, r, subdir+"/repodata.json.zst")
+	if err == nil {
+		text, err = archive.Unzstd(text, maxRepoData)
+	} else if errors.Is(err, fs.ErrNotExist) && !errors.Is(err, store.ErrNoChannel) {
+		text, err = readAll(ctx, r, subdir+"/repodata.json")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return conda.ParseRepoData(text)
+}
+
+// readAll reads an object that fits into memory.
+func readAll(ctx context.Context, r store.Reader, key string) (text []byte, err error) {
+	body, _, err := r.Get(ctx, key, 0, -1)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, body.Close()) }()
+	return io.ReadAll(body)
+}
 
 // downloads is how many archives are fetched at a time: enough for small ones to
 // hide each other's way to the server.
@@ -63,9 +94,6 @@ func (o *offers) archive(ctx context.Context, r conda.Record) (install.Package, 
 		p := install.Package{Path: filepath.Join(o.request.Cache, "archives", folder, r.FileName), Record: r, URL: c.URL + "/" + key}
 		if info, err := os.Stat(p.Path); hashed && err == nil && info.Size() > 0 && (r.Size == 0 || info.Size() == r.Size) {
 			return p, nil
-		}
-		if c.Offline {
-			return p, errors.New("it is not in the cache: run once without --offline")
 		}
 		return p, Download(ctx, c.Reader, key, p.Path, r.SHA256)
 	}

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 )
@@ -32,4 +33,14 @@ func (m Mirrored) Get(ctx context.Context, key string, off, n int64) (io.ReadClo
 		return nil, Info{}, failed
 	}
 	return nil, Info{}, missing
+}
+
+// Offline is a channel that nobody is asked about.
+type Offline struct{}
+
+var _ Reader = Offline{}
+
+// Get returns an error that says so.
+func (Offline) Get(_ context.Context, key string, _, _ int64) (io.ReadCloser, Info, error) {
+	return nil, Info{}, fmt.Errorf("%s is not in the cache: run once without --offline", key)
 }
