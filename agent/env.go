@@ -67,12 +67,12 @@ func (d *desk) envCommand() *cobra.Command {
 	}
 	f := create.Flags()
 	f.StringVarP(&o.prefix, "prefix", "p", "", "the folder to make; one that has exactly these packages stays as it is")
+	o.environmentFlags(create)
 	f.StringVar(&o.file, "file", "", "an environment.yml: its dependencies and channels come after those of the command line")
 	f.StringVar(&o.platform, "platform", "", "platform of the packages (default: this machine's)")
 	f.StringVar(&o.cache, "cache", "", "folder for archives and unpacked packages, which runs share (default: condaworker in the user's cache folder)")
 	f.StringVar(&o.excludeNewer, "exclude-newer", "", "leave out packages that were built later: 2026-01-31 (the end of that day, UTC) or 2026-01-31T12:00:00Z")
 	f.BoolVar(&o.dryRun, "dry-run", false, "solve, say what would be installed, and do nothing")
-	o.environmentFlags(create)
 	o.flags(create)
 	return verbs("env", "Make environments from channels", create)
 }
@@ -84,11 +84,11 @@ func (d *desk) createEnv(ctx context.Context, o envOptions) error {
 		if err != nil {
 			return "", err
 		}
-		request.Warn = p.Warn
 		phase, do := "create", env.Create
 		if o.dryRun {
 			phase, do = "solve", env.Solve
 		}
+		request.Warn = p.Warn
 		end := p.Phase(phase)
 		records, err := do(ctx, request)
 		end(err)
@@ -128,6 +128,9 @@ func (d *desk) envRequest(ctx context.Context, o envOptions) (env.Request, error
 	if r.NotAfter, err = notAfter(o.excludeNewer); err != nil {
 		return r, err
 	}
+	if r.Priority, err = o.channelPriority(); err != nil {
+		return r, err
+	}
 	if r.Subdir == "" {
 		if r.Subdir, err = builder.HostPlatform(); err != nil {
 			return r, err
@@ -144,9 +147,6 @@ func (d *desk) envRequest(ctx context.Context, o envOptions) (env.Request, error
 		r.Cache = filepath.Join(folder, "condaworker")
 	}
 	r.Virtual = d.virtualPackages(ctx, r.Subdir)()
-	if r.Priority, err = o.channelPriority(); err != nil {
-		return r, err
-	}
 	r.Channels, err = d.sources(ctx, o.sourceOptions, channels)
 	return r, err
 }
