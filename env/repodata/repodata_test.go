@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/condaworker/condaworker/conda/archive"
@@ -29,6 +30,7 @@ type object struct {
 	modified time.Time
 	fresh    time.Duration
 	err      error
+	cut      error // after the text
 }
 
 // channel is a Reader that counts what is read.
@@ -56,6 +58,9 @@ func (c *channel) Get(_ context.Context, key string, _, n int64) (io.ReadCloser,
 		return nil, store.Info{}, fmt.Errorf("%s: %w", key, fs.ErrNotExist)
 	}
 	info := store.Info{Key: key, Size: int64(len(o.text)), Version: o.version, Modified: o.modified, Fresh: o.fresh}
+	if o.cut != nil {
+		return io.NopCloser(io.MultiReader(bytes.NewReader(o.text), iotest.ErrReader(o.cut))), info, nil
+	}
 	return io.NopCloser(bytes.NewReader(o.text)), info, nil
 }
 
@@ -328,5 +333,43 @@ func TestBaseURLs(t *testing.T) {
 		if got, err := versions(t, c, repodata.Options{}); err != nil || got != want {
 			t.Errorf("shards, %q: %q, %v", base, got, err)
 		}
+	}
+}
+
+func TestACacheThatCannotBeWritten(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := plain(index(record("tool", "1.0")))
+	expect(t, c, repodata.Options{Cache: file}, "1.0", "3 asked, read linux-64/repodata.json.zst")
+
+	o := repodata.Options{Cache: t.TempDir()}
+	expect(t, c, o, "1.0", "3 asked, read linux-64/repodata.json.zst")
+	locks, err := filepath.Glob(filepath.Join(o.Cache, "*", "*", "lock"))
+	if err != nil || len(locks) != 1 {
+		t.Fatal(locks, err)
+	}
+	if err := errors.Join(os.Remove(locks[0]), os.Symlink("/nowhere/lock", locks[0])); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, c, o, "1.0", "3 asked, read ") // what is there is used
+	c.objects["linux-64/repodata.json.zst"] = object{text: archive.Zstd(index(record("tool", "2.0"))), version: "9", modified: noon}
+	expect(t, c, o, "2.0", "3 asked, read linux-64/repodata.json.zst")
+}
+
+// A connection that is lost says nothing about the index.
+func TestALostConnection(t *testing.T) {
+	lost := errors.New("lost")
+	c := plain(index(record("tool", "1.0")))
+	zst := c.objects["linux-64/repodata.json.zst"]
+	zst.text, zst.cut = zst.text[:20], lost
+	c.objects["linux-64/repodata.json.zst"] = zst
+	o := repodata.Options{Cache: t.TempDir(), Warn: func(text string) { t.Error(text) }}
+	if _, err := versions(t, c, o); !errors.Is(err, lost) || strings.Contains(err.Error(), "broken") {
+		t.Error(err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(o.Cache, "*", "*", ".part-*")); len(left) > 0 {
+		t.Error(left)
 	}
 }
