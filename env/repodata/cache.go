@@ -190,7 +190,7 @@ func (p *place) fetch(ctx context.Context, form string) (n note, err error) {
 	}
 	from := &source{r: body}
 	err = errors.Join(part.Chmod(0o644), convert(form, from, part)) // a cache may serve several users
-	if from.err != nil { // whatever that made of the index
+	if from.err != nil {                                            // whatever that made of the index
 		err = from.err
 	}
 	if err = errors.Join(err, part.Close()); err != nil {
