@@ -31,8 +31,8 @@ import (
 type buildOptions struct {
 	reportOptions
 	recipeFlags
+	sourceOptions
 	to           string
-	channels     []string
 	archives     []string
 	packageName  string
 	prefixLength int
@@ -66,7 +66,7 @@ func (d *desk) buildCommand() *cobra.Command {
 	f := c.Flags()
 	o.add(c)
 	f.StringVar(&o.to, "to", "", "channel to publish to: a folder, file:// or s3://bucket/prefix")
-	f.StringArrayVarP(&o.channels, "channel", "c", nil, "channel that requirements come from, after --to; repeatable, or several separated by blanks")
+	o.sourceFlags(c, "channel that requirements come from, after --to; repeatable, or several separated by blanks")
 	f.StringArrayVar(&o.archives, "source-archive", nil, "local file in place of the recipe's next url source; its sha256 must still match; repeatable")
 	f.StringVar(&o.packageName, "package-name", "", "package name in place of the recipe's")
 	f.IntVar(&o.prefixLength, "prefix-length", 0, "length of the padded build prefix in bytes (0: 255)")
@@ -234,7 +234,7 @@ func (d *desk) buildRequest(ctx context.Context, o buildOptions, work string) (b
 		NoTest: o.noTest, Timeout: o.timeout, IdleTimeout: o.idleTimeout, Epoch: epoch,
 		Version: version(), Virtual: d.virtualPackages(ctx, o.platform),
 	}
-	if r.Channels, err = d.readers(ctx, o.channels); err != nil {
+	if r.Channels, err = d.sources(ctx, o.sourceOptions, o.channels); err != nil {
 		return r, destination{}, err
 	}
 	for _, c := range r.Channels { // not --to: a package has the same bytes wherever it goes

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -14,7 +13,6 @@ import (
 	"github.com/condaworker/condaworker/env"
 	"github.com/condaworker/condaworker/store"
 	"github.com/condaworker/condaworker/store/dir"
-	"github.com/condaworker/condaworker/store/http"
 	"github.com/condaworker/condaworker/store/s3"
 )
 
@@ -88,7 +86,7 @@ func (d *desk) openReader(ctx context.Context, url string) (env.Channel, error) 
 		return env.Channel{}, err
 	}
 	if u.Scheme == store.HTTP {
-		return env.Channel{URL: u.String(), Reader: http.Open(u.Web)}, nil
+		return d.openWeb(u)
 	}
 	s, _, err := d.openStore(ctx, url)
 	return env.Channel{URL: u.String(), Reader: s}, err
@@ -105,19 +103,4 @@ func parseURL(url string) (store.URL, error) {
 		u.Path, err = filepath.Abs(u.Path)
 	}
 	return u, err
-}
-
-// readers opens the channels that requirements come from. Each argument may
-// hold several URLs separated by blanks: a job template has one parameter for
-// all of them.
-func (d *desk) readers(ctx context.Context, arguments []string) ([]env.Channel, error) {
-	var channels []env.Channel
-	for url := range strings.FieldsSeq(strings.Join(arguments, " ")) {
-		c, err := d.openReader(ctx, url)
-		if err != nil {
-			return nil, err
-		}
-		channels = append(channels, c)
-	}
-	return channels, nil
 }

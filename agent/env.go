@@ -23,9 +23,9 @@ import (
 // envOptions are the flags of the verb env create.
 type envOptions struct {
 	reportOptions
+	sourceOptions
 	prefix       string
 	specs        []string
-	channels     []string
 	file         string
 	platform     string
 	cache        string
@@ -67,7 +67,7 @@ func (d *desk) envCommand() *cobra.Command {
 	}
 	f := create.Flags()
 	f.StringVarP(&o.prefix, "prefix", "p", "", "the folder to make; one that has exactly these packages stays as it is")
-	f.StringArrayVarP(&o.channels, "channel", "c", nil, "channel to take packages from, the first that has a name wins; repeatable, or several separated by blanks")
+	o.environmentFlags(create)
 	f.StringVar(&o.file, "file", "", "an environment.yml: its dependencies and channels come after those of the command line")
 	f.StringVar(&o.platform, "platform", "", "platform of the packages (default: this machine's)")
 	f.StringVar(&o.cache, "cache", "", "folder for archives and unpacked packages, which runs share (default: condaworker in the user's cache folder)")
@@ -88,6 +88,7 @@ func (d *desk) createEnv(ctx context.Context, o envOptions) error {
 		if o.dryRun {
 			phase, do = "solve", env.Solve
 		}
+		request.Warn = p.Warn
 		end := p.Phase(phase)
 		records, err := do(ctx, request)
 		end(err)
@@ -127,6 +128,9 @@ func (d *desk) envRequest(ctx context.Context, o envOptions) (env.Request, error
 	if r.NotAfter, err = notAfter(o.excludeNewer); err != nil {
 		return r, err
 	}
+	if r.Priority, err = o.channelPriority(); err != nil {
+		return r, err
+	}
 	if r.Subdir == "" {
 		if r.Subdir, err = builder.HostPlatform(); err != nil {
 			return r, err
@@ -143,7 +147,7 @@ func (d *desk) envRequest(ctx context.Context, o envOptions) (env.Request, error
 		r.Cache = filepath.Join(folder, "condaworker")
 	}
 	r.Virtual = d.virtualPackages(ctx, r.Subdir)()
-	r.Channels, err = d.readers(ctx, channels)
+	r.Channels, err = d.sources(ctx, o.sourceOptions, channels)
 	return r, err
 }
 

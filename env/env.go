@@ -17,8 +17,9 @@ import (
 
 // Channel is a place to take packages from.
 type Channel struct {
-	URL    string // canonical, e.g. s3://studio-packages/Conda/Default
-	Reader store.Reader
+	URL     string // canonical, e.g. s3://studio-packages/Conda/Default
+	Reader  store.Reader
+	Offline bool // take what the cache has of its index; Reader is store.Offline
 }
 
 // Request says which environment to make.
@@ -32,7 +33,6 @@ type Request struct {
 	Cache    string            // a folder for archives and unpacked packages; processes may share it
 
 	Priority Priority          // "" is Strict
-	Offline  bool              // take indexes from the cache as they are there
 	Warn     func(text string) // what the caller should know; may be nil
 
 	// What is there already: see solve.Problem. Installed and Locked are records

@@ -222,3 +222,18 @@ func TestAnArchiveLiesBesideItsIndex(t *testing.T) {
 		t.Errorf("installed %q", got)
 	}
 }
+
+func TestWithoutANetworkTheCacheIsEnough(t *testing.T) {
+	c := channel(t, pkg{"tool", "1.0", "linux-64", []string{"lib"}}, pkg{"lib", "1.0", "noarch", nil}, pkg{"other", "1.0", "linux-64", nil})
+	r := request(t, []string{"tool"}, c)
+	create(t, r)
+	r.Channels[0].Reader, r.Channels[0].Offline = store.Offline{}, true
+	r.Prefix = filepath.Join(t.TempDir(), "again")
+	if got := create(t, r); len(got) != 2 {
+		t.Errorf("installed %q", got)
+	}
+	r.Specs, r.Prefix = []string{"other"}, filepath.Join(t.TempDir(), "more")
+	if _, err := env.Create(t.Context(), r); err == nil || !strings.Contains(err.Error(), "run once without --offline") {
+		t.Error(err)
+	}
+}

@@ -192,7 +192,7 @@ func (o *offers) open(c Channel) ([]subdir, error) {
 	for i, name := range names {
 		work.Go(func() {
 			found[i], errs[i] = repodata.Open(o.ctx, c.Reader, name, repodata.Options{
-				Channel: c.URL, Cache: o.request.Cache, Offline: o.request.Offline, Warn: o.request.Warn,
+				Channel: c.URL, Cache: o.request.Cache, Offline: c.Offline, Warn: o.request.Warn,
 			})
 		})
 	}
@@ -208,6 +208,9 @@ func (o *offers) open(c Channel) ([]subdir, error) {
 		case !errors.Is(err, fs.ErrNotExist):
 			failed = fmt.Errorf("read the index of channel %s: %w", c.URL, err)
 		}
+	}
+	if all == nil && failed == nil && c.Offline {
+		failed = fmt.Errorf("channel %s: %w", c.URL, errs[0])
 	}
 	if all == nil && failed == nil {
 		failed = fmt.Errorf("channel %s has no %s/repodata.json and no noarch/repodata.json: reindex it, or correct its URL", c.URL, o.request.Subdir)

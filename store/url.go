@@ -91,13 +91,18 @@ func parseWeb(text string) (URL, error) {
 	return URL{Scheme: HTTP, Web: u.String()}, nil
 }
 
-// String is the canonical spelling, without a password.
+// String is the canonical spelling, without a password, and without the token that
+// conda's servers take as a part of the path, /t/TOKEN/.
 func (u URL) String() string {
 	switch u.Scheme {
 	case S3:
 		return strings.TrimSuffix("s3://"+u.Bucket+"/"+u.Prefix, "/")
 	case HTTP:
 		if w, err := url.Parse(u.Web); err == nil {
+			if rest, found := strings.CutPrefix(w.Path, "/t/"); found {
+				_, rest, _ = strings.Cut(rest, "/")
+				w.Path, w.RawPath = "/"+rest, ""
+			}
 			return w.Redacted()
 		}
 		return u.Web

@@ -10,8 +10,10 @@ import (
 	"io"
 	"io/fs"
 	"maps"
+	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/condaworker/condaworker/conda/archive"
@@ -58,14 +60,20 @@ const layout = "repodata-1"
 
 func openPlace(r store.Reader, subdir string, o Options) (p *place, err error) {
 	p = &place{Options: o, reader: r, subdir: subdir}
-	if o.Cache == "" {
-		p.own = true
-		p.dir, err = os.MkdirTemp("", "condaworker-repodata-")
-		return p, err
-	}
 	sum := sha256.Sum256([]byte(o.Channel + "/" + subdir))
 	p.dir = filepath.Join(o.Cache, layout, hex.EncodeToString(sum[:8]))
-	return p, os.MkdirAll(p.dir, 0o755)
+	if o.Cache == "" || os.MkdirAll(p.dir, 0o755) != nil {
+		return p, p.leaveCache()
+	}
+	return p, nil
+}
+
+// leaveCache works in a folder of this process: a cache that cannot be written
+// costs time, no more.
+func (p *place) leaveCache() (err error) {
+	p.own = true
+	p.dir, err = os.MkdirTemp("", "condaworker-repodata-")
+	return err
 }
 
 // Close removes what nobody else can use.
@@ -83,6 +91,25 @@ func (p *place) read() (n note, known bool) {
 		return note{}, false
 	}
 	return n, n.Channel == p.Channel && n.File == filepath.Base(n.File) && n.File != ""
+}
+
+// keyOf resolves a URL that an index gives, relative to itself or absolute (CEP 15,
+// CEP 16), to a folder of the channel. ok is false when it is elsewhere.
+func (p *place) keyOf(ref string) (key string, ok bool) {
+	root := strings.TrimRight(p.Channel, "/") + "/"
+	if !strings.Contains(root, "://") { // a folder's path, which has no need to be a URL
+		root = "folder://here/one/two/three/channel/"
+	}
+	base, err := url.Parse(root + p.subdir + "/")
+	if err != nil {
+		return "", false
+	}
+	at, err := base.Parse(ref)
+	if err != nil || at.RawQuery != "" || at.Fragment != "" {
+		return "", false
+	}
+	key, ok = strings.CutPrefix(strings.TrimRight(at.String(), "/")+"/", root)
+	return strings.TrimRight(key, "/"), ok
 }
 
 // version tells contents apart; "" is not known.
@@ -105,10 +132,14 @@ func (n note) of(form store.Info) bool {
 func (p *place) get(ctx context.Context, form store.Info) (Subdir, error) {
 	if n, known := p.read(); known && n.of(form) {
 		if s, err := p.load(ctx, n); err == nil {
-			return s, p.confirm(n, form)
+			p.confirm(n, form)
+			return s, nil
 		}
 	}
 	unlock, err := dir.Lock(ctx, filepath.Join(p.dir, "lock"))
+	if err != nil && ctx.Err() == nil && p.leaveCache() == nil {
+		return p.renew(ctx, form)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -137,12 +168,12 @@ func (p *place) renew(ctx context.Context, form store.Info) (Subdir, error) {
 
 // confirm notes when a copy was last seen to be the channel's version, where that
 // spares the next request, and what else was seen.
-func (p *place) confirm(n note, form store.Info) error {
+func (p *place) confirm(n note, form store.Info) {
 	if form.Fresh == 0 && n.Fresh == 0 && maps.Equal(n.Declined, p.declined) {
-		return nil
+		return
 	}
 	n.Checked, n.Fresh = time.Now(), form.Fresh
-	return p.write(n)
+	_ = p.write(n) // then the next run asks
 }
 
 // fetch reads a form into a file of the folder.
@@ -158,8 +189,11 @@ func (p *place) fetch(ctx context.Context, form string) (n note, err error) {
 		return note{}, err
 	}
 	from := &source{r: body}
-	err = convert(form, from, part)
-	if err = errors.Join(from.err, err, part.Close()); err != nil {
+	err = errors.Join(part.Chmod(0o644), convert(form, from, part)) // a cache may serve several users
+	if from.err != nil {                                            // whatever that made of the index
+		err = from.err
+	}
+	if err = errors.Join(err, part.Close()); err != nil {
 		return note{}, errors.Join(err, os.Remove(part.Name()))
 	}
 	n = note{Channel: p.Channel, Form: form, Version: version(info), File: filepath.Base(part.Name())[1:], Checked: asked, Fresh: info.Fresh}

@@ -74,7 +74,7 @@ func (p *place) open(ctx context.Context) (Subdir, error) {
 		}
 	}
 	if p.Offline {
-		return nil, errors.New("there is no copy of it in the cache: run once without --offline")
+		return nil, fmt.Errorf("there is no copy of %s in the cache: run once without --offline: %w", p.subdir, fs.ErrNotExist)
 	}
 	seen, err := ask(ctx, p.reader, p.subdir)
 	if err != nil && known && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) && ctx.Err() == nil {

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/condaworker/condaworker/conda/archive"
@@ -29,6 +30,7 @@ type object struct {
 	modified time.Time
 	fresh    time.Duration
 	err      error
+	cut      error // after the text
 }
 
 // channel is a Reader that counts what is read.
@@ -56,6 +58,9 @@ func (c *channel) Get(_ context.Context, key string, _, n int64) (io.ReadCloser,
 		return nil, store.Info{}, fmt.Errorf("%s: %w", key, fs.ErrNotExist)
 	}
 	info := store.Info{Key: key, Size: int64(len(o.text)), Version: o.version, Modified: o.modified, Fresh: o.fresh}
+	if o.cut != nil {
+		return io.NopCloser(io.MultiReader(bytes.NewReader(o.text), iotest.ErrReader(o.cut))), info, nil
+	}
 	return io.NopCloser(bytes.NewReader(o.text)), info, nil
 }
 
@@ -102,8 +107,8 @@ func (c *channel) addShards(t *testing.T, version string, modified time.Time) {
 	c.objects["linux-64/"+shards.IndexName] = object{text: archive.Zstd(x.Encode()), version: "4", modified: modified}
 }
 
-// versions opens the subdir and returns what it has of a name.
-func versions(t *testing.T, c *channel, o repodata.Options, name string) (string, error) {
+// versions opens the subdir and returns what it has of tool.
+func versions(t *testing.T, c *channel, o repodata.Options) (string, error) {
 	t.Helper()
 	o.Channel = "https://conda.example/x"
 	s, err := repodata.Open(t.Context(), c, "linux-64", o)
@@ -115,7 +120,7 @@ func versions(t *testing.T, c *channel, o repodata.Options, name string) (string
 			t.Error(err)
 		}
 	}()
-	records, err := s.Records(name)
+	records, err := s.Records("tool")
 	var all []string
 	for _, r := range records {
 		all = append(all, r.Version)
@@ -125,7 +130,7 @@ func versions(t *testing.T, c *channel, o repodata.Options, name string) (string
 
 func expect(t *testing.T, c *channel, o repodata.Options, want, counts string) {
 	t.Helper()
-	got, err := versions(t, c, o, "tool")
+	got, err := versions(t, c, o)
 	if n := c.counts(); err != nil || got != want || n != counts {
 		t.Errorf("%q, %v, %s; want %q, %s", got, err, n, want, counts)
 	}
@@ -163,7 +168,7 @@ func TestNewerShardsAreReadAndOlderOnesAreNot(t *testing.T) {
 	}{{0, "2.0"}, {time.Minute, "2.0"}, {-time.Second, "1.0"}} {
 		c := plain(index(record("tool", "1.0")))
 		c.addShards(t, "2.0", noon.Add(tt.after))
-		if got, err := versions(t, c, repodata.Options{Cache: t.TempDir()}, "tool"); err != nil || got != tt.want {
+		if got, err := versions(t, c, repodata.Options{Cache: t.TempDir()}); err != nil || got != tt.want {
 			t.Errorf("shards written %s later: %q, %v", tt.after, got, err)
 		}
 	}
@@ -189,7 +194,7 @@ func TestABrokenFormIsPassedOverAndNamed(t *testing.T) {
 		}
 	}
 	c = plain([]byte(`{"packages":{`))
-	if _, err := versions(t, c, repodata.Options{}, "tool"); err == nil || !strings.Contains(err.Error(), "linux-64/repodata.json") {
+	if _, err := versions(t, c, repodata.Options{}); err == nil || !strings.Contains(err.Error(), "linux-64/repodata.json") {
 		t.Error(err)
 	}
 }
@@ -199,10 +204,10 @@ func TestWhatIsForbiddenIsNotThere(t *testing.T) {
 	c.objects["linux-64/"+shards.IndexName] = object{err: fs.ErrPermission} // S3 without ListBucket
 	expect(t, c, repodata.Options{}, "1.0", "3 asked, read linux-64/repodata.json.zst")
 	c = &channel{objects: map[string]object{"linux-64/repodata.json": {err: fs.ErrPermission}}}
-	if _, err := versions(t, c, repodata.Options{}, "tool"); !errors.Is(err, fs.ErrPermission) {
+	if _, err := versions(t, c, repodata.Options{}); !errors.Is(err, fs.ErrPermission) {
 		t.Error(err)
 	}
-	if _, err := versions(t, &channel{}, repodata.Options{}, "tool"); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := versions(t, &channel{}, repodata.Options{}); !errors.Is(err, fs.ErrNotExist) {
 		t.Error(err)
 	}
 }
@@ -210,13 +215,13 @@ func TestWhatIsForbiddenIsNotThere(t *testing.T) {
 func TestWithoutANetwork(t *testing.T) {
 	c := plain(index(record("tool", "1.0")))
 	o := repodata.Options{Cache: t.TempDir(), Offline: true}
-	if _, err := versions(t, c, o, "tool"); err == nil || !strings.Contains(err.Error(), "run once without --offline") || c.counts() != "0 asked, read " {
+	if _, err := versions(t, c, o); err == nil || !strings.Contains(err.Error(), "run once without --offline") || c.counts() != "0 asked, read " {
 		t.Error(err)
 	}
 	o.Offline = false
 	expect(t, c, o, "1.0", "3 asked, read linux-64/repodata.json.zst")
 	c.down = errors.New("no route to host")
-	if _, err := versions(t, c, o, "tool"); err == nil || !strings.Contains(err.Error(), "no route to host; with --offline the copy of ") {
+	if _, err := versions(t, c, o); err == nil || !strings.Contains(err.Error(), "no route to host; with --offline the copy of ") {
 		t.Error(err)
 	}
 	c.counts()
@@ -231,7 +236,7 @@ func TestADamagedCacheIsReadAnew(t *testing.T) {
 	}
 	c := plain(index(records...))
 	o := repodata.Options{Cache: t.TempDir()}
-	want, err := versions(t, c, o, "tool")
+	want, err := versions(t, c, o)
 	if err != nil || strings.Count(want, " ") != 99 {
 		t.Fatal(want, err)
 	}
@@ -250,9 +255,9 @@ func TestADamagedCacheIsReadAnew(t *testing.T) {
 		if err = errors.Join(err, os.WriteFile(files[0], damage(text), 0o600)); err != nil {
 			t.Fatal(err)
 		}
-		got, err := versions(t, c, o, "tool")
+		got, err := versions(t, c, o)
 		if err != nil && strings.Contains(err.Error(), "run again") {
-			got, err = versions(t, c, o, "tool")
+			got, err = versions(t, c, o)
 		}
 		if err != nil || got != want {
 			t.Errorf("%q, %v", got, err)
@@ -266,7 +271,7 @@ func TestManyAtOnce(t *testing.T) {
 	var work sync.WaitGroup
 	for range 20 {
 		work.Go(func() {
-			if got, err := versions(t, c, o, "tool"); err != nil || got != "1.0" {
+			if got, err := versions(t, c, o); err != nil || got != "1.0" {
 				t.Error(got, err)
 			}
 		})
@@ -286,7 +291,7 @@ func TestRecordsOfOneName(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close() //nolint:errcheck // a test
+	defer s.Close()
 	records, err := s.Records("tool")
 	if err != nil || len(records) != 2 || records[0].FileName != "tool-0.5-0.tar.bz2" || records[1].FileName != "tool-1.0-0.conda" {
 		t.Error(records, err)
@@ -297,3 +302,74 @@ func TestRecordsOfOneName(t *testing.T) {
 }
 
 func sum(text []byte) shards.Sum { return sha256.Sum256(text) }
+
+// What an index says of where things lie may be written in full.
+func TestBaseURLs(t *testing.T) {
+	for base, here := range map[string]bool{
+		"": true, "./": true, "https://conda.example/x/linux-64/": true, "https://conda.example/x/linux-64": true, "../linux-64/": true,
+		"/x/linux-64": true, "https://other.example/x/linux-64/": false, "../noarch": false, "../../../linux-64": false, "?x": false,
+	} {
+		text := []byte(fmt.Sprintf(`{"info":{"base_url":%q},"packages.conda":{%s}}`, base, record("tool", "1.0")))
+		got, err := versions(t, plain(text), repodata.Options{})
+		if here && (err != nil || got != "1.0") || !here && (err == nil || !strings.Contains(err.Error(), "name the channel there")) {
+			t.Errorf("%q: %q, %v", base, got, err)
+		}
+		c := plain(index(record("tool", "1.0")))
+		c.addShards(t, "2.0", noon)
+		x := c.objects["linux-64/"+shards.IndexName]
+		raw, err := archive.Unzstd(x.text, 1<<20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		parsed, err := shards.ParseIndex(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		parsed.BaseURL = base
+		parsed.ShardsBaseURL = "https://conda.example/x/linux-64/shards"
+		x.text = archive.Zstd(parsed.Encode())
+		c.objects["linux-64/"+shards.IndexName] = x
+		want := map[bool]string{true: "2.0", false: "1.0"}[here]
+		if got, err := versions(t, c, repodata.Options{}); err != nil || got != want {
+			t.Errorf("shards, %q: %q, %v", base, got, err)
+		}
+	}
+}
+
+func TestACacheThatCannotBeWritten(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := plain(index(record("tool", "1.0")))
+	expect(t, c, repodata.Options{Cache: file}, "1.0", "3 asked, read linux-64/repodata.json.zst")
+
+	o := repodata.Options{Cache: t.TempDir()}
+	expect(t, c, o, "1.0", "3 asked, read linux-64/repodata.json.zst")
+	locks, err := filepath.Glob(filepath.Join(o.Cache, "*", "*", "lock"))
+	if err != nil || len(locks) != 1 {
+		t.Fatal(locks, err)
+	}
+	if err := errors.Join(os.Remove(locks[0]), os.Symlink("/nowhere/lock", locks[0])); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, c, o, "1.0", "3 asked, read ") // what is there is used
+	c.objects["linux-64/repodata.json.zst"] = object{text: archive.Zstd(index(record("tool", "2.0"))), version: "9", modified: noon}
+	expect(t, c, o, "2.0", "3 asked, read linux-64/repodata.json.zst")
+}
+
+// A connection that is lost says nothing about the index.
+func TestALostConnection(t *testing.T) {
+	lost := errors.New("lost")
+	c := plain(index(record("tool", "1.0")))
+	zst := c.objects["linux-64/repodata.json.zst"]
+	zst.text, zst.cut = zst.text[:20], lost
+	c.objects["linux-64/repodata.json.zst"] = zst
+	o := repodata.Options{Cache: t.TempDir(), Warn: func(text string) { t.Error(text) }}
+	if _, err := versions(t, c, o); !errors.Is(err, lost) || strings.Contains(err.Error(), "broken") {
+		t.Error(err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(o.Cache, "*", "*", ".part-*")); len(left) > 0 {
+		t.Error(left)
+	}
+}

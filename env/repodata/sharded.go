@@ -31,11 +31,12 @@ const (
 // sharded reads a subdir's records from shards (CEP 16).
 type sharded struct {
 	*place
-	ctx   context.Context // of all reads, until Close
-	end   context.CancelFunc
-	index shards.Index
-	slots chan struct{}
-	work  sync.WaitGroup
+	ctx    context.Context // of all reads, until Close
+	end    context.CancelFunc
+	index  shards.Index
+	folder string // of the shards, in the channel
+	slots  chan struct{}
+	work   sync.WaitGroup
 
 	mu   sync.Mutex
 	asks map[string]*shardAsk
@@ -62,16 +63,14 @@ func openSharded(ctx context.Context, p *place, file string) (*sharded, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s/%s: %w: %w", p.subdir, shards.IndexName, errBroken, err)
 	}
-	if path.Join(s.index.BaseURL, ".") != "." || strings.Contains(s.index.ShardsBaseURL, "://") || !fs.ValidPath(s.key("x")) {
+	packages, beside := p.keyOf(s.index.BaseURL)
+	folder, near := p.keyOf(s.index.ShardsBaseURL)
+	if !beside || packages != p.subdir || !near {
 		return nil, fs.ErrNotExist
 	}
+	s.folder = folder
 	s.ctx, s.end = context.WithCancel(ctx)
 	return s, nil
-}
-
-// key is where the shard with this hash lies.
-func (s *sharded) key(hash string) string {
-	return path.Join(s.subdir, s.index.ShardsBaseURL, hash+shards.Ext)
 }
 
 // Names returns the names that have a shard.
@@ -140,7 +139,7 @@ func (s *sharded) readShard(name string, sum shards.Sum) ([]conda.Record, error)
 	if s.Offline {
 		return nil, fmt.Errorf("there is no copy of it in the cache: run once without --offline")
 	}
-	text, err := s.download(s.key(hash))
+	text, err := s.download(path.Join(s.folder, hash+shards.Ext))
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package repodata
 import (
 	"bufio"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -22,12 +23,12 @@ import (
 // for those of the end, which has a size of its own:
 //
 //	records  …           each: length, file name, length, JSON
-//	table    count, and for each name: length, name, CRC-32C of its records,
+//	table    length, JSON of the key info; count, and for each name: length, name, CRC-32C of its records,
 //	         count of runs, each: offset, length
 //	end      offset of the table, CRC-32C of the table, magic: 8, 4 and 4 bytes
 const (
 	shelfEnd   = 16
-	shelfMagic = "cws1"
+	shelfMagic = "cws2"
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -43,12 +44,11 @@ type group struct {
 
 // shelfWriter fills a shelf as records come.
 type shelfWriter struct {
-	w       *bufio.Writer
-	off     uint64
-	groups  map[string]*group
-	last    string // the name of the record before: most have the same
-	frame   []byte
-	scratch []byte
+	w      *bufio.Writer
+	off    uint64
+	groups map[string]*group
+	last   string // the name of the record before: most have the same
+	frame  []byte
 }
 
 // fill writes the records of a repodata.json to a shelf. What it cannot read is
@@ -56,7 +56,7 @@ type shelfWriter struct {
 func fill(to io.Writer, text io.Reader) error {
 	s := &shelfWriter{w: bufio.NewWriterSize(to, 1<<20), groups: map[string]*group{}}
 	var failed error
-	_, err := conda.ScanRepoData(text, func(file string, record []byte) error {
+	info, err := conda.ScanRepoData(text, func(file string, record []byte) error {
 		failed = s.add(file, record)
 		return failed
 	})
@@ -66,7 +66,7 @@ func fill(to io.Writer, text io.Reader) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", errBroken, err)
 	}
-	return s.finish()
+	return s.finish(info)
 }
 
 // add writes a record. What is no file name of a package is no offer.
@@ -105,8 +105,9 @@ func (s *shelfWriter) nameOf(file string) (name string, ok bool) {
 }
 
 // finish writes the table.
-func (s *shelfWriter) finish() error {
-	table := binary.AppendUvarint(nil, uint64(len(s.groups)))
+func (s *shelfWriter) finish(info []byte) error {
+	table := append(binary.AppendUvarint(nil, uint64(len(info))), info...)
+	table = binary.AppendUvarint(table, uint64(len(s.groups)))
 	for _, name := range slices.Sorted(maps.Keys(s.groups)) {
 		g := s.groups[name]
 		table = append(binary.AppendUvarint(table, uint64(len(name))), name...)
@@ -135,12 +136,17 @@ func openShelf(p *place, name string) (s *shelf, err error) {
 		return nil, err
 	}
 	s = &shelf{place: p, file: f}
+	var info string
 	table, err := readTable(f)
 	if err == nil {
-		s.groups, err = parseTable(table)
+		info, s.groups, err = parseTable(table)
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("read %s in the cache: %w", name, err), f.Close())
+	}
+	data := conda.RepoData{Other: map[string]json.RawMessage{"info": json.RawMessage(info)}}
+	if key, ok := p.keyOf(data.BaseURL()); !ok || key != p.subdir {
+		return nil, errors.Join(fmt.Errorf("the packages of %s lie elsewhere, at %s: name the channel there", p.subdir, data.BaseURL()), f.Close())
 	}
 	return s, nil
 }
@@ -197,16 +203,17 @@ func (t *tableReader) text() string {
 	return text
 }
 
-func parseTable(table []byte) (map[string]group, error) {
+func parseTable(table []byte) (info string, groups map[string]group, err error) {
 	t := &tableReader{rest: string(table)}
+	info = t.text()
 	count := t.number()
-	groups := make(map[string]group, min(count, uint64(len(table))))
+	groups = make(map[string]group, min(count, uint64(len(table))))
 	for range count {
 		name := t.text()
 		g := group{sum: uint32(t.number())} //nolint:gosec // as it was written
 		runs := t.number()
 		if t.bad || runs > uint64(len(t.rest)) {
-			return nil, errDamaged
+			return "", nil, errDamaged
 		}
 		g.runs = make([]run, runs)
 		for i := range g.runs {
@@ -215,9 +222,9 @@ func parseTable(table []byte) (map[string]group, error) {
 		groups[name] = g
 	}
 	if t.bad || t.rest != "" {
-		return nil, errDamaged
+		return "", nil, errDamaged
 	}
-	return groups, nil
+	return info, groups, nil
 }
 
 // Names returns the names of the table.

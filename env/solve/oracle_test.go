@@ -17,6 +17,9 @@ type instance struct {
 	records []conda.Record
 	specs   []conda.MatchSpec
 	virtual []conda.Record
+
+	pinned            []conda.MatchSpec
+	locked, installed []conda.Record // some of records
 }
 
 var operators = []string{"", " >=%d", " <%d", " <=%d", " !=%d", " %d.*", " %d|4"}
@@ -54,6 +57,15 @@ func randomInstance(t testing.TB, r *rand.Rand) instance {
 	if r.IntN(2) == 0 {
 		in.virtual = []conda.Record{{Name: "__v", Version: "2", Build: "0"}}
 	}
+	if r.IntN(3) == 0 {
+		in.pinned = specs(t, randomSpec(r, names))
+	}
+	if len(in.records) > 0 && r.IntN(4) == 0 {
+		in.locked = []conda.Record{in.records[r.IntN(len(in.records))]}
+	}
+	if len(in.records) > 0 && r.IntN(4) == 0 {
+		in.installed = []conda.Record{in.records[r.IntN(len(in.records))]}
+	}
 	return in
 }
 
@@ -64,6 +76,16 @@ func (in instance) holds(t testing.TB, chosen map[string]*conda.Record) bool {
 	}
 	for _, s := range in.specs {
 		if r := chosen[s.Name]; r == nil || !s.Match(r) {
+			return false
+		}
+	}
+	for _, s := range in.pinned {
+		if r := chosen[s.Name]; r != nil && !s.Match(r) {
+			return false
+		}
+	}
+	for _, l := range in.locked {
+		if r := chosen[l.Name]; r != nil && r.Version != l.Version {
 			return false
 		}
 	}
@@ -113,7 +135,10 @@ func (in instance) solvable(t testing.TB) bool {
 
 func (in instance) check(t testing.TB) (solved bool) {
 	t.Helper()
-	p := solve.Problem{Specs: in.specs, Candidates: lookup(in.records), Virtual: in.virtual}
+	p := solve.Problem{
+		Specs: in.specs, Candidates: lookup(in.records), Virtual: in.virtual,
+		Pinned: in.pinned, Locked: in.locked, Installed: in.installed,
+	}
 	got, err := solve.Solve(p)
 	var unsolvable *solve.UnsolvableError
 	if err != nil && !errors.As(err, &unsolvable) {

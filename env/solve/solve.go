@@ -69,6 +69,11 @@ func Solve(p Problem) ([]conda.Record, error) {
 		}
 		s.pins[spec.Name] = append(s.pins[spec.Name], spec)
 	}
+	for _, v := range p.Virtual { // is there, whether anything draws it in or not
+		if s.pins[v.Name] != nil {
+			s.reach(v.Name)
+		}
+	}
 	for _, spec := range p.Specs {
 		s.request(spec)
 	}

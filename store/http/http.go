@@ -19,56 +19,76 @@ import (
 
 // Store is a channel below one URL.
 type Store struct {
-	base   string
-	name   string // of base in messages: without a password
-	client *http.Client
-	pause  time.Duration // before the second attempt; later ones are longer
+	base        string
+	name        string // of base in messages: without a password or token
+	client      *http.Client
+	credentials Credentials
+	pause       time.Duration // before the second attempt; later ones are longer
 }
 
 var _ store.Reader = (*Store)(nil)
 
 // Open returns the channel at base, e.g. https://conda.anaconda.org/conda-forge.
 // It connects on the first Get.
-func Open(base string) *Store {
+func Open(base string, c Credentials) *Store {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.ResponseHeaderTimeout = time.Minute
-	s := &Store{base: strings.TrimRight(base, "/"), name: "its URL", client: &http.Client{Transport: t}, pause: 250 * time.Millisecond}
-	if u, err := url.Parse(s.base); err == nil {
-		s.name = u.Redacted()
+	t.MaxIdleConnsPerHost = 16
+	client := &http.Client{Transport: t, CheckRedirect: redirect}
+	s := &Store{base: strings.TrimRight(base, "/"), name: "its URL", client: client, credentials: c, pause: 250 * time.Millisecond}
+	if u, err := store.ParseURL(s.base); err == nil {
+		s.name = u.String()
 	}
 	return s
 }
 
-const attempts = 4
+// redirect tells no other server where it was sent from: there may be a token in it.
+func redirect(r *http.Request, via []*http.Request) error {
+	r.Header.Del("Referer")
+	if len(via) >= 10 {
+		return errors.New("it redirects too often")
+	}
+	return nil
+}
+
+const (
+	attempts = 4
+
+	// patience is how long a server that says when to come back is waited for.
+	patience = 30 * time.Second
+)
 
 // Get opens part of an object. What may pass (5xx, 429, a lost connection) is
-// tried again.
+// tried again, and a body that breaks off goes on.
 func (s *Store) Get(ctx context.Context, key string, off, n int64) (io.ReadCloser, store.Info, error) {
 	if err := store.ValidKey(key); err != nil {
 		return nil, store.Info{}, err
 	}
-	var err error
-	for try := range attempts {
-		if try > 0 {
-			select {
-			case <-ctx.Done():
-				return nil, store.Info{}, context.Cause(ctx)
-			case <-time.After(time.Duration(try*try) * s.pause):
-			}
+	for try := 1; ; try++ {
+		body, info, wait, err := s.get(ctx, key, off, n)
+		if err == nil {
+			return s.resume(ctx, body, info, off, n), info, nil
 		}
-		var body io.ReadCloser
-		var info store.Info
-		var again bool
-		if body, info, again, err = s.get(ctx, key, off, n); !again {
-			return body, info, err
+		if wait == hopeless || try == attempts {
+			return nil, store.Info{}, err
+		}
+		wait = max(wait, time.Duration(try*try)*s.pause)
+		if err := store.Pause(ctx, wait, wait+wait/4); err != nil {
+			return nil, store.Info{}, err
 		}
 	}
-	return nil, store.Info{}, err
 }
 
-// get makes one attempt; again tells whether another one may succeed.
-func (s *Store) get(ctx context.Context, key string, off, n int64) (io.ReadCloser, store.Info, bool, error) {
+// hopeless is the wait before an attempt that would fail like the one before.
+const hopeless time.Duration = -1
+
+// get makes one attempt; wait is how long to wait at least before another one.
+func (s *Store) get(ctx context.Context, key string, off, n int64) (_ io.ReadCloser, _ store.Info, wait time.Duration, err error) {
 	resp, err := s.ask(ctx, key, n == 0, store.Range(off, n))
+	if err == nil && n == 0 && (resp.StatusCode == http.StatusMethodNotAllowed || resp.StatusCode == http.StatusNotImplemented) {
+		_ = resp.Body.Close() // it knows no HEAD
+		resp, err = s.ask(ctx, key, false, "")
+	}
 	if err == nil && resp.StatusCode == http.StatusRequestedRangeNotSatisfiable {
 		// An empty object, off behind the end, or a server that wants a suffix
 		// to be shorter than the object.
@@ -79,7 +99,10 @@ func (s *Store) get(ctx context.Context, key string, off, n int64) (io.ReadClose
 		err = u.Err // its URL may be a redirect's, with a signature
 	}
 	if err != nil {
-		return nil, store.Info{}, ctx.Err() == nil, fmt.Errorf("read %s from %s: %w", key, s.name, err)
+		if ctx.Err() != nil {
+			wait = hopeless
+		}
+		return nil, store.Info{}, wait, fmt.Errorf("read %s from %s: %w", key, s.name, err)
 	}
 	switch resp.StatusCode {
 	case http.StatusOK, http.StatusPartialContent:
@@ -87,7 +110,7 @@ func (s *Store) get(ctx context.Context, key string, off, n int64) (io.ReadClose
 		if err != nil {
 			err = errors.Join(fmt.Errorf("read %s from %s: %w", key, s.name, err), resp.Body.Close())
 		}
-		return body, info(key, resp), false, err
+		return body, info(key, resp), hopeless, err
 	}
 	_ = resp.Body.Close() // the status says it all
 	err = fmt.Errorf("read %s from %s: %s", key, s.name, resp.Status)
@@ -97,7 +120,19 @@ func (s *Store) get(ctx context.Context, key string, off, n int64) (io.ReadClose
 	case http.StatusUnauthorized, http.StatusForbidden:
 		err = fmt.Errorf("%w: %w", err, fs.ErrPermission)
 	}
-	return nil, store.Info{}, resp.StatusCode >= 500 || resp.StatusCode == http.StatusTooManyRequests, err
+	return nil, store.Info{}, comeBack(resp), err
+}
+
+// comeBack is when to ask again after a refusal: as Retry-After says, if it passes.
+func comeBack(resp *http.Response) time.Duration {
+	if resp.StatusCode < 500 && resp.StatusCode != http.StatusTooManyRequests {
+		return hopeless
+	}
+	seconds, err := strconv.ParseInt(resp.Header.Get("Retry-After"), 10, 32)
+	if err != nil || seconds < 0 {
+		return 0
+	}
+	return min(time.Duration(seconds)*time.Second, patience)
 }
 
 // ask sends one request.
@@ -114,6 +149,7 @@ func (s *Store) ask(ctx context.Context, key string, head bool, byteRange string
 	if byteRange != "" {
 		req.Header.Set("Range", byteRange)
 	}
+	s.credentials.sign(req)
 	return s.client.Do(req)
 }
 

@@ -27,7 +27,7 @@ func serve(t *testing.T, h http.HandlerFunc) *Store {
 
 // open shortens the pauses between attempts.
 func open(base string) *Store {
-	s := Open(base)
+	s := Open(base, Credentials{})
 	s.pause = time.Millisecond
 	return s
 }

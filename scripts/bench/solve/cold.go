@@ -7,6 +7,8 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,9 +23,9 @@ import (
 //go:embed cold.py
 var coldOracle string
 
-// cold times whole runs, from the start of the process to the answer, on a folder
-// channel of so many records: ours and py-rattler's, each first with an empty cache
-// and then with a full one.
+// cold times whole runs, from the start of the process to the answer, on a channel
+// of so many records that a web server has, with shards and without: ours and
+// py-rattler's, each first with an empty cache and then with a full one.
 func cold(ctx context.Context, python string, records int, seed uint64) (err error) {
 	dir, err := os.MkdirTemp("", "condaworker-cold-")
 	if err != nil {
@@ -38,17 +40,24 @@ func cold(ctx context.Context, python string, records int, seed uint64) (err err
 	if out, err := exec.CommandContext(ctx, "go", "build", "-o", program, "github.com/condaworker/condaworker").CombinedOutput(); err != nil { //nolint:gosec // our own
 		return fmt.Errorf("build the program: %w\n%s", err, out)
 	}
+	server := httptest.NewServer(http.FileServer(http.Dir(channel)))
+	defer server.Close()
 	specs := []string{names[len(names)/2], names[len(names)/3], "python >=3.10"}
-	ours := append([]string{program, "env", "create", "--dry-run", "-p", filepath.Join(dir, "p"), "-c", channel, "--platform", "linux-64", "--cache", filepath.Join(dir, "ours")}, specs...)
-	theirs := append([]string{python, "-I", "-c", coldOracle, channel, filepath.Join(dir, "theirs")}, specs...)
-	for _, cache := range []string{"empty", "full"} {
-		for _, run := range [][]string{ours, theirs} {
-			if err := timed(ctx, fmt.Sprintf("%d records, %s cache, %s", records, cache, filepath.Base(run[0])), run); err != nil {
-				return err
+	for _, form := range []string{"shards", "repodata.json.zst"} {
+		if form != "shards" {
+			err = errors.Join(err, os.Remove(filepath.Join(channel, "linux-64", shards.IndexName)))
+		}
+		ours := append([]string{program, "env", "create", "--dry-run", "-p", filepath.Join(dir, "p"), "-c", server.URL, "--platform", "linux-64", "--cache", filepath.Join(dir, "ours-"+form)}, specs...)
+		theirs := append([]string{python, "-I", "-c", coldOracle, server.URL, filepath.Join(dir, "theirs-"+form)}, specs...)
+		for _, cache := range []string{"empty", "full", "full"} {
+			for _, run := range [][]string{ours, theirs} {
+				if err == nil {
+					err = timed(ctx, fmt.Sprintf("%d records, %s, %s cache, %s", records, form, cache, filepath.Base(run[0])), run)
+				}
 			}
 		}
 	}
-	return nil
+	return err
 }
 
 func timed(ctx context.Context, what string, args []string) error {
@@ -71,7 +80,8 @@ func timed(ctx context.Context, what string, args []string) error {
 		return fmt.Errorf("%s: %w\n%s", what, err, out.Bytes())
 	}
 	lines := bytes.Split(bytes.TrimSpace(out.Bytes()), []byte("\n"))
-	fmt.Printf("%s: %.3f s, %d MiB: %s\n", what, took.Seconds(), mib, lines[len(lines)-1])
+	fmt.Printf("%s: %.3f s (%.3f s of CPU), %d MiB: %s\n", what, took.Seconds(),
+		(c.ProcessState.UserTime() + c.ProcessState.SystemTime()).Seconds(), mib, lines[len(lines)-1])
 	return nil
 }
 
@@ -126,7 +136,7 @@ func syntheticChannel(dir string, n int, seed uint64) (channel string, names []s
 		path := filepath.Join(channel, key)
 		return errors.Join(os.MkdirAll(filepath.Dir(path), 0o750), os.WriteFile(path, text, 0o600))
 	}
-	x := shards.Index{Subdir: "linux-64", BaseURL: "./", ShardsBaseURL: "./shards/", Shards: map[string]shards.Sum{}}
+	x := shards.Index{Subdir: "linux-64", BaseURL: "./", ShardsBaseURL: "./shards/", CreatedAt: "2026-01-01T00:00:00Z", Shards: map[string]shards.Sum{}}
 	for name, entries := range all {
 		b, err := shards.Shard{PackagesConda: entries}.Encode()
 		if err != nil {

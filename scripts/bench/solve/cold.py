@@ -1,8 +1,7 @@
-"""Solves SPEC... for linux-64 against a folder CHANNEL, with a CACHE folder."""
+"""Solves SPEC... for linux-64 against the CHANNEL of a web server, with a CACHE folder."""
 
 import asyncio
 import os
-import pathlib
 import sys
 
 import rattler
@@ -10,7 +9,7 @@ import rattler
 
 async def main(channel, cache, *specs):
     records = await rattler.solve(
-        [rattler.Channel(pathlib.Path(channel).as_uri())], list(specs), platforms=["linux-64", "noarch"],
+        [rattler.Channel(channel)], list(specs), platforms=["linux-64", "noarch"],
         gateway=rattler.Gateway(cache_dir=cache), virtual_packages=rattler.VirtualPackage.detect())
     print("would have", len(records), "packages")
 

@@ -19,7 +19,8 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"maps"
+	"io"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -30,7 +31,9 @@ import (
 	"time"
 
 	"github.com/condaworker/condaworker/conda"
+	"github.com/condaworker/condaworker/env/repodata"
 	"github.com/condaworker/condaworker/env/solve"
+	"github.com/condaworker/condaworker/store"
 )
 
 //go:embed oracle.py
@@ -84,7 +87,7 @@ func compare(ctx context.Context, files []string, python string, n int, seed uin
 		if file, err = whole(dir, file); err != nil {
 			return false, err
 		}
-		c := comparison{file: file, rng: rand.New(rand.NewPCG(seed, 0)), show: show} //nolint:gosec // repeatable on purpose
+		c := comparison{file: file, rng: rand.New(rand.NewPCG(seed, 0)), show: show, records: map[string][]conda.Record{}} //nolint:gosec // repeatable on purpose
 		if err := c.run(ctx, python, n); err != nil {
 			return false, err
 		}
@@ -121,6 +124,8 @@ type comparison struct {
 	rng  *rand.Rand
 	show int
 
+	index    repodata.Subdir
+	names    []string // that have records which can be read
 	records  map[string][]conda.Record
 	disagree int // on whether there is a solution
 }
@@ -135,12 +140,15 @@ type answer struct {
 	Seconds float64
 }
 
-func (c *comparison) run(ctx context.Context, python string, n int) error {
+func (c *comparison) run(ctx context.Context, python string, n int) (err error) {
 	begun := time.Now()
-	if err := c.load(); err != nil {
+	if err := c.load(ctx); err != nil {
 		return err
 	}
 	loaded := time.Since(begun)
+	defer func() { err = errors.Join(err, c.index.Close()) }()
+	c.names = slices.DeleteFunc(slices.Sorted(slices.Values(c.index.Names())), func(name string) bool { return len(c.of(name)) == 0 })
+	clear(c.records) // a solve reads what it reaches
 	requests := make([][]string, n)
 	for i := range requests {
 		requests[i] = c.request()
@@ -213,33 +221,45 @@ func without(a, b [][3]string) [][3]string {
 	return slices.DeleteFunc(slices.Clone(a), func(r [3]string) bool { return slices.Contains(b, r) })
 }
 
-func (c *comparison) load() error {
-	text, err := os.ReadFile(c.file)
+// load opens the index as a solve of a channel does, with an empty cache.
+func (c *comparison) load(ctx context.Context) (err error) {
+	c.index, err = repodata.Open(ctx, oneIndex(c.file), "linux-64", repodata.Options{Channel: c.file})
+	return err
+}
+
+// of returns the records of a name, which are read once.
+func (c *comparison) of(name string) []conda.Record {
+	if records, known := c.records[name]; known {
+		return records
+	}
+	records, err := c.index.Records(name)
 	if err != nil {
-		return err
+		panic(err) // of a file of our own
 	}
-	data, err := conda.ParseRepoData(text)
-	if err != nil {
-		return fmt.Errorf("%s: %w", c.file, err)
+	c.records[name] = records
+	return records
+}
+
+// oneIndex is a channel that has nothing but the repodata.json with this path.
+type oneIndex string
+
+func (o oneIndex) Get(_ context.Context, key string, _, n int64) (io.ReadCloser, store.Info, error) {
+	if key != "linux-64/repodata.json" {
+		return nil, store.Info{}, fs.ErrNotExist
 	}
-	c.records = map[string][]conda.Record{}
-	for _, raw := range data.All() {
-		var r conda.Record
-		if err := json.Unmarshal(raw, &r); err == nil && c.records[r.Name] == nil {
-			all, _ := data.Records(r.Name)
-			c.records[r.Name] = all
-		}
+	if n == 0 {
+		return io.NopCloser(strings.NewReader("")), store.Info{}, nil
 	}
-	return nil
+	f, err := os.Open(string(o))
+	return f, store.Info{}, err
 }
 
 // request is one to four packages, some with a version of theirs.
 func (c *comparison) request() []string {
-	names := slices.Sorted(maps.Keys(c.records))
 	var specs []string
 	for range 1 + c.rng.IntN(4) {
-		name := names[c.rng.IntN(len(names))]
-		r := c.records[name][c.rng.IntN(len(c.records[name]))]
+		name := c.names[c.rng.IntN(len(c.names))]
+		r := c.of(name)[c.rng.IntN(len(c.of(name)))]
 		form := []string{"%s", "%s", "%s >=%s", "%s <%s", "%s ==%s", "%s %s.*"}[c.rng.IntN(6)]
 		if strings.Count(form, "%s") == 1 {
 			specs = append(specs, name)
@@ -251,7 +271,7 @@ func (c *comparison) request() []string {
 }
 
 func (c *comparison) solve(request []string) answer {
-	p := solve.Problem{Candidates: func(name string) []conda.Record { return slices.Clone(c.records[name]) }}
+	p := solve.Problem{Candidates: func(name string) []conda.Record { return slices.Clone(c.of(name)) }}
 	for _, v := range virtual {
 		p.Virtual = append(p.Virtual, conda.Record{Name: v[0], Version: v[1], Build: v[2]})
 	}
