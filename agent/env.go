@@ -31,6 +31,8 @@ type envOptions struct {
 	cache        string
 	excludeNewer string
 	dryRun       bool
+	update       bool
+	linkScripts  bool
 }
 
 // environment is what env create reports.
@@ -73,6 +75,8 @@ func (d *desk) envCommand() *cobra.Command {
 	f.StringVar(&o.cache, "cache", "", "folder for archives and unpacked packages, which runs share (default: condaworker in the user's cache folder)")
 	f.StringVar(&o.excludeNewer, "exclude-newer", "", "leave out packages that were built later: 2026-01-31 (the end of that day, UTC) or 2026-01-31T12:00:00Z")
 	f.BoolVar(&o.dryRun, "dry-run", false, "solve, say what would be installed, and do nothing")
+	f.BoolVar(&o.update, "update", false, "make an environment that has other packages into this one, in one step")
+	f.BoolVar(&o.linkScripts, "link-scripts", false, "run the packages' post-link and pre-unlink scripts")
 	o.flags(create)
 	return verbs("env", "Make environments from channels", create)
 }
@@ -84,6 +88,8 @@ func (d *desk) createEnv(ctx context.Context, o envOptions) error {
 		if err != nil {
 			return "", err
 		}
+		request.Update, request.LinkScripts = o.update, o.linkScripts
+		request.Run, request.Warn = programs(p), p.Warn
 		phase, do := "create", env.Create
 		if o.dryRun {
 			phase, do = "solve", env.Solve

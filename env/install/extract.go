@@ -33,8 +33,7 @@ type extraction struct {
 	start time.Time
 }
 
-func (u *unpacked) unpackTo(ctx context.Context, tmp string) (err error) {
-	dir := filepath.Join(tmp, "new")
+func (u *unpacked) unpackTo(ctx context.Context, f *os.File, dir string) (err error) {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return err
 	}
@@ -43,11 +42,6 @@ func (u *unpacked) unpackTo(ctx context.Context, tmp string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, root.Close()) }()
-	f, err := os.Open(u.Path)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
 	stat, err := f.Stat()
 	if err != nil {
 		return err
@@ -93,7 +87,10 @@ func (x *extraction) finish(r conda.Record) error {
 	if err != nil {
 		return err
 	}
-	text, err = json.Marshal(map[string]any{"index": index, "paths": paths})
+	text, err = json.Marshal(map[string]any{
+		"index": index, "paths": paths,
+		"digest": archive.Digest{Size: r.Size, SHA256: r.SHA256, MD5: r.MD5},
+	})
 	if err != nil {
 		return err
 	}
