@@ -31,6 +31,9 @@ func (o *offers) packages(records []conda.Record) ([]install.Package, error) {
 			return nil, fmt.Errorf("fetch %s/%s from %s: %w", r.Subdir, r.FileName, r.Channel, err)
 		}
 		p.Spec = o.asked[r.Name]
+		if o.request.Explicit != nil { // what a URL says is no record of its index
+			p.Record = conda.Record{Channel: r.Channel, Subdir: r.Subdir, FileName: r.FileName, SHA256: r.SHA256, MD5: r.MD5}
+		}
 		packages[i] = p
 	}
 	return packages, nil

@@ -44,6 +44,11 @@ type Request struct {
 	// Records without a time stay, as with conda.
 	NotAfter time.Time
 
+	// Explicit are the packages themselves, as conda.ParseExplicit returns them: with
+	// it nothing is solved and no index read, and Specs mean nothing. What they need is
+	// known from the packages alone.
+	Explicit []conda.Record
+
 	Update      bool           // whatever other packages an environment at Prefix has, it becomes this one
 	Run         install.Runner // runs programs of the prefix, see install.Options; nil runs none
 	LinkScripts bool           // Run also runs the packages' link scripts

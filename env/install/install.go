@@ -23,7 +23,7 @@ import (
 // Package is an archive to install.
 type Package struct {
 	Path   string       // the archive on disk, a .conda or .tar.bz2
-	Record conda.Record // as its channel's index has it; the zero value takes the archive's own
+	Record conda.Record // as its channel's index has it; without a Name the rest is the archive's own
 	URL    string       // where it comes from; "" is Path as a file URL
 	Spec   string       // the match spec that the user asked for it with; "" for a dependency
 

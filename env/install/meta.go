@@ -30,6 +30,9 @@ func overlay(index map[string]any, p Package) (map[string]any, error) {
 		}
 		maps.Copy(merged, record)
 	}
+	if p.Record.Subdir != "" {
+		merged["subdir"] = p.Record.Subdir
+	}
 	merged["sha256"] = p.Record.SHA256
 	if p.Record.MD5 != "" {
 		merged["md5"] = p.Record.MD5
