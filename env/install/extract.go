@@ -26,6 +26,9 @@ import (
 type extraction struct {
 	ctx   context.Context
 	root  *os.Root
+	dir   *os.Root // the folder of the last file: the next one mostly lies beside it
+	at    string   // its path; "" without one
+	buf   []byte
 	made  map[string]bool      // folders
 	found map[string]pathEntry // what pkg has
 	links map[string]string    // symlinks, made last: no file is written through one
@@ -48,8 +51,9 @@ func (u *unpacked) unpackTo(ctx context.Context, f *os.File, dir string) (err er
 	}
 	x := &extraction{
 		ctx: ctx, root: root, made: map[string]bool{".": true}, start: time.Now(),
-		found: map[string]pathEntry{}, links: map[string]string{},
+		found: map[string]pathEntry{}, links: map[string]string{}, buf: make([]byte, 64<<10),
 	}
+	defer func() { err = errors.Join(err, x.leave()) }()
 	if err := archive.Walk(f, stat.Size(), filepath.Base(u.Path), x.visit); err != nil {
 		return err
 	}
@@ -213,14 +217,17 @@ func (x *extraction) mkdir(name string) error {
 }
 
 func (x *extraction) file(name string, h *tar.Header, r io.Reader) (sum string, err error) {
-	local := filepath.FromSlash(name)
+	if err := x.enter(path.Dir(name)); err != nil {
+		return "", err
+	}
+	local := path.Base(name)
 	mode := fs.FileMode(h.Mode)&0o777 | 0o600 // never set-uid; always readable by who unpacks
-	f, err := x.root.OpenFile(local, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	f, err := x.dir.OpenFile(local, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
 		return "", err
 	}
 	hash := sha256.New()
-	_, err = io.Copy(io.MultiWriter(f, hash), r)
+	_, err = io.CopyBuffer(io.MultiWriter(f, hash), r, x.buf)
 	if err = errors.Join(err, f.Close()); err != nil {
 		return "", err
 	}
@@ -229,7 +236,30 @@ func (x *extraction) file(name string, h *tar.Header, r io.Reader) (sum string, 
 	if mtime.After(x.start) {
 		mtime = x.start
 	}
-	return hex.EncodeToString(hash.Sum(nil)), x.root.Chtimes(local, mtime, mtime)
+	return hex.EncodeToString(hash.Sum(nil)), x.dir.Chtimes(local, mtime, mtime)
+}
+
+// enter opens the folder of a file: to find it again for each costs more than to write
+// a small one.
+func (x *extraction) enter(dir string) error {
+	if x.dir != nil && x.at == dir {
+		return nil
+	}
+	if err := x.leave(); err != nil {
+		return err
+	}
+	opened, err := x.root.OpenRoot(filepath.FromSlash(dir))
+	x.dir, x.at = opened, dir
+	return err
+}
+
+func (x *extraction) leave() error {
+	if x.dir == nil {
+		return nil
+	}
+	err := x.dir.Close()
+	x.dir = nil
+	return err
 }
 
 // hardlink makes another name of a file that came before.

@@ -5,8 +5,8 @@
 //	go run ./scripts/bench/install -python PYTHON-with-py-rattler
 //
 // The packages have the shape of conda-forge's: most files are small, some have the
-// prefix in them. Each line has the median wall time and the greatest memory of a run,
-// and all times. It checks that both make as many files. Linux only.
+// prefix in them. Each line has the median wall and processor time and the greatest memory of a run,
+// and all wall times. It checks that both make as many files. Linux only.
 package main
 
 import (
@@ -131,14 +131,15 @@ func (b bench) compare(ctx context.Context, dir, channel, cache string) error {
 }
 
 func (c *client) tell(cache string) {
-	var seconds []float64
+	var seconds, cpu []float64
 	mib := 0
 	for _, r := range c.runs {
-		seconds = append(seconds, r.seconds)
+		seconds, cpu = append(seconds, r.seconds), append(cpu, r.cpu)
 		mib = max(mib, r.mib)
 	}
 	slices.Sort(seconds)
-	fmt.Printf("%s cache, %s: %.3f s, %d MiB (%.3f); %s\n", cache, c.name, seconds[len(seconds)/2], mib, seconds, c.runs[0].last)
+	slices.Sort(cpu)
+	fmt.Printf("%s cache, %s: %.3f s, cpu %.3f s, %d MiB (%.3f); %s\n", cache, c.name, seconds[len(seconds)/2], cpu[len(cpu)/2], mib, seconds, c.runs[0].last)
 }
 
 // count is how many files a prefix has, without what clients add for themselves.
@@ -158,6 +159,7 @@ func count(prefix string) (n int, err error) {
 // result is what a run took and said last.
 type result struct {
 	seconds float64
+	cpu     float64 // seconds of all processors
 	mib     int
 	last    string
 }
@@ -174,6 +176,7 @@ func run(ctx context.Context, args []string) (result, error) {
 	go func() { peak <- peakOf(c.Process.Pid, ended) }()
 	err := c.Wait()
 	r := result{seconds: time.Since(begun).Seconds()}
+	r.cpu = (c.ProcessState.UserTime() + c.ProcessState.SystemTime()).Seconds()
 	close(ended)
 	r.mib = <-peak
 	if err != nil {
