@@ -53,11 +53,12 @@ func (o *offers) archive(r conda.Record) (install.Package, error) {
 		key := path.Join(r.Subdir, r.FileName)
 		file := filepath.Join(o.request.Cache, "archives", cacheName(r), r.FileName)
 		want := archive.Digest{Size: r.Size, SHA256: r.SHA256, MD5: r.MD5}
-		fetch := func(ctx context.Context) error {
-			if err := Download(ctx, c.Reader, key, file, want); err != nil {
-				return fmt.Errorf("fetch %s from %s: %w", key, r.Channel, err)
+		fetch := func(ctx context.Context) (archive.Digest, error) {
+			got, err := Download(ctx, c.Reader, key, file, want)
+			if err != nil {
+				err = fmt.Errorf("fetch %s from %s: %w", key, r.Channel, err)
 			}
-			return nil
+			return got, err
 		}
 		return install.Package{Path: file, Record: r, URL: c.URL + "/" + key, Fetch: fetch}, nil
 	}
@@ -81,37 +82,39 @@ const attempts = 5
 
 // Download has the object key in the file to afterwards, with what want says of its
 // bytes: size and hashes, of which zero ones are not checked. A file that has them
-// already stays. Without any hash the object is read anew.
+// already stays. Without any hash the object is read anew. It returns what the bytes are.
 //
 // Bytes that do not match never have the file's name. What a download that was cut
 // off or killed has brought lies beside it in .part-NAME, and the next one goes on
 // there. Processes that want the same file wait for the one that fetches it.
-func Download(ctx context.Context, from store.Reader, key, to string, want archive.Digest) (err error) {
+func Download(ctx context.Context, from store.Reader, key, to string, want archive.Digest) (got archive.Digest, err error) {
 	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil { //nolint:gosec // a cache for all of the machine
-		return err
+		return got, err
 	}
 	free, err := dir.Hold(ctx, filepath.Join(filepath.Dir(to), ".lock-"+filepath.Base(to)))
 	if err != nil {
-		return err
+		return got, err
 	}
 	defer func() { err = errors.Join(err, free()) }()
 	d := download{from: from, key: key, want: want}
-	if d.hashed() && verifyFile(ctx, to, want) == nil {
-		return nil
+	if d.hashed() {
+		if got, err := verifyFile(ctx, to, want); err == nil {
+			return got, nil
+		}
 	}
 	name := filepath.Join(filepath.Dir(to), ".part-"+filepath.Base(to))
 	d.part, err = os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o644) //nolint:gosec // a cache for all of the machine
 	if err != nil {
-		return err
+		return got, err
 	}
-	keep, err := d.run(ctx)
+	got, keep, err := d.run(ctx)
 	if err = errors.Join(err, d.part.Close()); err == nil {
-		return os.Rename(name, to)
+		return got, os.Rename(name, to)
 	}
 	if !keep {
 		err = errors.Join(err, os.Remove(name))
 	}
-	return err
+	return got, err
 }
 
 // download is an object on its way to a file, which this process holds.
@@ -127,17 +130,17 @@ func (d download) hashed() bool { return d.want.SHA256 != "" || d.want.MD5 != ""
 // run begins where an earlier run ended. When that does not come to the right bytes
 // they are thrown away, and it begins at the beginning. After an error, keep says that
 // a later run may go on.
-func (d download) run(ctx context.Context) (keep bool, err error) {
+func (d download) run(ctx context.Context) (got archive.Digest, keep bool, err error) {
 	if d.hashed() && d.size() > 0 {
-		if err := d.read(ctx); err == nil || ctx.Err() != nil {
-			return true, err
+		if got, err := d.read(ctx); err == nil || ctx.Err() != nil {
+			return got, true, err
 		}
 	}
 	if err := d.part.Truncate(0); err != nil {
-		return false, err
+		return got, false, err
 	}
-	err = d.read(ctx)
-	return d.hashed() && d.size() > 0 && !errors.Is(err, errOtherBytes), err
+	got, err = d.read(ctx)
+	return got, d.hashed() && d.size() > 0 && !errors.Is(err, errOtherBytes), err
 }
 
 func (d download) size() int64 {
@@ -149,15 +152,15 @@ func (d download) size() int64 {
 }
 
 // read appends to the part until the object ends, and compares.
-func (d download) read(ctx context.Context) error {
+func (d download) read(ctx context.Context) (archive.Digest, error) {
 	for attempt := 1; ; attempt++ {
 		had := d.size()
 		sum, err := d.next(ctx, had)
 		if err == nil {
-			return compare(sum, d.want)
+			return sum, compare(sum, d.want)
 		}
 		if ctx.Err() != nil || attempt == attempts || d.size() == had || !d.hashed() {
-			return err
+			return sum, err
 		}
 	}
 }
@@ -196,15 +199,15 @@ func compare(got, want archive.Digest) error {
 	return nil
 }
 
-func verifyFile(ctx context.Context, name string, want archive.Digest) (err error) {
+func verifyFile(ctx context.Context, name string, want archive.Digest) (got archive.Digest, err error) {
 	f, err := os.Open(name) //nolint:gosec // in the cache
 	if err != nil {
-		return err
+		return got, err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	got, err := archive.Sum(ctx, f)
+	got, err = archive.Sum(ctx, f)
 	if err != nil {
-		return err
+		return got, err
 	}
-	return compare(got, want)
+	return got, compare(got, want)
 }

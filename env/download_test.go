@@ -51,13 +51,13 @@ func TestDownloadGoesOn(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "a", "x.conda")
 	part := filepath.Join(filepath.Dir(file), ".part-x.conda")
 	from := &flaky{text: text, cut: 150_000}
-	if err := env.Download(t.Context(), from, "x", file, digest(text)); err == nil || !strings.Contains(err.Error(), "connection reset") {
+	if _, err := env.Download(t.Context(), from, "x", file, digest(text)); err == nil || !strings.Contains(err.Error(), "connection reset") {
 		t.Fatal(err)
 	}
 	if info, err := os.Stat(part); err != nil || info.Size() != 750_000 {
 		t.Fatal(info, err)
 	}
-	if err := env.Download(t.Context(), from, "x", file, digest(text)); err != nil {
+	if _, err := env.Download(t.Context(), from, "x", file, digest(text)); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := os.ReadFile(file); err != nil || !bytes.Equal(got, text) {
@@ -67,7 +67,7 @@ func TestDownloadGoesOn(t *testing.T) {
 		t.Errorf("it asked from %d on", from.asked)
 	}
 	asked := len(from.asked)
-	if err := env.Download(t.Context(), from, "x", file, digest(text)); err != nil || len(from.asked) != asked {
+	if _, err := env.Download(t.Context(), from, "x", file, digest(text)); err != nil || len(from.asked) != asked {
 		t.Errorf("again: %v, asked %d", err, from.asked)
 	}
 	if left, err := os.ReadDir(filepath.Dir(file)); err != nil || len(left) != 1 {
@@ -93,7 +93,7 @@ func TestDownloadReplacesWhatIsBroken(t *testing.T) {
 				}
 			}
 			file := filepath.Join(dir, "x.conda")
-			if err := env.Download(t.Context(), strict{&flaky{text: text, cut: 1000}}, "x", file, digest(text)); err != nil {
+			if _, err := env.Download(t.Context(), strict{&flaky{text: text, cut: 1000}}, "x", file, digest(text)); err != nil {
 				t.Fatal(err)
 			}
 			if got, err := os.ReadFile(file); err != nil || !bytes.Equal(got, text) {
@@ -120,7 +120,7 @@ func TestOneDownloadsForAll(t *testing.T) {
 	var all sync.WaitGroup
 	for range 8 {
 		all.Go(func() {
-			if err := env.Download(t.Context(), from, "x", file, digest(text)); err != nil {
+			if _, err := env.Download(t.Context(), from, "x", file, digest(text)); err != nil {
 				t.Error(err)
 			}
 		})
@@ -136,14 +136,14 @@ func TestWithoutAHashItIsReadAnew(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "x.conda")
 	for _, text := range []string{"old", "new"} {
 		from.text = []byte(text)
-		if err := env.Download(t.Context(), from, "x", file, archive.Digest{}); err != nil {
+		if _, err := env.Download(t.Context(), from, "x", file, archive.Digest{}); err != nil {
 			t.Fatal(err)
 		}
 		if got, err := os.ReadFile(file); err != nil || string(got) != text {
 			t.Errorf("%q, %v", got, err)
 		}
 	}
-	if err := env.Download(t.Context(), from, "x", file, archive.Digest{Size: 4}); err == nil || !strings.Contains(err.Error(), "it has 3 bytes, its record says 4") {
+	if _, err := env.Download(t.Context(), from, "x", file, archive.Digest{Size: 4}); err == nil || !strings.Contains(err.Error(), "it has 3 bytes, its record says 4") {
 		t.Error(err)
 	}
 }

@@ -57,7 +57,7 @@ func (e *Exporters) text(ctx context.Context, r conda.Record) ([]byte, error) {
 	}
 	p, err := (&offers{request: e.Request, ctx: ctx}).archive(r)
 	if err == nil && p.Fetch != nil {
-		err = p.Fetch(ctx)
+		_, err = p.Fetch(ctx)
 	}
 	if err != nil {
 		return nil, err

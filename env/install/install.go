@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/condaworker/condaworker/conda"
+	"github.com/condaworker/condaworker/conda/archive"
 )
 
 // Package is an archive to install.
@@ -27,9 +28,10 @@ type Package struct {
 	URL    string       // where it comes from; "" is Path as a file URL
 	Spec   string       // the match spec that the user asked for it with; "" for a dependency
 
-	// Fetch brings the archive to Path. It is called when the package is not in the
-	// cache, by one process at a time; nil means that the archive is there.
-	Fetch func(context.Context) error
+	// Fetch brings the archive to Path, compares it with the hashes of Record, and
+	// returns what it is. It is called when the package is not in the cache; nil means
+	// that the archive is there.
+	Fetch func(context.Context) (archive.Digest, error)
 }
 
 // Options say where and how to unpack.

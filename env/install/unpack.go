@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -85,21 +84,13 @@ func (c *cache) unpack(ctx context.Context, p Package) (_ *unpacked, err error) 
 	if u.load() == nil {
 		return u, nil
 	}
-	if p.Fetch != nil {
-		if err := p.Fetch(ctx); err != nil {
-			return nil, err
-		}
-	}
-	f, err := os.Open(p.Path)
+	f, err := u.open(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("read package %s: %w", p.Path, err)
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	if u.dir == "" {
-		err = errors.Join(u.verify(ctx, f), u.name(c.dir))
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read package %s: %w", p.Path, err)
+	if err := u.name(c.dir); err != nil {
+		return nil, err
 	}
 	free, err := dir.Hold(ctx, u.beside(lockMark))
 	if err != nil {
@@ -111,13 +102,37 @@ func (c *cache) unpack(ctx context.Context, p Package) (_ *unpacked, err error) 
 	}
 	c.work <- struct{}{}
 	defer func() { <-c.work }()
-	if err := u.verify(ctx, f); err != nil {
-		return nil, fmt.Errorf("read package %s: %w", p.Path, err)
-	}
 	if err := u.replace(ctx, f); err != nil {
 		return nil, fmt.Errorf("unpack %s: %w", filepath.Base(p.Path), err)
 	}
 	return u, u.load()
+}
+
+// open has the archive fetched, where it is not there, and compares it with the hashes
+// of its record, which has both afterwards.
+func (u *unpacked) open(ctx context.Context) (*os.File, error) {
+	if u.Fetch != nil {
+		got, err := u.Fetch(ctx)
+		if err != nil {
+			return nil, err
+		}
+		u.known(got)
+	}
+	f, err := os.Open(u.Path)
+	if err == nil && u.Fetch == nil {
+		if err = u.verify(ctx, f); err != nil {
+			err = errors.Join(err, f.Close())
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read package %s: %w", u.Path, err)
+	}
+	return f, nil
+}
+
+// known fills in what the archive is.
+func (u *unpacked) known(got archive.Digest) {
+	u.Record.SHA256, u.Record.MD5, u.Record.Size = got.SHA256, got.MD5, got.Size
 }
 
 // beside is a path of the package's folder with a mark in front of its name.
@@ -145,24 +160,20 @@ func (u *unpacked) name(folder string) error {
 	return nil
 }
 
-// verify compares the archive with the hashes of its record, and fills in those that
-// the record has not.
+// verify compares the archive with the hashes of its record.
 func (u *unpacked) verify(ctx context.Context, f *os.File) error {
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return err
-	}
 	got, err := archive.Sum(ctx, f)
 	if err != nil {
 		return err
 	}
-	r := &u.Record
+	r := u.Record
 	if r.SHA256 != "" && r.SHA256 != got.SHA256 {
 		return fmt.Errorf("its sha256 is %s, its record says %s: remove the file", got.SHA256, r.SHA256)
 	}
 	if r.MD5 != "" && r.MD5 != got.MD5 {
 		return fmt.Errorf("its md5 is %s, its record says %s: remove the file", got.MD5, r.MD5)
 	}
-	r.SHA256, r.MD5, r.Size = got.SHA256, got.MD5, got.Size
+	u.known(got)
 	return nil
 }
 

@@ -93,6 +93,35 @@ func TestInstalledTrees(t *testing.T) {
 	}
 }
 
+// Packages of other platforms, in both formats, become the same tree as well: here by a
+// list of URLs, for none of what they depend on is there.
+func TestInstalledTreesOfOtherPlatforms(t *testing.T) {
+	s := start(t)
+	channel := t.TempDir()
+	copyChannel(t, filepath.Join(conformance(t, s), "conda_format_repo"), channel, true)
+	caches := t.TempDir()
+	for _, subdir := range []string{"linux-64", "osx-64", "win-32", "win-64"} {
+		for file := range stored(t, channel, subdir) {
+			t.Run(subdir+"/"+file, func(t *testing.T) {
+				prefix, list := filepath.Join(t.TempDir(), "prefix"), filepath.Join(t.TempDir(), "list.txt")
+				write(t, list, "@EXPLICIT\n"+filepath.Join(channel, subdir, file)+"\n")
+				s.must(t, s.program, "env", "create", "-p", prefix, "--explicit", list, "--platform", subdir, "--cache", filepath.Join(caches, "ours"))
+				ours := tree(t, prefix)
+				if len(ours) < 5 {
+					t.Errorf("only %d files", len(ours))
+				}
+				if err := os.RemoveAll(prefix); err != nil {
+					t.Fatal(err)
+				}
+				s.must(t, s.python, filepath.Join(s.root, "scripts", "e2e", "testdata", "install", "install.py"), channel, prefix, filepath.Join(caches, "theirs"), subdir, subdir+"/"+file)
+				if diff := cmp.Diff(tree(t, prefix), ours); diff != "" {
+					t.Errorf("py-rattler -, condaworker +\n%s", diff)
+				}
+			})
+		}
+	}
+}
+
 // packagesOf are the packages of a report as subdir/file.
 func packagesOf(t *testing.T, report string) []string {
 	t.Helper()
