@@ -260,6 +260,20 @@ func TestRecordOfTheChannelWins(t *testing.T) {
 	}
 }
 
+// rattler reads no record without a URL.
+func TestAPackageOfAFolderHasAURL(t *testing.T) {
+	for from, want := range map[string]string{
+		"/c d/linux-64/demo-1.0-0.conda":       "file:///c%20d/linux-64/demo-1.0-0.conda",
+		"s3://b/c/linux-64/demo-1.0-0.conda":   "s3://b/c/linux-64/demo-1.0-0.conda",
+		"file:///c/linux-64/demo-1.0-0.conda":  "file:///c/linux-64/demo-1.0-0.conda",
+		"https://u:p@h/c/noarch/d.conda?a=b#c": "https://h/c/noarch/d.conda",
+	} {
+		if got := withoutSecrets(asURL(from)); got != want {
+			t.Errorf("%s is %s, want %s", from, got, want)
+		}
+	}
+}
+
 func TestCacheIsUsedAndRepaired(t *testing.T) {
 	cache := t.TempDir()
 	p := demo.write(t)

@@ -41,7 +41,7 @@ func overlay(index map[string]any, p Package) (map[string]any, error) {
 		merged["size"] = p.Record.Size
 	}
 	merged["fn"] = p.Record.FileName
-	merged["url"] = withoutSecrets(p.URL)
+	merged["url"] = withoutSecrets(asURL(p.URL))
 	subdir, _ := merged["subdir"].(string)
 	merged["channel"] = withoutSecrets(channelOf(p, subdir))
 	return merged, nil
@@ -54,6 +54,14 @@ func channelOf(p Package, subdir string) string {
 	}
 	channel := strings.TrimSuffix(p.URL, "/"+p.Record.FileName)
 	return strings.TrimSuffix(channel, "/"+subdir)
+}
+
+// asURL makes a URL of the path of a file: other clients read conda-meta only with one.
+func asURL(text string) string {
+	if strings.Contains(text, "://") {
+		return text
+	}
+	return (&url.URL{Scheme: "file", Path: filepath.ToSlash(text)}).String()
 }
 
 // withoutSecrets drops user names, passwords and queries: conda-meta is

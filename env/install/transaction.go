@@ -15,7 +15,8 @@ import (
 // A change of a prefix is done as a whole: what it will make and take away is written
 // down before the first step, what it takes away is put aside, and one rename ends it.
 // Whoever finds the folder of a change undoes it before that rename, and tidies up
-// after it.
+// after it. That holds for a process that is killed; when the machine loses its power
+// the files of a prefix themselves may be lost, and nothing here waits for the disk.
 const (
 	changeDir = ".condaworker-transaction"
 	undoFile  = changeDir + "/undo.json"
@@ -45,7 +46,7 @@ func begin(root *os.Root, j journal) (*change, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(root.MkdirAll(filepath.FromSlash(oldDir), 0o755), writeSynced(root, undoFile+".part", text)); err != nil {
+	if err := errors.Join(root.MkdirAll(filepath.FromSlash(oldDir), 0o755), root.WriteFile(filepath.FromSlash(undoFile+".part"), text, 0o644)); err != nil {
 		return nil, errors.Join(err, root.RemoveAll(changeDir))
 	}
 	if err := root.Rename(undoFile+".part", undoFile); err != nil {
@@ -57,16 +58,6 @@ func begin(root *os.Root, j journal) (*change, error) {
 		}
 	}
 	return c, nil
-}
-
-// writeSynced writes a file that is on the disk afterwards.
-func writeSynced(root *os.Root, name string, text []byte) error {
-	f, err := root.OpenFile(filepath.FromSlash(name), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(text)
-	return errors.Join(err, f.Sync(), f.Close())
 }
 
 // aside is where the i-th old path lies now.
@@ -165,7 +156,7 @@ func resume(root *os.Root) error {
 	text, err := root.ReadFile(filepath.FromSlash(doneFile))
 	if err == nil {
 		if err := json.Unmarshal(text, &c.journal); err != nil {
-			return fmt.Errorf("read %s: %w", doneFile, err)
+			return fmt.Errorf("read %s: %w; remove the prefix", doneFile, err)
 		}
 		return c.tidy()
 	}
@@ -177,7 +168,7 @@ func resume(root *os.Root) error {
 		err = json.Unmarshal(text, &c.journal)
 	}
 	if err != nil {
-		return fmt.Errorf("read %s: %w", undoFile, err)
+		return fmt.Errorf("read %s: %w; remove the prefix", undoFile, err)
 	}
 	return c.undo()
 }
