@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/condaworker/condaworker/conda"
+	"github.com/condaworker/condaworker/conda/archive"
 	"github.com/condaworker/condaworker/env"
 	"github.com/condaworker/condaworker/indexer"
 	"github.com/condaworker/condaworker/store"
@@ -102,7 +103,7 @@ func (d *desk) copyPackage(ctx context.Context, to store.Store, at, parent strin
 	}
 	defer func() { err = errors.Join(err, d.removeWork(work, false)) }()
 	file := filepath.Join(work, o.file)
-	if err := env.Download(ctx, o.channel.Reader, o.key(), file, o.sha256); err != nil {
+	if _, err := env.Download(ctx, o.channel.Reader, o.key(), file, archive.Digest{SHA256: o.sha256}); err != nil {
 		return got, fmt.Errorf("read package %s: %w", at, err)
 	}
 	return indexer.Publish(ctx, to, indexer.Package{Path: file})

@@ -31,6 +31,9 @@ type envOptions struct {
 	cache        string
 	excludeNewer string
 	dryRun       bool
+	explicit     string
+	update       bool
+	linkScripts  bool
 }
 
 // environment is what env create reports.
@@ -73,6 +76,9 @@ func (d *desk) envCommand() *cobra.Command {
 	f.StringVar(&o.cache, "cache", "", "folder for archives and unpacked packages, which runs share (default: condaworker in the user's cache folder)")
 	f.StringVar(&o.excludeNewer, "exclude-newer", "", "leave out packages that were built later: 2026-01-31 (the end of that day, UTC) or 2026-01-31T12:00:00Z")
 	f.BoolVar(&o.dryRun, "dry-run", false, "solve, say what would be installed, and do nothing")
+	f.StringVar(&o.explicit, "explicit", "", "a list of packages by their URLs (conda list --explicit): they are installed as they are, without solving")
+	f.BoolVar(&o.update, "update", false, "make an environment that has other packages into this one, in one step")
+	f.BoolVar(&o.linkScripts, "link-scripts", false, "run the packages' post-link and pre-unlink scripts")
 	o.flags(create)
 	return verbs("env", "Make environments from channels", create)
 }
@@ -84,6 +90,8 @@ func (d *desk) createEnv(ctx context.Context, o envOptions) error {
 		if err != nil {
 			return "", err
 		}
+		request.Update, request.LinkScripts = o.update, o.linkScripts
+		request.Run, request.Warn = programs(p), p.Warn
 		phase, do := "create", env.Create
 		if o.dryRun {
 			phase, do = "solve", env.Solve
@@ -147,6 +155,9 @@ func (d *desk) envRequest(ctx context.Context, o envOptions) (env.Request, error
 		r.Cache = filepath.Join(folder, "condaworker")
 	}
 	r.Virtual = d.virtualPackages(ctx, r.Subdir)()
+	if o.explicit != "" {
+		return r, d.readExplicit(ctx, o.explicit, &r)
+	}
 	r.Channels, err = d.sources(ctx, o.sourceOptions, channels)
 	return r, err
 }
@@ -171,6 +182,9 @@ func (o envOptions) wanted() (specs, channels []string, err error) {
 	switch {
 	case o.prefix == "" && !o.dryRun:
 		err = usageError{errors.New("say where: --prefix PREFIX")}
+	case o.explicit != "" && len(specs)+len(channels) > 0:
+		err = usageError{errors.New("--explicit FILE says all: leave out SPEC..., --file and --channel")}
+	case o.explicit != "":
 	case len(specs) == 0:
 		err = usageError{errors.New("say what: SPEC..., e.g. python=3.12, or --file environment.yml")}
 	case strings.TrimSpace(strings.Join(channels, "")) == "":

@@ -43,6 +43,15 @@ type Request struct {
 	// NotAfter leaves out what channels had built after it; zero leaves out nothing.
 	// Records without a time stay, as with conda.
 	NotAfter time.Time
+
+	// Explicit are the packages themselves, as conda.ParseExplicit returns them: with
+	// it nothing is solved and no index read, and Specs mean nothing. What they need is
+	// known from the packages alone.
+	Explicit []conda.Record
+
+	Update      bool           // whatever other packages an environment at Prefix has, it becomes this one
+	Run         install.Runner // runs programs of the prefix, see install.Options; nil runs none
+	LinkScripts bool           // Run also runs the packages' link scripts
 }
 
 // Solve chooses the records of r.Specs, dependencies first, and changes nothing.
@@ -53,9 +62,10 @@ func Solve(ctx context.Context, r Request) ([]conda.Record, error) {
 }
 
 // Create solves r.Specs and installs the result as r.Prefix, all of it or nothing.
-// It returns the installed records, dependencies first. With no specs it makes
-// nothing. A prefix that has exactly these records is left as it is; one that
-// holds anything else is an error. Of several processes that make one prefix the
+// It returns the records that are installed then, dependencies first. With no specs
+// it makes nothing. A prefix that has exactly these records is left as it is; one that
+// holds anything else is an error, or with r.Update an environment that is changed:
+// packages that stay are not touched. Of several processes that make one prefix the
 // others wait.
 func Create(ctx context.Context, r Request) (records []conda.Record, err error) {
 	from := &offers{request: r, ctx: ctx}
@@ -63,19 +73,21 @@ func Create(ctx context.Context, r Request) (records []conda.Record, err error) 
 	if err != nil || len(records) == 0 {
 		return nil, err
 	}
-	packages, err := from.fetch(ctx, records)
-	if err != nil {
-		return nil, err
-	}
 	w, err := openWorkplace(ctx, r.Prefix)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, w.free()) }()
-	if done, err := w.holds(records); err != nil || done {
+	defer func() { err = errors.Join(err, w.close()) }()
+	come, leave, err := w.difference(records, r.Update)
+	if err != nil || len(come)+len(leave) == 0 {
 		return records, err
 	}
-	return records, w.fill(func() error {
-		return install.Install(ctx, packages, r.Prefix, install.Options{Cache: filepath.Join(r.Cache, "pkgs")})
+	packages, err := from.packages(come)
+	if err != nil {
+		return records, err
+	}
+	return records, install.Install(ctx, packages, r.Prefix, install.Options{
+		Cache: filepath.Join(r.Cache, "pkgs"), Remove: leave,
+		Run: r.Run, LinkScripts: r.LinkScripts, Warn: r.Warn,
 	})
 }

@@ -55,7 +55,10 @@ func (e *Exporters) text(ctx context.Context, r conda.Record) ([]byte, error) {
 			return text, err
 		}
 	}
-	p, err := (&offers{request: e.Request, ctx: ctx}).archive(ctx, r)
+	p, err := (&offers{request: e.Request, ctx: ctx}).archive(r)
+	if err == nil && p.Fetch != nil {
+		_, err = p.Fetch(ctx)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -43,6 +43,9 @@ type subdir struct {
 
 // solve also notes the specs, for conda-meta.
 func (o *offers) solve() (records []conda.Record, err error) {
+	if o.request.Explicit != nil {
+		return o.request.Explicit, nil
+	}
 	if len(o.request.Specs) == 0 {
 		return nil, nil
 	}

@@ -8,14 +8,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/condaworker/condaworker/conda"
+	"github.com/condaworker/condaworker/env/install"
 	"github.com/condaworker/condaworker/store/dir"
 )
-
-// unfinished lies in a prefix while it is being made. What a killed run left
-// beside it is nobody's, for the prefix was empty when it was written.
-const unfinished = ".condaworker-unfinished"
 
 // workplace is the prefix that one call of Create works on, and no other process.
 type workplace struct {
@@ -25,7 +24,7 @@ type workplace struct {
 }
 
 // openWorkplace makes the prefix if it is missing, waits until nobody else works on it,
-// and throws away what a killed run left there.
+// and sets right what a killed run left there.
 func openWorkplace(ctx context.Context, prefix string) (*workplace, error) {
 	_, err := os.Lstat(prefix)
 	w := &workplace{dir: prefix, fresh: errors.Is(err, fs.ErrNotExist)}
@@ -38,66 +37,72 @@ func openWorkplace(ctx context.Context, prefix string) (*workplace, error) {
 			return nil, err
 		}
 	}
-	if _, err := os.Lstat(filepath.Join(prefix, unfinished)); err == nil {
-		err = w.empty()
-		if err != nil {
-			return nil, errors.Join(fmt.Errorf("remove what an interrupted run left in %s: %w", prefix, err), w.free())
-		}
+	if err := install.Recover(prefix); err != nil {
+		return nil, errors.Join(err, w.free())
 	}
 	return w, nil
 }
 
-// empty removes all that is in the prefix, the mark last.
-func (w *workplace) empty() error {
-	entries, err := os.ReadDir(w.dir)
-	for _, e := range entries {
-		if e.Name() != unfinished {
-			err = errors.Join(err, os.RemoveAll(filepath.Join(w.dir, e.Name())))
-		}
+// close lets the next process at the prefix. A folder that was made for nothing is
+// removed.
+func (w *workplace) close() error {
+	if w.fresh {
+		_ = os.Remove(w.dir) // it is not empty when all went well
 	}
-	if err != nil {
-		return err
-	}
-	if err := os.Remove(filepath.Join(w.dir, unfinished)); !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return nil
+	return w.free()
 }
 
-// holds tells whether the prefix has exactly these records already. Anything
-// else in it is an error: nothing of the user's is ever replaced.
-func (w *workplace) holds(records []conda.Record) (bool, error) {
+// difference says what has to come and to leave (by name), so that the prefix has
+// exactly these records. Anything in it but these is an error, or with update anything
+// but an environment: nothing else of the user's is ever replaced.
+func (w *workplace) difference(records []conda.Record, update bool) (come []conda.Record, leave []string, err error) {
 	entries, err := os.ReadDir(w.dir)
 	if err != nil || len(entries) == 0 {
-		return false, err
+		return records, nil, err
 	}
 	if _, err := os.Stat(filepath.Join(w.dir, "conda-meta", "history")); err != nil {
-		return false, fmt.Errorf("the prefix %s is not empty and no conda environment: name another one", w.dir)
+		return nil, nil, fmt.Errorf("the prefix %s is not empty and no conda environment: name another one", w.dir)
 	}
 	installed, err := Installed(w.dir)
 	if err != nil {
-		return false, err
+		return nil, nil, err
 	}
-	if !sameRecords(installed, records) {
-		return false, fmt.Errorf("the prefix %s has an environment of other packages: remove it, or name another one", w.dir)
+	come, leave = difference(installed, records)
+	if len(come)+len(leave) > 0 && !update {
+		return nil, nil, fmt.Errorf("the prefix %s has an environment of other packages: remove it, name another one, or --update it", w.dir)
 	}
-	return true, nil
+	return come, leave, nil
 }
 
-// fill runs the installation. When that fails the prefix is as it was before.
-func (w *workplace) fill(install func() error) error {
-	mark := filepath.Join(w.dir, unfinished)
-	if err := os.WriteFile(mark, nil, 0o600); err != nil {
-		return err
-	}
-	if err := install(); err != nil {
-		err = errors.Join(err, w.empty())
-		if w.fresh {
-			_ = os.Remove(w.dir) // an empty folder that stays harms nobody
+// difference says which records come, and the names of those that leave. Where python
+// moves its modules, packages that are laid out for it come again.
+func difference(installed, wanted []conda.Record) (come []conda.Record, leave []string) {
+	stays := map[string]bool{} // by name
+	series := seriesOf(installed) == seriesOf(wanted)
+	for _, r := range wanted {
+		i := slices.IndexFunc(installed, func(other conda.Record) bool { return same(r, other) })
+		if i >= 0 && (series || r.Noarch != "python" && installed[i].Noarch != "python") {
+			stays[installed[i].Name] = true
+		} else {
+			come = append(come, r)
 		}
-		return err
 	}
-	return os.Remove(mark)
+	for _, r := range installed {
+		if !stays[r.Name] {
+			leave = append(leave, r.Name)
+		}
+	}
+	return come, leave
+}
+
+// seriesOf is that of python among records, e.g. 3.12.
+func seriesOf(records []conda.Record) string {
+	for _, r := range records {
+		if r.Name == "python" {
+			return strings.Join(strings.SplitN(r.Version+"..", ".", 3)[:2], ".")
+		}
+	}
+	return ""
 }
 
 // Installed returns the records of conda-meta, by name. A prefix without that
@@ -127,18 +132,8 @@ func Installed(prefix string) ([]conda.Record, error) {
 	return records, nil
 }
 
-// sameRecords compares file names, and hashes where both have one: old channels
-// have none.
-func sameRecords(a, b []conda.Record) bool {
-	hashes := map[string]string{}
-	for _, r := range a {
-		hashes[r.Subdir+"/"+r.FileName] = r.SHA256
-	}
-	for _, r := range b {
-		hash, found := hashes[r.Subdir+"/"+r.FileName]
-		if !found || hash != r.SHA256 && hash != "" && r.SHA256 != "" {
-			return false
-		}
-	}
-	return len(a) == len(b)
+// same compares file names, and hashes where both have one: old channels have none.
+func same(a, b conda.Record) bool {
+	differ := func(a, b string) bool { return a != b && a != "" && b != "" }
+	return a.Subdir == b.Subdir && a.FileName == b.FileName && !differ(a.SHA256, b.SHA256) && !differ(a.MD5, b.MD5)
 }

@@ -57,17 +57,17 @@ func TestTheSameEnvironmentTwiceIsOne(t *testing.T) {
 
 func TestWhatAnInterruptedRunLeftIsRemoved(t *testing.T) {
 	r := request(t, []string{"tool"}, channel(t, pkg{"tool", "1.0", "linux-64", nil}))
-	for _, name := range []string{".condaworker-unfinished", "share/tool", "lib/half", "conda-meta/half-1-0.json", "conda-meta/history"} {
+	for _, name := range []string{".condaworker-transaction/undo.json", "share/tool", "lib/half", "conda-meta/half-1-0.json", "conda-meta/history"} {
 		file := filepath.Join(r.Prefix, name)
 		if err := os.MkdirAll(filepath.Dir(file), 0o750); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(file, []byte("{"), 0o600); err != nil {
+		if err := os.WriteFile(file, []byte(`{"fresh": true}`), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
 	create(t, r)
-	for _, name := range []string{".condaworker-unfinished", "lib", "conda-meta/half-1-0.json"} {
+	for _, name := range []string{".condaworker-transaction", "lib", "conda-meta/half-1-0.json"} {
 		if _, err := os.Stat(filepath.Join(r.Prefix, name)); err == nil {
 			t.Errorf("%s is still there", name)
 		}
@@ -97,12 +97,13 @@ func TestWhatIsNotOursIsNeverTouched(t *testing.T) {
 	}
 }
 
-// Both packages have the same file: that is found out when the prefix is there.
+// A folder of one package is a file of the other: that is found out when the prefix is
+// there.
 func TestAFailedInstallLeavesThePrefixAsItWas(t *testing.T) {
 	root := t.TempDir()
 	s := dir.Open(root)
-	for _, name := range []string{"a", "b"} {
-		file := condatest.Write(t, name+"-1-0.conda", condatest.Index(name, "1", 0, "linux-64"), map[string]string{"etc/hosts": name})
+	for name, path := range map[string]string{"a": "etc/hosts", "b": "etc/hosts/b"} {
+		file := condatest.Write(t, name+"-1-0.conda", condatest.Index(name, "1", 0, "linux-64"), map[string]string{path: name})
 		if _, err := indexer.Publish(t.Context(), s, indexer.Package{Path: file}); err != nil {
 			t.Fatal(err)
 		}
@@ -183,5 +184,23 @@ func TestTheWaitForAPrefixEndsWithItsContext(t *testing.T) {
 	defer cancel()
 	if _, err := env.Create(ctx, r); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestAnEnvironmentIsUpdated(t *testing.T) {
+	c := channel(t, pkg{"app", "1.0", "linux-64", []string{"lib"}}, pkg{"lib", "1.0", "noarch", nil}, pkg{"other", "1.0", "linux-64", []string{"lib"}})
+	r := request(t, []string{"app"}, c)
+	create(t, r)
+	kept, err := os.Stat(filepath.Join(r.Prefix, "conda-meta", "lib-1.0-0.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Specs, r.Update = []string{"other"}, true
+	create(t, r)
+	if _, err := os.Stat(filepath.Join(r.Prefix, "share", "app")); err == nil {
+		t.Error("app is still there")
+	}
+	if again, err := os.Stat(filepath.Join(r.Prefix, "conda-meta", "lib-1.0-0.json")); err != nil || !os.SameFile(kept, again) {
+		t.Errorf("lib was touched: %v", err)
 	}
 }

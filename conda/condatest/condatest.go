@@ -28,7 +28,7 @@ func Index(name, version string, number int, subdir string) map[string]any {
 
 // Write writes the .conda called file into a temporary folder and returns its
 // path. index becomes info/index.json, files are what it installs and, below
-// info/, further metadata.
+// info/, further metadata, of which paths.json is made where it is missing.
 func Write(t testing.TB, file string, index map[string]any, files map[string]string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), file)
@@ -53,7 +53,10 @@ func WriteFile(path string, index map[string]any, files map[string]string) error
 		return errors.Join(err, f.Close())
 	}
 	info, files := split(files)
-	info["info/index.json"], info["info/paths.json"] = string(text), paths(files)
+	info["info/index.json"] = string(text)
+	if info["info/paths.json"] == "" {
+		info["info/paths.json"] = paths(files)
+	}
 	return errors.Join(writePart(w, archive.PkgPart, files), writePart(w, archive.InfoPart, info), w.Close(), f.Close())
 }
 

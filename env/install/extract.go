@@ -26,6 +26,9 @@ import (
 type extraction struct {
 	ctx   context.Context
 	root  *os.Root
+	dir   *os.Root // the folder of the last file: the next one mostly lies beside it
+	at    string   // its path; "" without one
+	buf   []byte
 	made  map[string]bool      // folders
 	found map[string]pathEntry // what pkg has
 	links map[string]string    // symlinks, made last: no file is written through one
@@ -33,8 +36,7 @@ type extraction struct {
 	start time.Time
 }
 
-func (u *unpacked) unpackTo(ctx context.Context, tmp string) (err error) {
-	dir := filepath.Join(tmp, "new")
+func (u *unpacked) unpackTo(ctx context.Context, f *os.File, dir string) (err error) {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return err
 	}
@@ -43,19 +45,15 @@ func (u *unpacked) unpackTo(ctx context.Context, tmp string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, root.Close()) }()
-	f, err := os.Open(u.Path)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
 	stat, err := f.Stat()
 	if err != nil {
 		return err
 	}
 	x := &extraction{
 		ctx: ctx, root: root, made: map[string]bool{".": true}, start: time.Now(),
-		found: map[string]pathEntry{}, links: map[string]string{},
+		found: map[string]pathEntry{}, links: map[string]string{}, buf: make([]byte, 64<<10),
 	}
+	defer func() { err = errors.Join(err, x.leave()) }()
 	if err := archive.Walk(f, stat.Size(), filepath.Base(u.Path), x.visit); err != nil {
 		return err
 	}
@@ -93,7 +91,10 @@ func (x *extraction) finish(r conda.Record) error {
 	if err != nil {
 		return err
 	}
-	text, err = json.Marshal(map[string]any{"index": index, "paths": paths})
+	text, err = json.Marshal(map[string]any{
+		"index": index, "paths": paths,
+		"digest": archive.Digest{Size: r.Size, SHA256: r.SHA256, MD5: r.MD5},
+	})
 	if err != nil {
 		return err
 	}
@@ -216,14 +217,17 @@ func (x *extraction) mkdir(name string) error {
 }
 
 func (x *extraction) file(name string, h *tar.Header, r io.Reader) (sum string, err error) {
-	local := filepath.FromSlash(name)
+	if err := x.enter(path.Dir(name)); err != nil {
+		return "", err
+	}
+	local := path.Base(name)
 	mode := fs.FileMode(h.Mode)&0o777 | 0o600 // never set-uid; always readable by who unpacks
-	f, err := x.root.OpenFile(local, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	f, err := x.dir.OpenFile(local, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
 		return "", err
 	}
 	hash := sha256.New()
-	_, err = io.Copy(io.MultiWriter(f, hash), r)
+	_, err = io.CopyBuffer(io.MultiWriter(f, hash), r, x.buf)
 	if err = errors.Join(err, f.Close()); err != nil {
 		return "", err
 	}
@@ -232,7 +236,30 @@ func (x *extraction) file(name string, h *tar.Header, r io.Reader) (sum string, 
 	if mtime.After(x.start) {
 		mtime = x.start
 	}
-	return hex.EncodeToString(hash.Sum(nil)), x.root.Chtimes(local, mtime, mtime)
+	return hex.EncodeToString(hash.Sum(nil)), x.dir.Chtimes(local, mtime, mtime)
+}
+
+// enter opens the folder of a file: to find it again for each costs more than to write
+// a small one.
+func (x *extraction) enter(dir string) error {
+	if x.dir != nil && x.at == dir {
+		return nil
+	}
+	if err := x.leave(); err != nil {
+		return err
+	}
+	opened, err := x.root.OpenRoot(filepath.FromSlash(dir))
+	x.dir, x.at = opened, dir
+	return err
+}
+
+func (x *extraction) leave() error {
+	if x.dir == nil {
+		return nil
+	}
+	err := x.dir.Close()
+	x.dir = nil
+	return err
 }
 
 // hardlink makes another name of a file that came before.

@@ -3,50 +3,64 @@
 // paths, links them into the prefix, replaces the prefix that was built in,
 // and writes conda-meta.
 //
-// It never runs anything of a package (no link scripts), never solves, never
-// downloads, and never writes outside of the prefix and the cache, whatever an
-// archive says. Start with Install.
+// It never solves, and never writes outside of the prefix and the cache, whatever an
+// archive says. Archives are brought, and programs of the prefix are run, only by
+// functions that are handed in. Start with Install.
 package install
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/condaworker/condaworker/conda"
+	"github.com/condaworker/condaworker/conda/archive"
 )
 
 // Package is an archive to install.
 type Package struct {
 	Path   string       // the archive on disk, a .conda or .tar.bz2
-	Record conda.Record // as its channel's index has it; the zero value takes the archive's own
+	Record conda.Record // as its channel's index has it; without a Name the rest is the archive's own
 	URL    string       // where it comes from; "" is Path as a file URL
 	Spec   string       // the match spec that the user asked for it with; "" for a dependency
+
+	// Fetch brings the archive to Path, compares it with the hashes of Record, and
+	// returns what it is. It is called when the package is not in the cache; nil means
+	// that the archive is there.
+	Fetch func(context.Context) (archive.Digest, error)
 }
 
 // Options say where and how to unpack.
 type Options struct {
-	Cache string    // the folder for unpacked packages, e.g. /work/pkgs; made if missing
-	Now   time.Time // for conda-meta/history; zero is the clock's
+	Cache  string    // the folder for unpacked packages, e.g. /work/pkgs; made if missing
+	Now    time.Time // for conda-meta/history; zero is the clock's
+	Remove []string  // names of packages that leave the prefix in the same step
+
+	// Run runs programs of the prefix: its python, which compiles the modules of
+	// packages that are noarch: python. Nil runs nothing.
+	Run Runner
+	// LinkScripts has Run also run the packages' own scripts, post-link and pre-unlink.
+	// What these make beside the packages' files is theirs to remove.
+	LinkScripts bool
+	Warn        func(string) // takes what was done otherwise than the packages want; nil drops it
 }
 
-// Install links pkgs, dependencies first, into prefix, which is made if it is
-// missing. Before the first link everything is unpacked and checked, so that a
-// broken archive or two packages with the same path leave the prefix as it
-// was. A package that is noarch: python is laid out for the
-// python among pkgs or in prefix; its modules are not compiled, for that would
-// run it.
+// Install links pkgs into prefix, which is made if it is missing, and takes out
+// those that leave. It is done as a whole: on an error, and by the next Install or
+// Recover after a kill, the prefix becomes again what it was. Before the first
+// change everything is unpacked and checked. A package that is noarch: python is
+// laid out for the python among pkgs or in prefix.
 //
-// conda's rules hold: a file without its own content is a hard link to the
-// cache (a copy across devices), one with a prefix record is a copy with
-// prefix in it, and in a binary file prefix must not be longer than what it
-// replaces.
+// conda's rules hold: a file without its own content is a hard link to the cache (a
+// copy where there are none, which shares its blocks where the file system can), one
+// with a prefix record is a copy with prefix in it, and in a binary file prefix must
+// not be longer than what it replaces. When several packages have one path rattler's
+// rule holds: the last of them, dependencies first, has it, and the others' files are
+// in __clobbers__ until it leaves.
 func Install(ctx context.Context, pkgs []Package, prefix string, o Options) error {
 	prefix, err := filepath.Abs(prefix)
 	if err != nil {
@@ -61,35 +75,73 @@ func Install(ctx context.Context, pkgs []Package, prefix string, o Options) erro
 		return fmt.Errorf("open prefix %s: %w", prefix, err)
 	}
 	defer l.close()
-	if err := l.findPython(unpacked); err != nil {
+	p, err := l.plan(unpacked, o)
+	if err != nil {
 		return err
 	}
-	for _, u := range unpacked {
-		if err := l.claim(u); err != nil {
-			return err
+	return l.apply(ctx, p, o)
+}
+
+// apply does what was planned, or nothing.
+func (l *prefix) apply(ctx context.Context, p *plan, o Options) error {
+	for _, text := range p.warnings {
+		o.warn(text)
+	}
+	if err := l.preUnlink(ctx, p.leaving, o); err != nil {
+		return err
+	}
+	c, err := begin(l.root, p.journal)
+	if err != nil {
+		return fmt.Errorf("begin to change the prefix %s: %w", l.dir, err)
+	}
+	if err := l.fill(ctx, p, c, o); err != nil {
+		return errors.Join(err, c.undo())
+	}
+	return c.commit()
+}
+
+// fill makes all that is new.
+func (l *prefix) fill(ctx context.Context, p *plan, c *change, o Options) error {
+	if err := l.root.MkdirAll("conda-meta", 0o755); err != nil {
+		return err
+	}
+	if err := l.link(ctx, p.arriving); err != nil {
+		return err
+	}
+	if err := p.relocate(l, c); err != nil {
+		return err
+	}
+	if err := l.compile(ctx, p.arriving, o); err != nil {
+		return err
+	}
+	for _, u := range p.arriving {
+		if err := l.writeRecord(u); err != nil {
+			return fmt.Errorf("record %s: %w", u.dist, err)
 		}
 	}
-	for _, u := range unpacked {
-		if err := l.install(ctx, u); err != nil {
-			return fmt.Errorf("install %s: %w", u.dist, err)
-		}
+	if err := l.postLink(ctx, p.arriving, o); err != nil {
+		return err
 	}
-	if err := l.writeHistory(unpacked, o.Now); err != nil {
+	if err := l.writeHistory(p, c, o.Now); err != nil {
 		return fmt.Errorf("write conda-meta/history: %w", err)
 	}
 	return nil
 }
 
-// unpackAll unpacks as many packages at a time as there are processors.
-func unpackAll(ctx context.Context, pkgs []Package, cache string) ([]*unpacked, error) {
-	if cache == "" {
-		return nil, errors.New("install needs a cache folder")
+func (o Options) warn(text string) {
+	if o.Warn != nil {
+		o.Warn(text)
 	}
-	cache, err := filepath.Abs(cache)
+}
+
+// parallel is how many packages are on their way to the cache at a time: enough for
+// small ones to hide each other's way from a server.
+const parallel = 8
+
+// unpackAll brings all packages into the cache.
+func unpackAll(ctx context.Context, pkgs []Package, dir string) ([]*unpacked, error) {
+	c, err := openCache(dir)
 	if err != nil {
-		return nil, err
-	}
-	if err := os.MkdirAll(cache, 0o755); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
@@ -97,14 +149,14 @@ func unpackAll(ctx context.Context, pkgs []Package, cache string) ([]*unpacked, 
 	var (
 		all   = make([]*unpacked, len(pkgs))
 		errs  = make([]error, len(pkgs))
-		slots = make(chan struct{}, runtime.GOMAXPROCS(0))
+		slots = make(chan struct{}, parallel)
 		work  sync.WaitGroup
 	)
 	for i, p := range pkgs {
 		slots <- struct{}{}
 		work.Go(func() {
 			defer func() { <-slots }()
-			if all[i], errs[i] = unpack(ctx, p, cache); errs[i] != nil {
+			if all[i], errs[i] = c.unpack(ctx, p); errs[i] != nil {
 				cancel()
 			}
 		})

@@ -43,15 +43,23 @@ type file struct {
 // made is a package that a test makes.
 type made struct {
 	name, noarch string
+	version      string // "" is 1.0
 	files        []file
 	listed       []pathEntry // in paths.json beside those of files
 	paths        string      // the whole paths.json; "" makes one
 	info         []file
 }
 
+func or(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}
+
 func (m made) write(t testing.TB) Package {
 	t.Helper()
-	index := fmt.Sprintf(`{"name": %q, "version": "1.0", "build": "0", "build_number": 0, "depends": [], "subdir": "linux-64", "noarch": %q, "x": 1}`, m.name, m.noarch)
+	index := fmt.Sprintf(`{"name": %q, "version": %q, "build": "0", "build_number": 0, "depends": [], "subdir": "linux-64", "noarch": %q, "x": 1}`, m.name, or(m.version, "1.0"), m.noarch)
 	info := append([]file{{name: "info/index.json", content: index}}, m.info...)
 	if m.paths != "-" {
 		info = append(info, file{name: "info/paths.json", content: m.pathsJSON(t)})
@@ -252,6 +260,20 @@ func TestRecordOfTheChannelWins(t *testing.T) {
 	}
 }
 
+// rattler reads no record without a URL.
+func TestAPackageOfAFolderHasAURL(t *testing.T) {
+	for from, want := range map[string]string{
+		"/c d/linux-64/demo-1.0-0.conda":       "file:///c%20d/linux-64/demo-1.0-0.conda",
+		"s3://b/c/linux-64/demo-1.0-0.conda":   "s3://b/c/linux-64/demo-1.0-0.conda",
+		"file:///c/linux-64/demo-1.0-0.conda":  "file:///c/linux-64/demo-1.0-0.conda",
+		"https://u:p@h/c/noarch/d.conda?a=b#c": "https://h/c/noarch/d.conda",
+	} {
+		if got := withoutSecrets(asURL(from)); got != want {
+			t.Errorf("%s is %s, want %s", from, got, want)
+		}
+	}
+}
+
 func TestCacheIsUsedAndRepaired(t *testing.T) {
 	cache := t.TempDir()
 	p := demo.write(t)
@@ -298,13 +320,13 @@ func sumOf(t *testing.T, name string) string {
 
 func TestRefusedTogether(t *testing.T) {
 	a := made{name: "a", files: []file{{name: "bin/x", content: "a"}}}.write(t)
-	b := made{name: "b", files: []file{{name: "bin/x", content: "b"}, {name: "bin/y"}}}.write(t)
+	b := made{name: "b", files: []file{{name: "bin/x/y"}}}.write(t)
 	for name, c := range map[string]struct {
 		first, then []Package
 		want        string
 	}{
-		"one path, one transaction":  {nil, []Package{a, b}, "a-1.0-0 and b-1.0-0 both have the file bin/x"},
-		"one path, one after other":  {[]Package{a}, []Package{b}, "a-1.0-0 and b-1.0-0 both have the file bin/x"},
+		"a file and a folder":        {nil, []Package{a, b}, "bin/x is a file of a-1.0-0 and a folder of b-1.0-0"},
+		"a file, then a folder":      {[]Package{a}, []Package{b}, "bin/x is a file of a-1.0-0 and a folder of b-1.0-0"},
 		"the same package again":     {[]Package{a}, []Package{a}, "has a-1.0-0 already"},
 		"noarch python":              {nil, []Package{a, made{name: "n", noarch: "python"}.write(t)}, "ask for python"},
 		"one of them is not whole":   {nil, []Package{a, {Path: os.DevNull}}, "null"},
@@ -343,12 +365,12 @@ func TestCopiesWhereLinksFail(t *testing.T) {
 	l := &prefix{}
 	dir := t.TempDir()
 	must(t, os.WriteFile(filepath.Join(dir, "a"), []byte("a"), 0o755))
-	l.copies = true
-	must(t, l.link(filepath.Join(dir, "a"), filepath.Join(dir, "b")))
+	l.copies.Store(true)
+	must(t, l.linkFile(filepath.Join(dir, "a"), filepath.Join(dir, "b")))
 	if diff := cmp.Diff(map[string]string{"a": "755 a", "b": "755 a"}, tree(t, dir)); diff != "" {
 		t.Error(diff)
 	}
-	if err := l.link(filepath.Join(dir, "a"), filepath.Join(dir, "b")); !errors.Is(err, fs.ErrExist) {
+	if err := l.linkFile(filepath.Join(dir, "a"), filepath.Join(dir, "b")); !errors.Is(err, fs.ErrExist) {
 		t.Errorf("over an existing file: %v", err)
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"hash"
@@ -14,134 +13,114 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"strings"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
 )
 
-// prefix is the folder that is being installed to.
-type prefix struct {
-	dir      string // absolute, as the caller gave it: what goes into files
-	resolved string // without symlinks: what every write is held against
-	root     *os.Root
-	parents  map[string]string // folders by their path in the prefix, resolved
-	owners   map[string]string // dist by path
-	names    map[string]string // dist by package name
-	python   *python           // nil without one
-	copies   bool              // the cache is on another device
-}
-
-// openPrefix makes the prefix if it is missing, and learns what is in it.
-func openPrefix(dir string) (*prefix, error) {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, err
+// link makes folders and symlinks of all, one after the other, for files of other
+// packages may be written through them, and then all files.
+func (l *prefix) link(ctx context.Context, all []*unpacked) error {
+	type job struct {
+		of *unpacked
+		p  *pathEntry
 	}
-	resolved, err := filepath.EvalSymlinks(dir)
-	if err != nil {
-		return nil, err
-	}
-	root, err := os.OpenRoot(resolved)
-	if err != nil {
-		return nil, err
-	}
-	l := &prefix{
-		dir: dir, resolved: resolved, root: root,
-		parents: map[string]string{}, owners: map[string]string{}, names: map[string]string{},
-	}
-	if err := errors.Join(root.MkdirAll("conda-meta", 0o755), l.readOwners()); err != nil {
-		return nil, errors.Join(err, root.Close())
-	}
-	return l, nil
-}
-
-func (l *prefix) close() { _ = l.root.Close() } // nothing is written through it any more
-
-// readOwners learns which package each path belongs to.
-func (l *prefix) readOwners() error {
-	records, err := fs.Glob(l.root.FS(), "conda-meta/*.json")
-	if err != nil {
-		return err
-	}
-	for _, name := range records {
-		text, err := fs.ReadFile(l.root.FS(), name)
+	var files []job
+	for _, u := range leadersFirst(all) {
+		links, err := l.folders(u)
 		if err != nil {
-			return err
-		}
-		var record struct {
-			Name         string   `json:"name"`
-			Version      string   `json:"version"`
-			SitePackages string   `json:"python_site_packages_path"`
-			Files        []string `json:"files"`
-		}
-		if err := json.Unmarshal(text, &record); err != nil {
-			return fmt.Errorf("read %s: %w", name, err)
-		}
-		dist := strings.TrimSuffix(path.Base(name), ".json")
-		l.names[record.Name] = dist
-		if record.Name == "python" {
-			if l.python, err = newPython(record.Version, record.SitePackages); err != nil {
-				return fmt.Errorf("read %s: %w", name, err)
-			}
-		}
-		for _, f := range record.Files {
-			l.owners[f] = dist
-		}
-	}
-	return nil
-}
-
-// claim says whether u may be installed, and takes its paths.
-func (l *prefix) claim(u *unpacked) error {
-	name, _ := u.index["name"].(string)
-	if u.index["noarch"] == "python" {
-		if err := l.python.layOut(u); err != nil {
 			return fmt.Errorf("install %s: %w", u.dist, err)
 		}
-	}
-	if other, ok := l.names[name]; ok {
-		return fmt.Errorf("install %s: the prefix has %s already", u.dist, other)
-	}
-	l.names[name] = u.dist
-	for _, p := range u.paths {
-		if p.PathType == directory {
-			continue
+		for _, p := range links {
+			if err := l.place(u, p); err != nil {
+				return fmt.Errorf("install %s: %w", u.dist, err)
+			}
 		}
-		if other, ok := l.owners[p.Path]; ok {
-			return fmt.Errorf("%s and %s both have the file %s: they cannot be installed together", other, u.dist, p.Path)
-		}
-		l.owners[p.Path] = u.dist
-	}
-	return nil
-}
-
-// install links u's files and then its symlinks, so that no file of its own
-// is written through one of them, and records it in conda-meta.
-func (l *prefix) install(ctx context.Context, u *unpacked) error {
-	for _, links := range []bool{false, true} {
 		for i := range u.paths {
-			if (u.paths[i].PathType == softlink) != links {
-				continue
-			}
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			if err := l.place(u, &u.paths[i]); err != nil {
-				return err
+			switch u.paths[i].PathType {
+			case hardlink, entryPoint:
+				files = append(files, job{u, &u.paths[i]})
 			}
 		}
 	}
-	return l.writeRecord(u)
+	return inParallel(ctx, len(files), func(i int) error {
+		if err := l.place(files[i].of, files[i].p); err != nil {
+			return fmt.Errorf("install %s: %w", files[i].of.dist, err)
+		}
+		return nil
+	})
 }
 
+// leadersFirst puts packages to the front whose symlinks are folders of other packages'
+// paths, e.g. lib64 -> lib.
+func leadersFirst(all []*unpacked) []*unpacked {
+	folders := map[string]bool{}
+	for _, u := range all {
+		for _, p := range u.paths {
+			for dir := path.Dir(p.Path); dir != "." && !folders[dir]; dir = path.Dir(dir) {
+				folders[dir] = true
+			}
+		}
+	}
+	follows := func(u *unpacked) int {
+		for _, p := range u.paths {
+			if p.PathType == softlink && folders[p.Path] {
+				return 0
+			}
+		}
+		return 1
+	}
+	return slices.SortedStableFunc(slices.Values(all), func(a, b *unpacked) int { return cmp.Compare(follows(a), follows(b)) })
+}
+
+// folders makes those that u's paths lie in, and returns its symlinks.
+func (l *prefix) folders(u *unpacked) (links []*pathEntry, err error) {
+	for i := range u.paths {
+		p := &u.paths[i]
+		dir := path.Dir(p.Path)
+		switch p.PathType {
+		case directory:
+			dir = p.Path
+		case softlink:
+			links = append(links, p)
+		}
+		if _, err := l.parent(dir); err != nil {
+			return nil, err
+		}
+	}
+	return links, nil
+}
+
+// inParallel calls do(0) to do(n-1), some at a time, until one fails.
+func inParallel(ctx context.Context, n int, do func(int) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var next atomic.Int64
+	var work sync.WaitGroup
+	for range min(n, runtime.GOMAXPROCS(0)) {
+		work.Go(func() {
+			for ctx.Err() == nil {
+				i := int(next.Add(1)) - 1
+				if i >= n {
+					return
+				}
+				if err := do(i); err != nil {
+					cancel(err)
+				}
+			}
+		})
+	}
+	work.Wait()
+	return context.Cause(ctx)
+}
+
+// place makes one file or symlink, whose folder is there. Several may be placed at a
+// time.
 func (l *prefix) place(u *unpacked, p *pathEntry) error {
-	if p.PathType == directory {
-		_, err := l.parent(p.Path)
-		return err
-	}
-	parent, err := l.parent(path.Dir(p.Path))
-	if err != nil {
-		return err
-	}
 	from := filepath.Join(u.dir, filepath.FromSlash(cmp.Or(p.source, p.Path)))
-	to := filepath.Join(parent, path.Base(p.Path))
+	to := filepath.Join(l.parents[path.Dir(p.Path)], path.Base(p.Path))
+	var err error
 	switch {
 	case p.PathType == entryPoint:
 		err = l.writeProgram(to, p)
@@ -155,7 +134,7 @@ func (l *prefix) place(u *unpacked, p *pathEntry) error {
 	case p.NoLink:
 		err = copyFile(from, to)
 	default:
-		err = l.link(from, to)
+		err = l.linkFile(from, to)
 	}
 	if p.PathType == hardlink && p.Placeholder == "" {
 		p.SHA256InPrefix = p.SHA256
@@ -166,29 +145,8 @@ func (l *prefix) place(u *unpacked, p *pathEntry) error {
 	return err
 }
 
-// parent makes the folder dir of the prefix and returns where it really is. A
-// symlink of another package on the way is followed (lib64 to lib), but never
-// out of the prefix.
-func (l *prefix) parent(dir string) (string, error) {
-	if at, ok := l.parents[dir]; ok {
-		return at, nil
-	}
-	if err := l.root.MkdirAll(filepath.FromSlash(dir), 0o755); err != nil {
-		return "", fmt.Errorf("make folder %s: %w", dir, err)
-	}
-	at, err := filepath.EvalSymlinks(filepath.Join(l.resolved, filepath.FromSlash(dir)))
-	if err != nil {
-		return "", err
-	}
-	if inside, err := filepath.Rel(l.resolved, at); err != nil || !filepath.IsLocal(inside) {
-		return "", fmt.Errorf("the folder %s leads out of the prefix, to %s", dir, at)
-	}
-	l.parents[dir] = at
-	return at, nil
-}
-
-func (l *prefix) link(from, to string) error {
-	if !l.copies {
+func (l *prefix) linkFile(from, to string) error {
+	if !l.copies.Load() {
 		err := os.Link(from, to)
 		if err == nil || errors.Is(err, fs.ErrExist) {
 			return err
@@ -198,7 +156,7 @@ func (l *prefix) link(from, to string) error {
 	if err := copyFile(from, to); err != nil {
 		return err
 	}
-	l.copies = true
+	l.copies.Store(true)
 	return nil
 }
 

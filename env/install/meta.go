@@ -3,12 +3,11 @@ package install
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"net/url"
-	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -31,6 +30,9 @@ func overlay(index map[string]any, p Package) (map[string]any, error) {
 		}
 		maps.Copy(merged, record)
 	}
+	if p.Record.Subdir != "" {
+		merged["subdir"] = p.Record.Subdir
+	}
 	merged["sha256"] = p.Record.SHA256
 	if p.Record.MD5 != "" {
 		merged["md5"] = p.Record.MD5
@@ -39,7 +41,7 @@ func overlay(index map[string]any, p Package) (map[string]any, error) {
 		merged["size"] = p.Record.Size
 	}
 	merged["fn"] = p.Record.FileName
-	merged["url"] = withoutSecrets(p.URL)
+	merged["url"] = withoutSecrets(asURL(p.URL))
 	subdir, _ := merged["subdir"].(string)
 	merged["channel"] = withoutSecrets(channelOf(p, subdir))
 	return merged, nil
@@ -52,6 +54,14 @@ func channelOf(p Package, subdir string) string {
 	}
 	channel := strings.TrimSuffix(p.URL, "/"+p.Record.FileName)
 	return strings.TrimSuffix(channel, "/"+subdir)
+}
+
+// asURL makes a URL of the path of a file: other clients read conda-meta only with one.
+func asURL(text string) string {
+	if strings.Contains(text, "://") {
+		return text
+	}
+	return (&url.URL{Scheme: "file", Path: filepath.ToSlash(text)}).String()
 }
 
 // withoutSecrets drops user names, passwords and queries: conda-meta is
@@ -74,22 +84,14 @@ const (
 // writeRecord writes conda-meta/<dist>.json, by which conda and rattler know
 // that the package is installed.
 func (l *prefix) writeRecord(u *unpacked) error {
-	files := []string{}
-	paths := []pathEntry{}
-	for _, p := range u.paths {
-		paths = append(paths, p)
-		if p.PathType != directory {
-			files = append(files, p.Path)
-		}
-	}
 	kind := linkHard
-	if l.copies {
+	if l.copies.Load() {
 		kind = linkCopy
 	}
 	record := maps.Clone(u.index)
 	maps.Copy(record, map[string]any{
-		"files":                     files,
-		"paths_data":                map[string]any{"paths": paths, "paths_version": 1},
+		"files":                     files(u.paths),
+		"paths_data":                pathsData(u.paths),
 		"link":                      map[string]any{"source": u.dir, "type": kind},
 		"extracted_package_dir":     u.dir,
 		"package_tarball_full_path": u.Path,
@@ -97,6 +99,35 @@ func (l *prefix) writeRecord(u *unpacked) error {
 	if u.Spec != "" {
 		record["requested_spec"] = u.Spec
 	}
+	return l.writeJSON("conda-meta/"+u.dist+".json", record)
+}
+
+// rewriteRecord writes the record of a package whose paths have changed.
+func (l *prefix) rewriteRecord(i *installed) error {
+	record := map[string]any{}
+	for k, v := range i.record {
+		record[k] = v
+	}
+	record["files"], record["paths_data"] = files(i.paths), pathsData(i.paths)
+	return l.writeJSON(i.file, record)
+}
+
+// files are the paths that are no folders.
+func files(paths []pathEntry) []string {
+	names := []string{}
+	for _, p := range paths {
+		if p.PathType != directory {
+			names = append(names, p.Path)
+		}
+	}
+	return names
+}
+
+func pathsData(paths []pathEntry) map[string]any {
+	return map[string]any{"paths": append([]pathEntry{}, paths...), "paths_version": 1}
+}
+
+func (l *prefix) writeJSON(name string, record map[string]any) error {
 	var text bytes.Buffer
 	e := json.NewEncoder(&text)
 	e.SetEscapeHTML(false)
@@ -104,22 +135,32 @@ func (l *prefix) writeRecord(u *unpacked) error {
 	if err := e.Encode(record); err != nil {
 		return err
 	}
-	return l.root.WriteFile(filepath.Join("conda-meta", u.dist+".json"), text.Bytes(), 0o644)
+	return l.root.WriteFile(filepath.FromSlash(name), text.Bytes(), 0o644)
 }
 
-// writeHistory appends what was installed, in conda's format; conda takes a
-// folder for a prefix when it has this file.
-func (l *prefix) writeHistory(all []*unpacked, now time.Time) (err error) {
+// historyFile makes conda take a folder for a prefix.
+const historyFile = "conda-meta/history"
+
+// writeHistory appends what was done, in conda's format.
+func (l *prefix) writeHistory(p *plan, c *change, now time.Time) error {
 	if now.IsZero() {
 		now = time.Now()
 	}
-	var text strings.Builder
+	var text bytes.Buffer
+	if i := slices.Index(p.Old, historyFile); i >= 0 {
+		before, err := l.root.ReadFile(c.aside(i))
+		if err != nil {
+			return err
+		}
+		text.Write(before)
+	}
 	fmt.Fprintf(&text, "==> %s <==\n# cmd: condaworker\n", now.Format(time.DateTime))
-	for _, u := range all {
-		fmt.Fprintf(&text, "+%s/%v::%s\n", u.index["channel"], u.index["subdir"], u.dist)
+	for _, i := range p.leaving {
+		fmt.Fprintf(&text, "-%s/%s::%s\n", strings.TrimSuffix(i.channel, "/"), i.subdir, i.dist())
 	}
 	var specs []string
-	for _, u := range all {
+	for _, u := range p.arriving {
+		fmt.Fprintf(&text, "+%s/%v::%s\n", u.index["channel"], u.index["subdir"], u.dist)
 		if u.Spec != "" {
 			specs = append(specs, "'"+u.Spec+"'")
 		}
@@ -127,10 +168,5 @@ func (l *prefix) writeHistory(all []*unpacked, now time.Time) (err error) {
 	if len(specs) > 0 {
 		fmt.Fprintf(&text, "# update specs: [%s]\n", strings.Join(specs, ", "))
 	}
-	f, err := l.root.OpenFile(filepath.Join("conda-meta", "history"), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteString(text.String())
-	return errors.Join(err, f.Close())
+	return l.root.WriteFile(filepath.FromSlash(historyFile), text.Bytes(), 0o644)
 }

@@ -13,8 +13,9 @@ import (
 // pathEntry is an entry of info/paths.json (paths_version 1), and of
 // paths_data in conda-meta.
 type pathEntry struct {
-	Path           string `json:"_path"`     // e.g. lib/libz.so.1
-	PathType       string `json:"path_type"` // hardlink, softlink or directory
+	Path           string `json:"_path"`                   // e.g. lib/libz.so.1
+	Original       string `json:"original_path,omitempty"` // what it is called in the package, when it gave way to another one's
+	PathType       string `json:"path_type"`               // hardlink, softlink or directory
 	SHA256         string `json:"sha256,omitempty"`
 	SHA256InPrefix string `json:"sha256_in_prefix,omitempty"`
 	Size           int64  `json:"size_in_bytes"`

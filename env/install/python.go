@@ -1,6 +1,7 @@
 package install
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -21,6 +22,8 @@ const entryPoint = "unix_python_entry_point"
 // python is the interpreter that a noarch: python package is laid out for.
 type python struct {
 	sitePackages string // in the prefix, e.g. lib/python3.12/site-packages
+	program      string // in the prefix, e.g. bin/python3.12
+	tag          string // in the names of compiled modules, e.g. cpython-312; "" where they lie elsewhere
 }
 
 // pythonVersion is the beginning of a version that names python's folder.
@@ -29,31 +32,19 @@ var pythonVersion = regexp.MustCompile(`^\d+\.\d+`)
 // newPython finds where a python keeps its modules: where its record says
 // (CEP 17), or by its version.
 func newPython(version, sitePackages string) (*python, error) {
-	if sitePackages == "" {
-		series := pythonVersion.FindString(version)
-		if series == "" {
-			return nil, fmt.Errorf("python has the version %q, of which its folder cannot be told", version)
-		}
-		sitePackages = "lib/python" + series + "/site-packages"
+	series := pythonVersion.FindString(version)
+	if series == "" {
+		return nil, fmt.Errorf("python has the version %q, of which its folder cannot be told", version)
 	}
+	sitePackages = cmp.Or(sitePackages, "lib/python"+series+"/site-packages")
 	if err := checkPath(sitePackages); err != nil {
 		return nil, fmt.Errorf("python's python_site_packages_path: %w", err)
 	}
-	return &python{sitePackages}, nil
-}
-
-// findPython takes the python that is about to be installed.
-func (l *prefix) findPython(all []*unpacked) (err error) {
-	for _, u := range all {
-		if u.index["name"] == "python" {
-			version, _ := u.index["version"].(string)
-			site, _ := u.index["python_site_packages_path"].(string)
-			if l.python, err = newPython(version, site); err != nil {
-				return fmt.Errorf("install %s: %w", u.dist, err)
-			}
-		}
+	p := &python{sitePackages: sitePackages, program: "bin/python" + series}
+	if !strings.HasPrefix(series, "2.") {
+		p.tag = "cpython-" + strings.ReplaceAll(series, ".", "")
 	}
-	return nil
+	return p, nil
 }
 
 // layOut gives the files of a noarch: python package their places beside this
@@ -113,9 +104,9 @@ func readEntryPoints(dir string) ([]program, error) {
 }
 
 // source is the program's text, as conda and rattler write it.
-func (e program) source(prefix string) string {
+func (e program) source(interpreter string) string {
 	imported, _, _ := strings.Cut(e.function, ".")
-	return pythonShebang(prefix) + `
+	return pythonShebang(interpreter) + `
 # -*- coding: utf-8 -*-
 import re
 import sys
@@ -123,15 +114,14 @@ import sys
 from ` + e.module + ` import ` + imported + `
 
 if __name__ == '__main__':
-    sys.argv[0] = re.sub(r'(-script\.pyw?|\.exe)?$', '', sys.argv[0])
-    sys.exit(` + e.function + `())
+	sys.argv[0] = re.sub(r'(-script\.pyw?|\.exe)?$', '', sys.argv[0])
+	sys.exit(` + e.function + `())
 `
 }
 
 // pythonShebang runs the prefix's python. Where the kernel could not read the
 // line, a shell does: to python its exec is a text that nobody uses.
-func pythonShebang(prefix string) string {
-	interpreter := path.Join(filepath.ToSlash(prefix), "bin", "python")
+func pythonShebang(interpreter string) string {
 	line := "#!" + interpreter
 	if len(line) <= maxShebang() && !strings.ContainsAny(interpreter, " \t") {
 		return line
@@ -141,7 +131,7 @@ func pythonShebang(prefix string) string {
 
 // writeProgram makes the new executable file to.
 func (l *prefix) writeProgram(to string, p *pathEntry) error {
-	text := p.program.source(l.dir)
+	text := p.program.source(path.Join(filepath.ToSlash(l.dir), l.python.program))
 	f, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o755) //nolint:gosec // it is a program
 	if err != nil {
 		return err

@@ -22,7 +22,7 @@ func maxShebang() int {
 	return 127
 }
 
-const window = 1 << 20 // of the bytes held while a file is rewritten
+const window = 64 << 10 // of the bytes held while a file is rewritten
 
 // replaceText copies r to w with from replaced by to. A #! line that is too
 // long for the kernel, or whose prefix has a blank, becomes #!/usr/bin/env NAME.

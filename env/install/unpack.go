@@ -3,7 +3,7 @@ package install
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
+	"crypto/md5" //nolint:gosec // for its length
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -11,9 +11,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 
 	"github.com/condaworker/condaworker/conda/archive"
+	"github.com/condaworker/condaworker/store/dir"
 )
 
 // unpacked is a package in the cache.
@@ -25,79 +27,194 @@ type unpacked struct {
 	paths []pathEntry
 }
 
+// cache is the folder of unpacked packages.
+type cache struct {
+	dir  string
+	work chan struct{} // as many as may be unpacked at a time
+}
+
+// openCache makes the folder if it is missing, and removes what killed runs left.
+func openCache(folder string) (*cache, error) {
+	if folder == "" {
+		return nil, errors.New("install needs a cache folder")
+	}
+	folder, err := filepath.Abs(folder)
+	if err == nil {
+		err = errors.Join(os.MkdirAll(folder, 0o755), sweep(folder))
+	}
+	return &cache{folder, make(chan struct{}, runtime.GOMAXPROCS(0))}, err
+}
+
+// A package is unpacked in the folder tmpMark with its folder's name, by the process
+// that holds the file lockMark with that name.
+const lockMark, tmpMark = ".lock-", ".tmp-"
+
+// sweep removes what is being unpacked by nobody.
+func sweep(folder string) error {
+	entries, err := os.ReadDir(folder)
+	for _, e := range entries {
+		name, tmp := strings.CutPrefix(e.Name(), tmpMark)
+		if !tmp {
+			continue
+		}
+		free, failed := dir.TryHold(filepath.Join(folder, lockMark+name))
+		if errors.Is(failed, dir.ErrHeld) {
+			continue
+		}
+		if failed == nil {
+			failed = errors.Join(os.RemoveAll(filepath.Join(folder, e.Name())), free())
+		}
+		err = errors.Join(err, failed)
+	}
+	return err
+}
+
 // marker is written last. Files that changed later than it were changed
 // through a hard link in some prefix.
 const marker = "info/repodata_record.json"
 
-// unpack brings p into the cache, unless it is there in good order. The
-// folder has the archive's hash in its name and appears only when it is whole.
-func unpack(ctx context.Context, p Package, cache string) (*unpacked, error) {
-	if err := p.complete(ctx); err != nil {
-		return nil, fmt.Errorf("read package %s: %w", p.Path, err)
+// unpack brings p into the cache, unless it is there in good order. The folder has
+// the archive's hash in its name and appears only when it is whole. Processes that
+// want the same package wait for the one that unpacks it.
+func (c *cache) unpack(ctx context.Context, p Package) (_ *unpacked, err error) {
+	u := &unpacked{Package: p}
+	if err := u.name(c.dir); err != nil {
+		return nil, err
 	}
-	dist := distOf(p.Record.FileName)
-	u := &unpacked{Package: p, dist: dist, dir: filepath.Join(cache, dist+"-"+p.Record.SHA256[:16])}
 	if u.load() == nil {
 		return u, nil
 	}
-	tmp, err := os.MkdirTemp(cache, ".tmp-")
+	f, err := u.open(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = os.RemoveAll(tmp) }() // it is gone already when all went well
-	if err := u.unpackTo(ctx, tmp); err != nil {
-		return nil, fmt.Errorf("unpack %s: %w", filepath.Base(p.Path), err)
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if err := u.name(c.dir); err != nil {
+		return nil, err
 	}
-	// What is there is broken, or another process was quicker.
-	if u.load() != nil {
-		if err := os.Rename(u.dir, filepath.Join(tmp, ".old")); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, err
-		}
-		if err := os.Rename(filepath.Join(tmp, "new"), u.dir); err != nil && u.load() != nil {
-			return nil, err
-		}
+	free, err := dir.Hold(ctx, u.beside(lockMark))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, free()) }()
+	if u.load() == nil { // another process was quicker
+		return u, nil
+	}
+	c.work <- struct{}{}
+	defer func() { <-c.work }()
+	if err := u.replace(ctx, f); err != nil {
+		return nil, fmt.Errorf("unpack %s: %w", filepath.Base(p.Path), err)
 	}
 	return u, u.load()
 }
 
-// complete fills in what the record does not say of the archive.
-func (p *Package) complete(ctx context.Context) (err error) {
-	r := &p.Record
-	r.FileName = cmp.Or(r.FileName, filepath.Base(p.Path))
+// open has the archive fetched, where it is not there, and compares it with the hashes
+// of its record, which has both afterwards.
+func (u *unpacked) open(ctx context.Context) (*os.File, error) {
+	if u.Fetch != nil {
+		got, err := u.Fetch(ctx)
+		if err != nil {
+			return nil, err
+		}
+		u.known(got)
+	}
+	f, err := os.Open(u.Path)
+	if err == nil && u.Fetch == nil {
+		if err = u.verify(ctx, f); err != nil {
+			err = errors.Join(err, f.Close())
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read package %s: %w", u.Path, err)
+	}
+	return f, nil
+}
+
+// known fills in what the archive is.
+func (u *unpacked) known(got archive.Digest) {
+	u.Record.SHA256, u.Record.MD5, u.Record.Size = got.SHA256, got.MD5, got.Size
+}
+
+// beside is a path of the package's folder with a mark in front of its name.
+func (u *unpacked) beside(mark string) string {
+	return filepath.Join(filepath.Dir(u.dir), mark+filepath.Base(u.dir))
+}
+
+// name chooses the folder in the cache. Without a hash there is none yet.
+func (u *unpacked) name(folder string) error {
+	r := &u.Record
+	r.FileName = cmp.Or(r.FileName, filepath.Base(u.Path))
 	if strings.ContainsAny(r.FileName, `/\`) || !filepath.IsLocal(r.FileName) {
 		return fmt.Errorf("%q is not a file name", r.FileName)
 	}
-	if p.URL == "" {
-		p.URL = "file://" + filepath.ToSlash(p.Path)
+	if u.URL == "" {
+		u.URL = "file://" + filepath.ToSlash(u.Path)
 	}
-	if len(r.SHA256) == hex.EncodedLen(sha256.Size) && filepath.IsLocal(r.SHA256) {
-		return nil
+	u.dist = distOf(r.FileName)
+	for _, sum := range []string{r.SHA256, r.MD5} {
+		if _, err := hex.DecodeString(sum); err == nil && len(sum) >= 2*md5.Size {
+			u.dir = filepath.Join(folder, u.dist+"-"+sum[:16])
+			break
+		}
 	}
-	f, err := os.Open(p.Path)
+	return nil
+}
+
+// verify compares the archive with the hashes of its record.
+func (u *unpacked) verify(ctx context.Context, f *os.File) error {
+	got, err := archive.Sum(ctx, f)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	sum, err := archive.Sum(ctx, f)
-	r.SHA256, r.MD5, r.Size = sum.SHA256, sum.MD5, sum.Size
-	return err
+	r := u.Record
+	if r.SHA256 != "" && r.SHA256 != got.SHA256 {
+		return fmt.Errorf("its sha256 is %s, its record says %s: remove the file", got.SHA256, r.SHA256)
+	}
+	if r.MD5 != "" && r.MD5 != got.MD5 {
+		return fmt.Errorf("its md5 is %s, its record says %s: remove the file", got.MD5, r.MD5)
+	}
+	u.known(got)
+	return nil
+}
+
+// replace unpacks f beside the package's folder, and takes the place of what is there.
+func (u *unpacked) replace(ctx context.Context, f *os.File) error {
+	tmp := u.beside(tmpMark)
+	if err := errors.Join(os.RemoveAll(tmp), os.Mkdir(tmp, 0o755)); err != nil {
+		return err
+	}
+	err := u.unpackTo(ctx, f, filepath.Join(tmp, "new"))
+	if err == nil {
+		err = os.Rename(u.dir, filepath.Join(tmp, "old"))
+		if errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
+	}
+	if err == nil {
+		err = os.Rename(filepath.Join(tmp, "new"), u.dir)
+	}
+	return errors.Join(err, os.RemoveAll(tmp))
 }
 
 // load reads the package from the cache and says what is wrong with it there:
 // a missing or changed file.
 func (u *unpacked) load() error {
-	dir := os.DirFS(u.dir)
-	done, err := fs.Stat(dir, marker)
+	if u.dir == "" {
+		return fs.ErrNotExist
+	}
+	files := os.DirFS(u.dir)
+	done, err := fs.Stat(files, marker)
 	if err != nil {
 		return err
 	}
-	text, err := fs.ReadFile(dir, marker)
+	text, err := fs.ReadFile(files, marker)
 	if err != nil {
 		return err
 	}
 	var kept struct {
-		Index map[string]any `json:"index"`
-		Paths []pathEntry    `json:"paths"`
+		Index  map[string]any `json:"index"`
+		Paths  []pathEntry    `json:"paths"`
+		Digest archive.Digest `json:"digest"`
 	}
 	if err := json.Unmarshal(text, &kept); err != nil {
 		return err
@@ -112,6 +229,20 @@ func (u *unpacked) load() error {
 		}
 	}
 	u.paths = kept.Paths
+	u.Record.SHA256, u.Record.MD5 = cmp.Or(u.Record.SHA256, kept.Digest.SHA256), cmp.Or(u.Record.MD5, kept.Digest.MD5)
+	u.Record.Size = cmp.Or(u.Record.Size, kept.Digest.Size)
 	u.index, err = overlay(kept.Index, u.Package)
 	return err
+}
+
+// depends are the match specs that the channel says it needs.
+func (u *unpacked) depends() []string {
+	var specs []string
+	list, _ := u.index["depends"].([]any)
+	for _, d := range list {
+		if text, ok := d.(string); ok {
+			specs = append(specs, text)
+		}
+	}
+	return specs
 }

@@ -41,6 +41,26 @@ func LockFolder(ctx context.Context, folder string) (release func() error, err e
 	})
 }
 
+// Hold is Lock of a file that is there only while it is held.
+func Hold(ctx context.Context, file string) (release func() error, err error) {
+	release, err = Lock(ctx, file)
+	return removing(file, release), err
+}
+
+// TryHold is Hold that does not wait: the error is ErrHeld where that had to.
+func TryHold(file string) (release func() error, err error) {
+	release, err = TryLock(file)
+	return removing(file, release), err
+}
+
+// removing also removes the file, where an open one can be.
+func removing(file string, release func() error) func() error {
+	return func() error {
+		_ = os.Remove(file) // one that stays harms nobody
+		return release()
+	}
+}
+
 func patiently(ctx context.Context, path string, try func(string) (func() error, error)) (func() error, error) {
 	for {
 		release, err := try(path)

@@ -7,6 +7,7 @@ import pathlib
 import sys
 
 import rattler
+from rattler.repo_data.sparse import PackageFormatSelection
 
 
 async def main(channel, prefix, cache, platform, *files):
@@ -15,7 +16,7 @@ async def main(channel, prefix, cache, platform, *files):
         subdir, _, name = key.partition("/")
         source = rattler.Channel(pathlib.Path(channel).absolute().as_uri())
         data = rattler.SparseRepoData(source, subdir, os.path.join(channel, subdir, "repodata.json"))
-        found = [r for n in data.package_names() for r in data.load_records(n) if r.file_name == name]
+        found = [r for n in data.package_names() for r in data.load_records(n, PackageFormatSelection.BOTH) if r.file_name == name]
         records += found[:1]
     assert len(records) == len(files), "not all of " + " ".join(files) + " is in the channel"
     await rattler.install(records, prefix, cache_dir=cache, platform=rattler.Subdir(platform),

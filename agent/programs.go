@@ -1,0 +1,27 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"os"
+
+	"github.com/condaworker/condaworker/builder/sandbox"
+	"github.com/condaworker/condaworker/env/install"
+)
+
+// programs runs programs of a prefix in the sandbox, with a home of their own for as
+// long as they run. What they print is fenced in the log.
+func programs(p *progress) install.Runner {
+	return func(ctx context.Context, c install.Command) (err error) {
+		home, err := os.MkdirTemp("", "condaworker-run-")
+		if err != nil {
+			return err
+		}
+		lines := p.Lines()
+		defer func() { err = errors.Join(err, lines.Close(), os.RemoveAll(home)) }()
+		return sandbox.Run(ctx, sandbox.Command{
+			Args: c.Args, Dir: c.Dir, Output: lines,
+			Env: append([]string{"HOME=" + home, "TMPDIR=" + home, "LANG=C.UTF-8", "LC_ALL=C.UTF-8"}, c.Env...),
+		})
+	}
+}

@@ -1,0 +1,213 @@
+package env
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/md5" //nolint:gosec // what a lock file may know of an archive
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+
+	"github.com/condaworker/condaworker/conda"
+	"github.com/condaworker/condaworker/conda/archive"
+	"github.com/condaworker/condaworker/env/install"
+	"github.com/condaworker/condaworker/store"
+	"github.com/condaworker/condaworker/store/dir"
+)
+
+// packages are what to install for records, in their order. Archives that are not
+// unpacked in the cache yet are fetched when it comes to that.
+func (o *offers) packages(records []conda.Record) ([]install.Package, error) {
+	packages := make([]install.Package, len(records))
+	for i, r := range records {
+		p, err := o.archive(r)
+		if err != nil {
+			return nil, fmt.Errorf("fetch %s/%s from %s: %w", r.Subdir, r.FileName, r.Channel, err)
+		}
+		p.Spec = o.asked[r.Name]
+		if o.request.Explicit != nil { // what a URL says is no record of its index
+			p.Record = conda.Record{Channel: r.Channel, Subdir: r.Subdir, FileName: r.FileName, SHA256: r.SHA256, MD5: r.MD5}
+		}
+		packages[i] = p
+	}
+	return packages, nil
+}
+
+// archive finds the place that offered a record.
+func (o *offers) archive(r conda.Record) (install.Package, error) {
+	for _, p := range o.request.Local {
+		if p.Record.FileName == r.FileName && r.Channel == p.Record.Channel {
+			return p, nil
+		}
+	}
+	for _, c := range o.request.Channels {
+		if c.URL != r.Channel {
+			continue
+		}
+		key := path.Join(r.Subdir, r.FileName)
+		file := filepath.Join(o.request.Cache, "archives", cacheName(r), r.FileName)
+		want := archive.Digest{Size: r.Size, SHA256: r.SHA256, MD5: r.MD5}
+		fetch := func(ctx context.Context) (archive.Digest, error) {
+			got, err := Download(ctx, c.Reader, key, file, want)
+			if err != nil {
+				err = fmt.Errorf("fetch %s from %s: %w", key, r.Channel, err)
+			}
+			return got, err
+		}
+		return install.Package{Path: file, Record: r, URL: c.URL + "/" + key, Fetch: fetch}, nil
+	}
+	return install.Package{}, errors.New("no channel of this request has it")
+}
+
+// cacheName is the folder for an archive: two channels may have other bytes under
+// one name. Whatever is no hash is not taken for a path.
+func cacheName(r conda.Record) string {
+	for sum, size := range map[string]int{r.SHA256: sha256.Size, r.MD5: md5.Size} {
+		if b, err := hex.DecodeString(sum); err == nil && len(b) == size {
+			return cmp.Or(r.SHA256, r.MD5)[:16]
+		}
+	}
+	return "unhashed"
+}
+
+// attempts is how often a download goes on after it was cut off, each time with
+// something more on disk than before.
+const attempts = 5
+
+// Download has the object key in the file to afterwards, with what want says of its
+// bytes: size and hashes, of which zero ones are not checked. A file that has them
+// already stays. Without any hash the object is read anew. It returns what the bytes are.
+//
+// Bytes that do not match never have the file's name. What a download that was cut
+// off or killed has brought lies beside it in .part-NAME, and the next one goes on
+// there. Processes that want the same file wait for the one that fetches it.
+func Download(ctx context.Context, from store.Reader, key, to string, want archive.Digest) (got archive.Digest, err error) {
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil { //nolint:gosec // a cache for all of the machine
+		return got, err
+	}
+	free, err := dir.Hold(ctx, filepath.Join(filepath.Dir(to), ".lock-"+filepath.Base(to)))
+	if err != nil {
+		return got, err
+	}
+	defer func() { err = errors.Join(err, free()) }()
+	d := download{from: from, key: key, want: want}
+	if d.hashed() {
+		if got, err := verifyFile(ctx, to, want); err == nil {
+			return got, nil
+		}
+	}
+	name := filepath.Join(filepath.Dir(to), ".part-"+filepath.Base(to))
+	d.part, err = os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o644) //nolint:gosec // a cache for all of the machine
+	if err != nil {
+		return got, err
+	}
+	got, keep, err := d.run(ctx)
+	if err = errors.Join(err, d.part.Close()); err == nil {
+		return got, os.Rename(name, to)
+	}
+	if !keep {
+		err = errors.Join(err, os.Remove(name))
+	}
+	return got, err
+}
+
+// download is an object on its way to a file, which this process holds.
+type download struct {
+	part *os.File
+	from store.Reader
+	key  string
+	want archive.Digest
+}
+
+func (d download) hashed() bool { return d.want.SHA256 != "" || d.want.MD5 != "" }
+
+// run begins where an earlier run ended. When that does not come to the right bytes
+// they are thrown away, and it begins at the beginning. After an error, keep says that
+// a later run may go on.
+func (d download) run(ctx context.Context) (got archive.Digest, keep bool, err error) {
+	if d.hashed() && d.size() > 0 {
+		if got, err := d.read(ctx); err == nil || ctx.Err() != nil {
+			return got, true, err
+		}
+	}
+	if err := d.part.Truncate(0); err != nil {
+		return got, false, err
+	}
+	got, err = d.read(ctx)
+	return got, d.hashed() && d.size() > 0 && !errors.Is(err, errOtherBytes), err
+}
+
+func (d download) size() int64 {
+	info, err := d.part.Stat()
+	if err != nil {
+		return 0
+	}
+	return info.Size()
+}
+
+// read appends to the part until the object ends, and compares.
+func (d download) read(ctx context.Context) (archive.Digest, error) {
+	for attempt := 1; ; attempt++ {
+		had := d.size()
+		sum, err := d.next(ctx, had)
+		if err == nil {
+			return sum, compare(sum, d.want)
+		}
+		if ctx.Err() != nil || attempt == attempts || d.size() == had || !d.hashed() {
+			return sum, err
+		}
+	}
+}
+
+// next appends what follows the first bytes of the object, and sums up all of it.
+func (d download) next(ctx context.Context, had int64) (archive.Digest, error) {
+	rest := io.Reader(bytes.NewReader(nil))
+	if had == 0 || had != d.want.Size { // else it was killed before the last step
+		body, _, err := d.from.Get(ctx, d.key, had, -1)
+		if err != nil {
+			return archive.Digest{}, err
+		}
+		defer func() { _ = body.Close() }() // it was read to its end, or failed before
+		rest = io.TeeReader(body, io.NewOffsetWriter(d.part, had))
+	}
+	return archive.Sum(ctx, io.MultiReader(io.NewSectionReader(d.part, 0, had), rest))
+}
+
+// errOtherBytes tells that the object is not what its record says.
+var errOtherBytes = errors.New("reindex the channel")
+
+// compare says how got differs from want. Records with a hash have been seen with
+// another archive's size.
+func compare(got, want archive.Digest) error {
+	if want.SHA256 == "" && want.MD5 == "" && want.Size != 0 && got.Size != want.Size {
+		return fmt.Errorf("it has %d bytes, its record says %d: %w", got.Size, want.Size, errOtherBytes)
+	}
+	for _, c := range []struct{ what, got, want string }{
+		{"sha256", got.SHA256, want.SHA256},
+		{"md5", got.MD5, want.MD5},
+	} {
+		if c.want != "" && c.got != c.want {
+			return fmt.Errorf("its %s is %s, its record says %s: %w", c.what, c.got, c.want, errOtherBytes)
+		}
+	}
+	return nil
+}
+
+func verifyFile(ctx context.Context, name string, want archive.Digest) (got archive.Digest, err error) {
+	f, err := os.Open(name) //nolint:gosec // in the cache
+	if err != nil {
+		return got, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	got, err = archive.Sum(ctx, f)
+	if err != nil {
+		return got, err
+	}
+	return got, compare(got, want)
+}

@@ -1,0 +1,239 @@
+package install
+
+import (
+	"cmp"
+	"fmt"
+	"path"
+	"path/filepath"
+	"slices"
+)
+
+// plan is a change of a prefix before its first step.
+type plan struct {
+	journal
+	leaving  []*installed
+	arriving []*unpacked // dependencies first
+	moves    []move      // of packages that stay
+	warnings []string
+}
+
+// plan finds out what has to be done, and everything that forbids it.
+func (l *prefix) plan(all []*unpacked, o Options) (*plan, error) {
+	kept, leaving, err := l.split(o.Remove)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.findPython(kept, all); err != nil {
+		return nil, err
+	}
+	members, err := l.members(kept, all)
+	if err != nil {
+		return nil, err
+	}
+	p := &plan{leaving: leaving}
+	order := inOrder(members)
+	moves, warnings, err := layout(order)
+	if err != nil {
+		return nil, err
+	}
+	p.warnings = warnings
+	for _, m := range moves {
+		if m.of.kept != nil {
+			p.moves = append(p.moves, m)
+			continue
+		}
+		m.at.source, m.at.Original, m.at.Path = cmp.Or(m.at.source, m.at.Path), m.at.Path, m.to
+	}
+	p.arriving = sortedAs(order, all)
+	if o.Run != nil {
+		l.python.addCompiled(p.arriving)
+	}
+	return p, p.write(l)
+}
+
+// split tells the packages that stay from those called names.
+func (l *prefix) split(names []string) (kept, leaving []*installed, err error) {
+	for _, i := range l.packages {
+		if slices.Contains(names, i.name) {
+			leaving = append(leaving, i)
+		} else {
+			kept = append(kept, i)
+		}
+	}
+	if len(leaving) < len(names) {
+		return nil, nil, fmt.Errorf("not all of %q is installed in %s", names, l.dir)
+	}
+	return kept, leaving, nil
+}
+
+// members lists all packages, with the paths that they want.
+func (l *prefix) members(kept []*installed, all []*unpacked) ([]*member, error) {
+	var members []*member
+	dists := map[string]string{}
+	for _, i := range kept {
+		dists[i.name] = i.dist()
+		members = append(members, &member{name: i.name, dist: i.dist(), depends: i.depends, paths: i.paths, kept: i})
+	}
+	for _, u := range all {
+		name, _ := u.index["name"].(string)
+		if other, ok := dists[name]; ok {
+			return nil, fmt.Errorf("install %s: the prefix has %s already", u.dist, other)
+		}
+		dists[name] = u.dist
+		if u.index["noarch"] == "python" {
+			if err := l.python.layOut(u); err != nil {
+				return nil, fmt.Errorf("install %s: %w", u.dist, err)
+			}
+		}
+		members = append(members, &member{name: name, dist: u.dist, depends: u.depends(), paths: u.paths})
+	}
+	return members, nil
+}
+
+func sortedAs(order []*member, all []*unpacked) []*unpacked {
+	byDist := map[string]*unpacked{}
+	for _, u := range all {
+		byDist[u.dist] = u
+	}
+	var sorted []*unpacked
+	for _, m := range order {
+		if m.kept == nil {
+			sorted = append(sorted, byDist[m.dist])
+		}
+	}
+	return sorted
+}
+
+// write fills in the journal, and looks for files in the way that are no package's.
+func (p *plan) write(l *prefix) error {
+	if p.Fresh = l.fresh; p.Fresh {
+		return nil
+	}
+	p.putAside()
+	if _, err := l.root.Lstat(filepath.FromSlash(historyFile)); err == nil {
+		p.Old = append(p.Old, historyFile)
+	}
+	there := func(name string) bool {
+		_, err := l.root.Lstat(filepath.FromSlash(name))
+		return err == nil
+	}
+	aside := map[string]bool{}
+	for _, name := range p.Old {
+		aside[name] = true
+	}
+	seen := map[string]bool{".": true}
+	for _, dir := range p.make() {
+		p.addDirs(dir, seen, func(name string) bool { return there(name) && !aside[name] })
+	}
+	for _, name := range p.New {
+		if !aside[name] && there(name) {
+			return fmt.Errorf("%s is in the prefix already and belongs to no package: remove it", name)
+		}
+	}
+	return nil
+}
+
+// addDirs lists dir, if it has to be made, behind those that it lies in.
+func (p *plan) addDirs(dir string, seen map[string]bool, there func(string) bool) {
+	if seen[dir] {
+		return
+	}
+	seen[dir] = true
+	p.addDirs(path.Dir(dir), seen, there)
+	if !there(dir) {
+		p.Dirs = append(p.Dirs, dir)
+	}
+}
+
+// putAside lists what will not be there any more: files before symlinks, which they
+// may be reached through.
+func (p *plan) putAside() {
+	var links []string
+	for _, i := range p.leaving {
+		for _, e := range i.paths {
+			switch e.PathType {
+			case directory:
+			case softlink:
+				links = append(links, e.Path)
+			default:
+				p.Old = append(p.Old, e.Path)
+			}
+		}
+	}
+	for _, m := range p.moves {
+		p.Old = append(p.Old, m.at.Path)
+	}
+	p.Old = append(p.Old, links...)
+	for _, i := range p.leaving {
+		p.Old = append(p.Old, i.file)
+	}
+	for _, i := range p.changed() {
+		p.Old = append(p.Old, i.file)
+	}
+}
+
+// make lists what will be there, symlinks before files, and returns all folders.
+func (p *plan) make() (dirs []string) {
+	var names []string
+	for _, u := range p.arriving {
+		for _, e := range u.paths {
+			switch e.PathType {
+			case directory:
+				dirs = append(dirs, e.Path)
+				continue
+			case softlink:
+				p.New = append(p.New, e.Path)
+			default:
+				names = append(names, e.Path)
+			}
+			dirs = append(dirs, path.Dir(e.Path))
+		}
+		names = append(names, "conda-meta/"+u.dist+".json")
+	}
+	for _, m := range p.moves {
+		names = append(names, m.to)
+		dirs = append(dirs, path.Dir(m.to))
+	}
+	for _, i := range p.changed() {
+		names = append(names, i.file)
+	}
+	p.New = append(append(p.New, names...), historyFile)
+	return append(dirs, "conda-meta")
+}
+
+// changed are the packages that stay, with other paths.
+func (p *plan) changed() []*installed {
+	var all []*installed
+	for _, m := range p.moves {
+		if !slices.Contains(all, m.of.kept) {
+			all = append(all, m.of.kept)
+		}
+	}
+	return all
+}
+
+// relocate gives the files of packages that stay their new places, from where they
+// were put aside.
+func (p *plan) relocate(l *prefix, c *change) error {
+	for _, m := range p.moves {
+		parent, err := l.parent(path.Dir(m.to))
+		if err != nil {
+			return err
+		}
+		from := filepath.Join(l.resolved, c.aside(slices.Index(p.Old, m.at.Path)))
+		if err := l.linkFile(from, filepath.Join(parent, path.Base(m.to))); err != nil {
+			return fmt.Errorf("move %s of %s: %w", m.at.Path, m.of.dist, err)
+		}
+		original := m.at.original()
+		m.at.Path, m.at.Original = m.to, original
+		if m.to == original {
+			m.at.Original = ""
+		}
+	}
+	for _, i := range p.changed() {
+		if err := l.rewriteRecord(i); err != nil {
+			return fmt.Errorf("record %s: %w", i.dist(), err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,167 @@
+package install
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+
+	"github.com/condaworker/condaworker/conda"
+)
+
+// prefix is the folder that is being installed to.
+type prefix struct {
+	dir      string // absolute, as the caller gave it: what goes into files
+	resolved string // without symlinks: what every write is held against
+	root     *os.Root
+	fresh    bool              // there was nothing in it
+	parents  map[string]string // folders by their path in the prefix, resolved
+	packages []*installed
+	python   *python     // nil without one
+	copies   atomic.Bool // the cache is on another device
+}
+
+// installed is a package that conda-meta knows.
+type installed struct {
+	file    string // e.g. conda-meta/zlib-1.3-h1_0.json
+	name    string
+	subdir  string
+	channel string
+	version string
+	site    string // of python
+	depends []string
+	number  int
+	paths   []pathEntry
+	record  map[string]json.RawMessage // all of the file
+}
+
+func (i *installed) dist() string { return strings.TrimSuffix(path.Base(i.file), ".json") }
+
+// openPrefix makes the prefix if it is missing, sets right what a killed run left,
+// and learns what is in it.
+func openPrefix(dir string) (*prefix, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	resolved, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return nil, err
+	}
+	root, err := os.OpenRoot(resolved)
+	if err != nil {
+		return nil, err
+	}
+	l := &prefix{dir: dir, resolved: resolved, root: root, parents: map[string]string{}}
+	if err := errors.Join(resume(root), l.read()); err != nil {
+		return nil, errors.Join(err, root.Close())
+	}
+	return l, nil
+}
+
+func (l *prefix) close() { _ = l.root.Close() } // nothing is written through it any more
+
+// read learns which packages are there, and whether anything is.
+func (l *prefix) read() error {
+	entries, err := fs.ReadDir(l.root.FS(), ".")
+	if err != nil || len(entries) == 0 {
+		l.fresh = err == nil
+		return err
+	}
+	records, err := fs.Glob(l.root.FS(), "conda-meta/*.json")
+	if err != nil {
+		return err
+	}
+	for _, name := range records {
+		text, err := fs.ReadFile(l.root.FS(), name)
+		if err != nil {
+			return err
+		}
+		i, err := parseInstalled(text)
+		if err != nil {
+			return fmt.Errorf("read %s: %w", name, err)
+		}
+		i.file = name
+		l.packages = append(l.packages, i)
+	}
+	return nil
+}
+
+func parseInstalled(text []byte) (*installed, error) {
+	var r conda.Record
+	var known struct {
+		Channel string   `json:"channel"`
+		Site    string   `json:"python_site_packages_path"`
+		Files   []string `json:"files"`
+		Data    struct {
+			Paths []pathEntry `json:"paths"`
+		} `json:"paths_data"`
+	}
+	i := &installed{}
+	if err := errors.Join(json.Unmarshal(text, &r), json.Unmarshal(text, &known), json.Unmarshal(text, &i.record)); err != nil {
+		return nil, err
+	}
+	i.name, i.version, i.subdir, i.number = r.Name, r.Version, r.Subdir, r.BuildNumber
+	i.channel, i.site, i.depends, i.paths = known.Channel, known.Site, r.Depends, known.Data.Paths
+	listed := map[string]bool{}
+	for _, p := range i.paths {
+		listed[p.Path] = true
+	}
+	for _, f := range known.Files { // of old clients, which have no paths_data
+		if !listed[f] {
+			i.paths = append(i.paths, pathEntry{Path: f, PathType: hardlink})
+		}
+	}
+	for _, p := range i.paths {
+		if !fs.ValidPath(p.Path) || checkPath(p.original()) != nil {
+			return nil, fmt.Errorf("%q is not a path inside of the prefix", p.Path)
+		}
+	}
+	return i, nil
+}
+
+// findPython takes the python that is about to be installed, or the one that stays.
+func (l *prefix) findPython(kept []*installed, all []*unpacked) (err error) {
+	for _, i := range kept {
+		if i.name == "python" {
+			if l.python, err = newPython(i.version, i.site); err != nil {
+				return fmt.Errorf("read %s: %w", i.file, err)
+			}
+		}
+	}
+	for _, u := range all {
+		if u.index["name"] == "python" {
+			version, _ := u.index["version"].(string)
+			site, _ := u.index["python_site_packages_path"].(string)
+			if l.python, err = newPython(version, site); err != nil {
+				return fmt.Errorf("install %s: %w", u.dist, err)
+			}
+		}
+	}
+	return nil
+}
+
+// parent makes the folder dir of the prefix and returns where it really is. A
+// symlink of another package on the way is followed (lib64 to lib), but never
+// out of the prefix.
+func (l *prefix) parent(dir string) (string, error) {
+	if at, ok := l.parents[dir]; ok {
+		return at, nil
+	}
+	if err := l.root.MkdirAll(filepath.FromSlash(dir), 0o755); err != nil {
+		return "", fmt.Errorf("make folder %s: %w", dir, err)
+	}
+	at, err := filepath.EvalSymlinks(filepath.Join(l.resolved, filepath.FromSlash(dir)))
+	if err != nil {
+		return "", err
+	}
+	if inside, err := filepath.Rel(l.resolved, at); err != nil || !filepath.IsLocal(inside) {
+		return "", fmt.Errorf("the folder %s leads out of the prefix, to %s", dir, at)
+	}
+	l.parents[dir] = at
+	return at, nil
+}

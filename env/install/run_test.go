@@ -1,0 +1,134 @@
+package install
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// systemPython is a package whose python is the machine's, which is found in PATH.
+func systemPython(t *testing.T) (pkg made, tag string) {
+	t.Helper()
+	program, err := exec.LookPath("python3")
+	if err != nil {
+		t.Skip("this machine has no python3")
+	}
+	out, err := exec.Command(program, "-c", "import sys; print('%d.%d %s' % (*sys.version_info[:2], sys.implementation.cache_tag), sys.executable)").Output()
+	must(t, err)
+	fields := strings.Fields(string(out))
+	name := "bin/python" + fields[0]
+	script := "#!/bin/sh\necho called >>\"$PREFIX/calls\"\nunset PYTHONDONTWRITEBYTECODE\nexec '" + fields[2] + "' \"$@\"\n"
+	return made{name: "python", version: fields[0] + ".1", files: []file{{name: name, content: script, mode: 0o755}}}, fields[1]
+}
+
+// plainly runs a command with the machine's variables.
+func plainly(_ context.Context, c Command) error {
+	cmd := exec.Command(c.Args[0], c.Args[1:]...)
+	cmd.Dir, cmd.Env = c.Dir, append(os.Environ(), c.Env...)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return errors.Join(err, errors.New(string(out)))
+	}
+	return nil
+}
+
+func TestModulesAreCompiledByOneProcess(t *testing.T) {
+	python, tag := systemPython(t)
+	site := "lib/python" + strings.TrimSuffix(python.version, ".1") + "/site-packages/"
+	lib := made{name: "lib", noarch: "python", files: []file{
+		{name: "site-packages/lib/__init__.py", content: "x = 1\n"},
+		{name: "site-packages/lib/template.py", content: "{{ this is no python }}\n"},
+		{name: "site-packages/lib/own.py", content: "y = 1\n"},
+		{name: "site-packages/lib/__pycache__/own." + tag + ".pyc", content: "its own"},
+		{name: "share/other.py", content: "z = 1\n"},
+	}}
+	second := made{name: "second", noarch: "python", files: []file{{name: "site-packages/second.py", content: "x = 2\n"}}}
+	prefix := filepath.Join(t.TempDir(), "env")
+	o := Options{Cache: t.TempDir(), Run: plainly, Warn: func(text string) { t.Error(text) }}
+	must(t, Install(t.Context(), writeAll(t, []made{lib, python, second}), prefix, o))
+	got := tree(t, prefix)
+	if got["calls"] != "644 called\n" {
+		t.Errorf("python was called: %q", got["calls"])
+	}
+	want := map[string]bool{
+		site + "lib/__pycache__/__init__." + tag + ".pyc": true,
+		site + "lib/__pycache__/own." + tag + ".pyc":      true,
+		site + "__pycache__/second." + tag + ".pyc":       true,
+	}
+	found := map[string]bool{}
+	for name, text := range got {
+		if strings.HasSuffix(name, ".pyc") {
+			found[name] = true
+			if strings.Contains(name, "own") != strings.HasSuffix(text, "its own") {
+				t.Errorf("%s is %q", name, text)
+			}
+		}
+	}
+	if diff := cmp.Diff(want, found); diff != "" {
+		t.Error(diff)
+	}
+	text, err := os.ReadFile(filepath.Join(prefix, "conda-meta/lib-1.0-0.json"))
+	must(t, err)
+	var record struct {
+		Files []string `json:"files"`
+		Data  struct {
+			Paths []pathEntry `json:"paths"`
+		} `json:"paths_data"`
+	}
+	must(t, json.Unmarshal(text, &record))
+	last := record.Data.Paths[len(record.Data.Paths)-1]
+	if last.PathType != compiled || last.Size == 0 || len(record.Files) != 6 {
+		t.Errorf("%+v %v", last, record.Files)
+	}
+	// They leave with their package.
+	o.Remove = []string{"lib", "second"}
+	must(t, Install(t.Context(), nil, prefix, o))
+	if _, err := os.Stat(filepath.Join(prefix, "lib")); err == nil {
+		t.Error("lib is still there")
+	}
+}
+
+func TestAPythonThatCannotCompileIsAWarning(t *testing.T) {
+	var warnings []string
+	pkgs := []Package{pythonPackage(t), noarchPackage(t, "")}
+	o := Options{Cache: t.TempDir(), Warn: func(text string) { warnings = append(warnings, text) }}
+	o.Run = func(context.Context, Command) error { return errors.New("exec format error") }
+	must(t, Install(t.Context(), pkgs, filepath.Join(t.TempDir(), "env"), o))
+	if len(warnings) != 1 || !strings.Contains(warnings[0], "bin/python1.0 compiled no module of 2 (exec format error)") {
+		t.Error(warnings)
+	}
+}
+
+func TestLinkScripts(t *testing.T) {
+	m := made{name: "demo", files: []file{
+		{name: "bin/.demo-post-link.sh", content: "echo \"$PREFIX $PKG_NAME $PKG_VERSION $PKG_BUILDNUM\" >>\"$PREFIX/log\"\necho hello >\"$PREFIX/.messages.txt\"\n", mode: 0o755},
+		{name: "bin/.demo-pre-unlink.sh", content: "[ -f \"$PREFIX/share/demo\" ] && echo bye >>\"$PREFIX/log\"\n", mode: 0o755},
+		{name: "share/demo", content: "x"},
+	}}
+	for _, on := range []bool{false, true} {
+		prefix := filepath.Join(t.TempDir(), "env")
+		var said []string
+		o := Options{Cache: t.TempDir(), LinkScripts: on, Run: plainly, Warn: func(text string) { said = append(said, text) }}
+		must(t, Install(t.Context(), []Package{m.write(t)}, prefix, o))
+		o.Remove = []string{"demo"}
+		must(t, Install(t.Context(), nil, prefix, o))
+		wantLog, wantSaid := "", []string{"demo-1.0-0 has a post-link script, which is not run", "demo-1.0-0 has a pre-unlink script, which is not run"}
+		if on {
+			wantLog, wantSaid = prefix+" demo 1.0 0\nbye\n", []string{"demo-1.0-0 says: hello"}
+		}
+		log, _ := os.ReadFile(filepath.Join(prefix, "log")) // without scripts there is none
+		if diff := cmp.Diff(wantLog, string(log)); diff != "" {
+			t.Error(diff)
+		}
+		if diff := cmp.Diff(wantSaid, said); diff != "" {
+			t.Error(diff)
+		}
+	}
+}

@@ -1,0 +1,174 @@
+package install
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+)
+
+// A change of a prefix is done as a whole: what it will make and take away is written
+// down before the first step, what it takes away is put aside, and one rename ends it.
+// Whoever finds the folder of a change undoes it before that rename, and tidies up
+// after it. That holds for a process that is killed; when the machine loses its power
+// the files of a prefix themselves may be lost, and nothing here waits for the disk.
+const (
+	changeDir = ".condaworker-transaction"
+	undoFile  = changeDir + "/undo.json"
+	doneFile  = changeDir + "/done.json"
+	oldDir    = changeDir + "/old"
+)
+
+// journal is what has to be known to undo a change.
+type journal struct {
+	Fresh bool     `json:"fresh,omitempty"` // the prefix was empty: the rest is not needed
+	Old   []string `json:"old,omitempty"`   // paths that are put aside, in this order, as old/0, old/1, …
+	New   []string `json:"new,omitempty"`   // paths that are made, in this order
+	Dirs  []string `json:"dirs,omitempty"`  // folders that are made, parents first
+}
+
+// change is a journal at work.
+type change struct {
+	journal
+	root *os.Root
+}
+
+// begin writes j down and puts the old paths aside. Those that are gone already are
+// no error.
+func begin(root *os.Root, j journal) (*change, error) {
+	c := &change{j, root}
+	text, err := json.Marshal(j)
+	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(root.MkdirAll(filepath.FromSlash(oldDir), 0o755), root.WriteFile(filepath.FromSlash(undoFile+".part"), text, 0o644)); err != nil {
+		return nil, errors.Join(err, root.RemoveAll(changeDir))
+	}
+	if err := root.Rename(undoFile+".part", undoFile); err != nil {
+		return nil, errors.Join(err, root.RemoveAll(changeDir))
+	}
+	for i, name := range j.Old {
+		if err := root.Rename(filepath.FromSlash(name), c.aside(i)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, errors.Join(err, c.undo())
+		}
+	}
+	return c, nil
+}
+
+// aside is where the i-th old path lies now.
+func (c *change) aside(i int) string { return filepath.Join(changeDir, "old", strconv.Itoa(i)) }
+
+// commit ends the change: from the rename on there is no way back.
+func (c *change) commit() error {
+	if err := c.root.Rename(undoFile, doneFile); err != nil {
+		return errors.Join(err, c.undo())
+	}
+	return c.tidy()
+}
+
+// tidy removes what was put aside, and folders that are empty without it.
+func (c *change) tidy() error {
+	err := c.root.RemoveAll(filepath.FromSlash(oldDir))
+	for _, name := range c.Old {
+		for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
+			info, err := c.root.Lstat(filepath.FromSlash(dir))
+			if err == nil && (!info.IsDir() || c.root.Remove(filepath.FromSlash(dir)) != nil) { // a link, or not empty
+				break
+			}
+		}
+	}
+	return errors.Join(err, c.root.RemoveAll(changeDir))
+}
+
+// undo brings back what was there. It may be cut off and done again.
+func (c *change) undo() error {
+	if c.Fresh {
+		return c.empty()
+	}
+	old := map[string]int{}
+	for i, name := range c.Old {
+		old[name] = i
+	}
+	var errs []error
+	note := func(err error) {
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	for _, name := range slices.Backward(c.New) {
+		if i, was := old[name]; was {
+			if _, err := c.root.Lstat(c.aside(i)); err != nil {
+				continue // what is there was never put aside, or is back
+			}
+		}
+		note(c.root.Remove(filepath.FromSlash(name)))
+	}
+	for _, dir := range slices.Backward(c.Dirs) {
+		_ = c.root.Remove(filepath.FromSlash(dir)) // unless somebody else put something in
+	}
+	for i, name := range slices.Backward(c.Old) {
+		note(c.root.Rename(c.aside(i), filepath.FromSlash(name)))
+	}
+	if len(errs) > 0 { // with the journal it can be tried again
+		return fmt.Errorf("bring back what was in %s: %w", c.root.Name(), errors.Join(errs...))
+	}
+	return c.root.RemoveAll(changeDir)
+}
+
+// empty removes all that is in the prefix, the journal last.
+func (c *change) empty() error {
+	dir, err := c.root.Open(".")
+	if err != nil {
+		return err
+	}
+	names, err := dir.Readdirnames(-1)
+	err = errors.Join(err, dir.Close())
+	for _, name := range names {
+		if name != changeDir {
+			err = errors.Join(err, c.root.RemoveAll(name))
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("remove what was begun in %s: %w", c.root.Name(), err)
+	}
+	return c.root.RemoveAll(changeDir)
+}
+
+// Recover undoes the change of a prefix that a killed run did not come to the end of,
+// or finishes the one that it had ended; without any it does nothing. No other
+// process may work on the prefix meanwhile.
+func Recover(prefix string) (err error) {
+	root, err := os.OpenRoot(prefix)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, root.Close()) }()
+	return resume(root)
+}
+
+func resume(root *os.Root) error {
+	c := &change{root: root}
+	text, err := root.ReadFile(filepath.FromSlash(doneFile))
+	if err == nil {
+		if err := json.Unmarshal(text, &c.journal); err != nil {
+			return fmt.Errorf("read %s: %w; remove the prefix", doneFile, err)
+		}
+		return c.tidy()
+	}
+	text, err = root.ReadFile(filepath.FromSlash(undoFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return root.RemoveAll(changeDir) // it was never begun, or undone
+	}
+	if err == nil {
+		err = json.Unmarshal(text, &c.journal)
+	}
+	if err != nil {
+		return fmt.Errorf("read %s: %w; remove the prefix", undoFile, err)
+	}
+	return c.undo()
+}

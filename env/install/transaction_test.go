@@ -1,0 +1,265 @@
+package install
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// whole is a tree with conda-meta's files, and no folder of a change.
+func whole(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	got := tree(t, dir)
+	metas, err := filepath.Glob(filepath.Join(dir, "conda-meta", "*"))
+	must(t, err)
+	for _, m := range metas {
+		text, err := os.ReadFile(m)
+		must(t, err)
+		got["conda-meta/"+filepath.Base(m)] = string(text)
+	}
+	must(t, filepath.WalkDir(dir, func(full string, d os.DirEntry, err error) error {
+		if err == nil && d.IsDir() {
+			name, _ := filepath.Rel(dir, full)
+			got[name+"/"] = "folder"
+		}
+		return err
+	}))
+	return got
+}
+
+// before is an environment of old packages, and after what becomes of it: files come,
+// go, give way, and folders become links.
+func before() []made {
+	return []made{
+		{name: "a", files: []file{{name: "bin/x", content: "a"}, {name: "share/only/a", content: "1"}, {name: "lib/a"}, {name: "lib64", target: "lib"}}},
+		{name: "b", files: []file{{name: "bin/x", content: "b"}, {name: "lib64/b", content: "b"}, {name: "was/a/folder", content: "x"}}},
+		{name: "kept", files: []file{{name: "etc/c", content: "kept"}, {name: "bin/y", content: "kept"}}},
+	}
+}
+
+func after() []made {
+	return []made{
+		{name: "a", files: []file{{name: "bin/x", content: "new a"}, {name: "share/other/a", content: "2"}, {name: "lib/a", content: "2"}, {name: "lib64", target: "lib"}}},
+		{name: "aa", files: []file{{name: "bin/y", content: "aa"}, {name: "etc/link", target: "c"}, {name: "etc/deep/er/c", content: "c"}}},
+	}
+}
+
+func writeAll(t *testing.T, all []made) []Package {
+	t.Helper()
+	var pkgs []Package
+	for _, m := range all {
+		pkgs = append(pkgs, m.write(t))
+	}
+	return pkgs
+}
+
+func TestADifferenceIsApplied(t *testing.T) {
+	prefix, cache := filepath.Join(t.TempDir(), "env"), t.TempDir()
+	must(t, Install(t.Context(), writeAll(t, before()), prefix, Options{Cache: cache}))
+	want := map[string]string{
+		"bin/x": "644 a", "__clobbers__/b/bin/x": "644 b", "share/only/a": "644 1", "lib/a": "644 ", "lib64": "-> lib", "lib/b": "644 b",
+		"was/a/folder": "644 x", "etc/c": "644 kept", "bin/y": "644 kept",
+	}
+	if diff := cmp.Diff(want, tree(t, prefix)); diff != "" {
+		t.Fatal(diff)
+	}
+	must(t, os.WriteFile(filepath.Join(prefix, "share/only/mine"), []byte("mine"), 0o644))
+	must(t, Install(t.Context(), writeAll(t, after()), prefix, Options{Cache: cache, Remove: []string{"a", "b"}}))
+	want = map[string]string{
+		"bin/x": "644 new a", "share/other/a": "644 2", "share/only/mine": "644 mine", "lib/a": "644 2", "lib64": "-> lib",
+		"etc/c": "644 kept", "bin/y": "644 aa", "__clobbers__/kept/bin/y": "644 kept", "etc/link": "-> c", "etc/deep/er/c": "644 c",
+	}
+	if diff := cmp.Diff(want, tree(t, prefix)); diff != "" {
+		t.Error(diff)
+	}
+	for _, gone := range []string{"was", "__clobbers__/b", changeDir} {
+		if _, err := os.Stat(filepath.Join(prefix, gone)); err == nil {
+			t.Errorf("%s is still there", gone)
+		}
+	}
+	history, err := os.ReadFile(filepath.Join(prefix, historyFile))
+	must(t, err)
+	if n := strings.Count(string(history), "==>"); n != 2 || !strings.Contains(string(history), "::b-1.0-0\n+") {
+		t.Errorf("history: %s", history)
+	}
+	// What gave way comes back.
+	must(t, Install(t.Context(), nil, prefix, Options{Cache: cache, Remove: []string{"aa"}}))
+	if got := tree(t, prefix)["bin/y"]; got != "644 kept" {
+		t.Errorf("bin/y is %q", got)
+	}
+	record, err := os.ReadFile(filepath.Join(prefix, "conda-meta/kept-1.0-0.json"))
+	must(t, err)
+	if strings.Contains(string(record), "clobbers") || strings.Contains(string(record), "original_path") {
+		t.Errorf("%s", record)
+	}
+	must(t, Install(t.Context(), nil, prefix, Options{Cache: cache, Remove: []string{"a", "kept"}}))
+	if diff := cmp.Diff(map[string]string{"share/only/mine": "644 mine"}, tree(t, prefix)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// Wherever a change is cut off, the prefix comes back as it was: before everything
+// old was put aside, and with any part of what is new.
+func TestAChangeThatWasCutOffIsUndone(t *testing.T) {
+	top := t.TempDir()
+	prefix, cache := filepath.Join(top, "env"), filepath.Join(top, "pkgs")
+	must(t, Install(t.Context(), writeAll(t, before()), prefix, Options{Cache: cache}))
+	want := whole(t, prefix)
+	cut := func(steps func(l *prefixAt)) {
+		t.Helper()
+		l, err := openPrefix(prefix)
+		must(t, err)
+		defer l.close()
+		unpacked, err := unpackAll(t.Context(), writeAll(t, after()), cache)
+		must(t, err)
+		p, err := l.plan(unpacked, Options{Remove: []string{"a", "b"}})
+		must(t, err)
+		steps(&prefixAt{l, p})
+		must(t, Recover(prefix))
+		if diff := cmp.Diff(want, whole(t, prefix)); diff != "" {
+			t.Fatalf("as it was -, after the undoing +\n%s", diff)
+		}
+	}
+	var old int
+	cut(func(at *prefixAt) { old = len(at.plan.Old) })
+	for n := range old + 1 {
+		cut(func(at *prefixAt) {
+			c, err := begin(at.root, at.plan.journal)
+			must(t, err)
+			for i := old - 1; i >= n; i-- { // as if it had not come so far
+				must(t, c.root.Rename(c.aside(i), filepath.FromSlash(c.Old[i])))
+			}
+		})
+	}
+	rng := rand.New(rand.NewPCG(3, 4)) //nolint:gosec // repeatable on purpose
+	for range 20 {
+		cut(func(at *prefixAt) {
+			c, err := begin(at.root, at.plan.journal)
+			must(t, err)
+			must(t, at.fill(t.Context(), at.plan, c, Options{}))
+			for _, name := range at.plan.New {
+				if rng.IntN(3) == 0 && name != "lib64" { // files are reached through it
+					must(t, c.root.Remove(filepath.FromSlash(name)))
+				}
+			}
+		})
+	}
+}
+
+// prefixAt is a prefix with what is planned for it.
+type prefixAt struct {
+	*prefix
+	plan *plan
+}
+
+func TestAChangeThatHadEndedIsFinished(t *testing.T) {
+	prefix, cache := filepath.Join(t.TempDir(), "env"), t.TempDir()
+	must(t, Install(t.Context(), writeAll(t, before()), prefix, Options{Cache: cache}))
+	l, err := openPrefix(prefix)
+	must(t, err)
+	defer l.close()
+	p, err := l.plan(nil, Options{Remove: []string{"a", "b"}})
+	must(t, err)
+	c, err := begin(l.root, p.journal)
+	must(t, err)
+	must(t, l.fill(t.Context(), p, c, Options{}))
+	must(t, c.root.Rename(undoFile, doneFile))
+	must(t, Recover(prefix))
+	if diff := cmp.Diff(map[string]string{"etc/c": "644 kept", "bin/y": "644 kept"}, tree(t, prefix)); diff != "" {
+		t.Error(diff)
+	}
+	if _, err := os.Stat(filepath.Join(prefix, "was")); err == nil {
+		t.Error("an empty folder is still there")
+	}
+}
+
+// An error in the middle is no change: here that of a link script.
+func TestAChangeThatFailsIsUndone(t *testing.T) {
+	prefix, cache := filepath.Join(t.TempDir(), "env"), t.TempDir()
+	failing := made{name: "failing", files: []file{{name: "bin/.failing-post-link.sh", content: "exit 1", mode: 0o755}}}
+	ran := false
+	o := Options{Cache: cache, LinkScripts: true, Run: func(_ context.Context, c Command) error {
+		ran = true
+		_, err := os.Stat(filepath.Join(c.Dir, "bin/.failing-post-link.sh"))
+		return errors.Join(err, errors.New("exit status 1"))
+	}}
+	err := Install(t.Context(), writeAll(t, append(before(), failing)), prefix, o)
+	if err == nil || !ran || !strings.Contains(err.Error(), "the post-link script of failing-1.0-0: exit status 1") {
+		t.Error(ran, err)
+	}
+	if left, err := os.ReadDir(prefix); err != nil || len(left) > 0 {
+		t.Error(left, err)
+	}
+	must(t, Install(t.Context(), writeAll(t, before()), prefix, Options{Cache: cache}))
+	want := whole(t, prefix)
+	o.Remove = []string{"a", "b"}
+	if err := Install(t.Context(), writeAll(t, append(after(), failing)), prefix, o); err == nil {
+		t.Error("no error")
+	}
+	if diff := cmp.Diff(want, whole(t, prefix)); diff != "" {
+		t.Errorf("as it was -, after the undoing +\n%s", diff)
+	}
+}
+
+// The winners are those of rattler, asked in 2026 with these packages.
+func TestWhoHasAPath(t *testing.T) {
+	all := map[string]member{
+		"aa": {paths: []pathEntry{{Path: "x"}}},
+		"bb": {paths: []pathEntry{{Path: "x"}, {Path: "y"}}},
+		"cc": {paths: []pathEntry{{Path: "x"}}, depends: []string{"aa >=1"}},
+		"dd": {paths: []pathEntry{{Path: "y"}}},
+		"a0": {paths: []pathEntry{{Path: "x"}}, depends: []string{"bb"}},
+	}
+	for _, tt := range []struct{ members, order, moved string }{
+		{"aa bb", "bb aa", "bb:x"},
+		{"bb aa", "bb aa", "bb:x"},
+		{"aa cc", "aa cc", "aa:x"},
+		{"bb a0", "bb a0", "bb:x"},
+		{"aa bb cc", "aa cc bb", "aa:x cc:x"},
+		{"aa bb cc a0 dd", "dd aa cc bb a0", "dd:y aa:x cc:x bb:x"},
+	} {
+		var members []*member
+		for name := range strings.FieldsSeq(tt.members) {
+			m := all[name]
+			m.name, m.paths = name, append([]pathEntry{}, m.paths...)
+			members = append(members, &m)
+		}
+		var order, moved []string
+		sorted := inOrder(members)
+		for _, m := range sorted {
+			order = append(order, m.name)
+		}
+		moves, _, err := layout(sorted)
+		must(t, err)
+		for _, m := range moves {
+			moved = append(moved, m.of.name+":"+m.at.Path)
+			if m.to != fmt.Sprintf("__clobbers__/%s/%s", m.of.name, m.at.Path) {
+				t.Errorf("it goes to %s", m.to)
+			}
+		}
+		if got := strings.Join(order, " "); got != tt.order {
+			t.Errorf("%s: in order %s", tt.members, got)
+		}
+		if got := strings.Join(moved, " "); got != tt.moved {
+			t.Errorf("%s: moved %s", tt.members, got)
+		}
+	}
+}
+
+func TestCirclesHaveAnOrder(t *testing.T) {
+	members := []*member{{name: "pip", depends: []string{"python"}}, {name: "python", depends: []string{"pip", "lib"}}, {name: "lib"}, {name: "self", depends: []string{"self"}}}
+	var names []string
+	for _, m := range inOrder(members) {
+		names = append(names, m.name)
+	}
+	if got := strings.Join(names, " "); got != "self lib python pip" {
+		t.Error(got)
+	}
+}
