@@ -74,7 +74,7 @@ func (d *desk) envCommand() *cobra.Command {
 	f.StringVar(&o.excludeNewer, "exclude-newer", "", "leave out packages that were built later: 2026-01-31 (the end of that day, UTC) or 2026-01-31T12:00:00Z")
 	f.BoolVar(&o.dryRun, "dry-run", false, "solve, say what would be installed, and do nothing")
 	o.flags(create)
-	return verbs("env", "Make environments from channels", create)
+	return verbs("env", "Make environments from channels", create, d.enterCommand(), d.exitCommand(), d.envListCommand(), d.envCleanCommand())
 }
 
 // createEnv is the verb.

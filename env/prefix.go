@@ -74,14 +74,11 @@ func (w *workplace) holds(records []conda.Record) (bool, error) {
 	if _, err := os.Stat(filepath.Join(w.dir, "conda-meta", "history")); err != nil {
 		return false, fmt.Errorf("the prefix %s is not empty and no conda environment: name another one", w.dir)
 	}
-	installed, err := Installed(w.dir)
-	if err != nil {
-		return false, err
+	same, err := Has(w.dir, records)
+	if err == nil && !same {
+		err = fmt.Errorf("the prefix %s has an environment of other packages: remove it, or name another one", w.dir)
 	}
-	if !sameRecords(installed, records) {
-		return false, fmt.Errorf("the prefix %s has an environment of other packages: remove it, or name another one", w.dir)
-	}
-	return true, nil
+	return same, err
 }
 
 // fill runs the installation. When that fails the prefix is as it was before.
@@ -125,6 +122,12 @@ func Installed(prefix string) ([]conda.Record, error) {
 		records = append(records, r)
 	}
 	return records, nil
+}
+
+// Has tells whether a prefix has exactly these records.
+func Has(prefix string, records []conda.Record) (bool, error) {
+	installed, err := Installed(prefix)
+	return err == nil && sameRecords(installed, records), err
 }
 
 // sameRecords compares file names, and hashes where both have one: old channels
