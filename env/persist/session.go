@@ -133,7 +133,7 @@ func (m Machine) ended(s Session) bool {
 func (m Machine) inUse(prefix string) bool {
 	entries, _ := os.ReadDir(m.Proc) // no such folder: nothing is known
 	for _, entry := range entries {
-		if _, err := strconv.Atoi(entry.Name()); err != nil {
+		if pid, err := strconv.Atoi(entry.Name()); err != nil || pid == os.Getpid() { // an exit has the variables of its session
 			continue
 		}
 		dir := filepath.Join(m.Proc, entry.Name())
