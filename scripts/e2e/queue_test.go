@@ -241,14 +241,14 @@ func TestKilledSession(t *testing.T) {
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	defer os.RemoveAll(folder) //nolint:errcheck // nobody else does
+	defer os.RemoveAll(folder)
 	var task int
 	if text, err := os.ReadFile(filepath.Join(out, "task")); err != nil { //nolint:gosec // the test's own file
 		t.Fatal(err)
 	} else if _, err := fmt.Sscan(string(text), &task); err != nil {
 		t.Fatal(err)
 	}
-	defer syscall.Kill(task, syscall.SIGKILL) //nolint:errcheck // it may have ended
+	defer syscall.Kill(task, syscall.SIGKILL)
 	if err := c.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
