@@ -2,11 +2,15 @@ package e2e
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -369,4 +373,59 @@ from openjd.model import DocumentType, decode_environment_template, document_str
 text = open(sys.argv[1], encoding="utf-8").read()
 decode_environment_template(template=document_string_to_object(document=text, document_type=DocumentType.YAML))
 `, q.template)
+}
+
+// Whenever env enter or env exit is killed, the next session finds the right
+// environment, and in the end nothing is left of any.
+func TestKilledEnterAndExit(t *testing.T) {
+	q := newQueue(t)
+	for i := range 4 {
+		files := map[string]string{}
+		for j := range 100 {
+			files[fmt.Sprintf("share/p%d/%d", i, j)] = strings.Repeat(fmt.Sprintf("%d of %d\n", j, i), 100)
+		}
+		q.add(t, fmt.Sprintf("p%d", i), "1.0", files)
+	}
+	cache, whole, rng := t.TempDir(), map[string]string(nil), rand.New(rand.NewPCG(1, 2)) //nolint:gosec // repeatable on purpose
+	enter := []string{"env", "enter", "-p", "static p0 p1 p2 p3", "-c", q.channel, "--persist-envs-hashed", q.kept, "--cache", cache, "--update-after-minutes", "0"}
+	exit := []string{"env", "exit", "--persist-envs-hashed", q.kept, "--cleanup-after-hours", "0"}
+	const rounds = 60
+	killed := 0
+	for round := range rounds {
+		t.Setenv("OPENJD_SESSION_WORKING_DIR", t.TempDir())
+		begun := time.Now()
+		for _, args := range [][]string{enter, exit} {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(rng.Int64N(int64(150*time.Millisecond))))
+			err := exec.CommandContext(ctx, q.program, args...).Run() //nolint:gosec // the suite's own
+			cancel()
+			if err != nil {
+				killed++
+			}
+			if slices.Equal(args, exit) {
+				continue
+			}
+			out := q.must(t, q.program, enter...)
+			prefix := regexp.MustCompile(`"CONDA_PREFIX=([^"]*)"`).FindStringSubmatch(out)
+			if prefix == nil {
+				t.Fatal(out)
+			}
+			if got := tree(t, prefix[1]); whole == nil {
+				whole = got
+			} else if diff := cmp.Diff(whole, got); diff != "" {
+				t.Fatalf("round %d: whole -, made again +\n%s", round, diff)
+			}
+		}
+		for !strings.Contains(q.must(t, q.program, exit...), "left no environment") {
+			if time.Since(begun) > time.Minute {
+				t.Fatal("the session is always in one more")
+			}
+		}
+		if left, err := os.ReadDir(q.kept); err != nil || len(left) != 0 {
+			t.Fatalf("round %d: left %v %v", round, left, err)
+		}
+	}
+	if killed < rounds/2 {
+		t.Errorf("only %d of %d runs were killed before they ended", killed, 2*rounds)
+	}
+	t.Logf("%d of %d runs were killed before they ended", killed, 2*rounds)
 }
