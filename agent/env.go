@@ -80,7 +80,7 @@ func (d *desk) envCommand() *cobra.Command {
 	f.BoolVar(&o.update, "update", false, "make an environment that has other packages into this one, in one step")
 	f.BoolVar(&o.linkScripts, "link-scripts", false, "run the packages' post-link and pre-unlink scripts")
 	o.flags(create)
-	return verbs("env", "Make environments from channels", create)
+	return verbs("env", "Make environments from channels", create, d.enterCommand(), d.exitCommand(), d.envListCommand(), d.envCleanCommand())
 }
 
 // createEnv is the verb.

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"github.com/condaworker/condaworker/agent/meter"
+	"github.com/condaworker/condaworker/env/persist"
 	"github.com/condaworker/condaworker/indexer"
 	"github.com/condaworker/condaworker/lock"
 )
@@ -18,7 +19,10 @@ type report struct {
 	Prune    *indexer.Pruned `json:"prune,omitempty"`    // what channel prune did
 	Lock     *lock.Held      `json:"lock,omitempty"`     // who holds the channel's lock, of lock status
 
-	Environment *environment `json:"environment,omitempty"` // of env create
+	Environment *environment `json:"environment,omitempty"` // of env create and enter
+
+	Environments []persist.Environment `json:"environments,omitempty"` // of env list
+	Cleaned      []persist.Cleaned     `json:"cleaned,omitempty"`      // of env clean and exit
 }
 
 // outcome notes how the run ended. A run may fail outside of its phases.

@@ -18,6 +18,8 @@ type reportOptions struct {
 	report  string
 	format  string
 	summary bool // people get the resource summary at the end of the log
+
+	document bool // the verb itself writes something for a program to stdout
 }
 
 func (o *reportOptions) flags(c *cobra.Command) {
@@ -50,7 +52,7 @@ type work func(p *progress, r *report) (result string, err error)
 // run does the work of a verb, measures it and reports on it whatever comes of
 // it. Only a report that could not be delivered is refused before.
 func (d *desk) run(ctx context.Context, o reportOptions, do work) error {
-	d.open(o.format == "json")
+	d.open(o.format == "json" || o.document)
 	if err := o.validate(); err != nil {
 		return err
 	}

@@ -2,9 +2,10 @@ package agent
 
 import (
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/condaworker/condaworker/store/dir"
 )
 
 // makeWorkDir makes a folder of this run's own. The name is short: a build
@@ -24,21 +25,12 @@ func makeWorkDir(parent string) (string, error) {
 
 // removeWork removes the scratch folder, read-only folders of a script's
 // making included.
-func (d *desk) removeWork(dir string, keep bool) error {
+func (d *desk) removeWork(work string, keep bool) error {
 	if keep {
-		d.out.Log().Info("kept " + dir)
+		d.out.Log().Info("kept " + work)
 		return nil
 	}
-	if os.RemoveAll(dir) == nil {
-		return nil
-	}
-	_ = filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
-		if e != nil && e.IsDir() {
-			_ = os.Chmod(path, 0o700) // whatever still fails shows in RemoveAll below
-		}
-		return nil
-	})
-	if err := os.RemoveAll(dir); err != nil {
+	if err := dir.RemoveAll(work); err != nil {
 		return fmt.Errorf("remove the build's folder: %w", err)
 	}
 	return nil

@@ -137,3 +137,10 @@ func same(a, b conda.Record) bool {
 	differ := func(a, b string) bool { return a != b && a != "" && b != "" }
 	return a.Subdir == b.Subdir && a.FileName == b.FileName && !differ(a.SHA256, b.SHA256) && !differ(a.MD5, b.MD5)
 }
+
+// Has tells whether a prefix has exactly these records.
+func Has(prefix string, records []conda.Record) (bool, error) {
+	installed, err := Installed(prefix)
+	come, leave := difference(installed, records)
+	return err == nil && len(come)+len(leave) == 0, err
+}

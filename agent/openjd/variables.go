@@ -3,7 +3,9 @@ package openjd
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -15,6 +17,9 @@ const variableLength = 60_000
 
 // identifier is what a session takes for a variable's name.
 var identifier = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+// commands are what a session acts on. A piece of a long line may begin anywhere.
+var commands = regexp.MustCompile(`(?i)openjd_(progress|status|fail|env|redacted_env|unset_env|session_runtime_loglevel|service_ready)`)
 
 // Setenv gives a variable to the later actions of the session (openjd_env), in
 // the form of a JSON string, which carries any text. It is printed outside of a
@@ -62,4 +67,19 @@ func asciiJSON(text string) string {
 		}
 	}
 	return b.String()
+}
+
+// Environ writes the variables to standard output for a program to read: each
+// as NAME=value followed by NUL, sorted. In a session a value that the session
+// would take for a command is an error, and nothing is written.
+func (o *Output) Environ(vars map[string]string) error {
+	var b []byte
+	for _, name := range slices.Sorted(maps.Keys(vars)) {
+		entry := name + "=" + vars[name]
+		if command := commands.FindString(entry); o.session && command != "" {
+			return fmt.Errorf("the variable %s cannot be printed in a session, which would take %s for a command", name, command)
+		}
+		b = append(append(b, entry...), 0)
+	}
+	return o.doc.write(b)
 }

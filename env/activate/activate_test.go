@@ -62,8 +62,12 @@ func TestVariablesNeedNoShell(t *testing.T) {
 	got, err := activate.Changes(t.Context(), dir, map[string]string{"PATH": "/usr/bin:/bin", "MINE": "0"}, noShell)
 	must(t, err)
 	want := activate.Result{Changes: []activate.Change{
-		{Name: "APP", Value: "a 'b' \"c\"\nd"}, {Name: "CONDA_DEFAULT_ENV", Value: dir}, {Name: "CONDA_PREFIX", Value: dir},
-		{Name: "CONDA_PROMPT_MODIFIER", Value: "(" + dir + ") "}, {Name: "CONDA_SHLVL", Value: "1"}, {Name: "MINE", Value: "1"},
+		{Name: "APP", Value: "a 'b' \"c\"\nd"},
+		{Name: "CONDA_DEFAULT_ENV", Value: dir},
+		{Name: "CONDA_PREFIX", Value: dir},
+		{Name: "CONDA_PROMPT_MODIFIER", Value: "(" + dir + ") "},
+		{Name: "CONDA_SHLVL", Value: "1"},
+		{Name: "MINE", Value: "1"},
 		{Name: "PATH", Value: dir + "/bin:/usr/bin:/bin"},
 	}}
 	if diff := cmp.Diff(want, got); diff != "" {

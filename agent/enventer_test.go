@@ -1,0 +1,26 @@
+package agent
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+)
+
+func TestSpecWords(t *testing.T) {
+	for text, want := range map[string][]string{
+		"":                                    nil,
+		"  \t\n ":                             nil,
+		"blender":                             {"blender"},
+		" blender=4.2  'python >=3.11' pip":   {"blender=4.2", "python >=3.11", "pip"},
+		"\"python >=3.11,<4\"\nblender":       {"python >=3.11,<4", "blender"},
+		"tool[version='>=1,<2',build=\"x*\"]": {"tool[version='>=1,<2',build=\"x*\"]"},
+		"'' ' '":                              nil,
+		"'never closed":                       {"'never", "closed"},
+		"conda-forge::colmap=*=gpu*":          {"conda-forge::colmap=*=gpu*"},
+	} {
+		if diff := cmp.Diff(want, specWords(text), cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("%q: %s", text, diff)
+		}
+	}
+}

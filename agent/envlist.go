@@ -1,0 +1,114 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/condaworker/condaworker/env/persist"
+)
+
+// cleanOptions say what of a root may go.
+type cleanOptions struct {
+	root  string
+	hours float64
+	dry   bool
+}
+
+func (o *cleanOptions) add(c *cobra.Command) {
+	c.Flags().StringVar(&o.root, "persist-envs-hashed", "", "the folder of kept environments")
+	c.Flags().Float64Var(&o.hours, "cleanup-after-hours", 96, "remove environments that no session entered or left for so many hours, and that none is in")
+}
+
+func (o *cleanOptions) check() error {
+	o.root = envOptions{}.folder(o.root)
+	if o.hours < 0 || o.hours > 1e6 {
+		return usageError{fmt.Errorf("--cleanup-after-hours %g: it is hours, from 0 on", o.hours)}
+	}
+	return nil
+}
+
+// cleanRoot removes what nobody uses.
+func (d *desk) cleanRoot(ctx context.Context, o cleanOptions, p *progress, r *report) error {
+	root, _ := d.envRoot(o.root)
+	end := p.Phase("clean")
+	cleaned, err := root.Clean(ctx, time.Duration(o.hours*float64(time.Hour)), o.dry)
+	end(err)
+	would := "removed "
+	if o.dry {
+		would = "would have removed "
+	}
+	for _, c := range cleaned {
+		p.Info(would + c.String())
+	}
+	r.Cleaned = append(r.Cleaned, cleaned...)
+	return err
+}
+
+// envCleanCommand declares the verb.
+func (d *desk) envCleanCommand() *cobra.Command {
+	var o exitOptions
+	c := &cobra.Command{
+		Use:     "clean --persist-envs-hashed ROOT",
+		Short:   "Remove kept environments that nobody used for long; never one that a session is in",
+		Example: `  condaworker env clean --persist-envs-hashed ~/.persistent_envs --cleanup-after-hours 24 --dry-run`,
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return d.run(c.Context(), o.reportOptions, func(p *progress, r *report) (string, error) {
+				if err := o.check(); err != nil {
+					return "", err
+				}
+				if o.root == "" {
+					return "", usageError{errors.New("say where: --persist-envs-hashed ROOT")}
+				}
+				err := d.cleanRoot(c.Context(), o.cleanOptions, p, r)
+				return fmt.Sprintf("%d prefixes in %s were not in use", len(r.Cleaned), o.root), err
+			})
+		},
+	}
+	o.add(c)
+	c.Flags().BoolVar(&o.dry, "dry-run", false, "only say what would be removed")
+	o.flags(c)
+	return c
+}
+
+// envListCommand declares the verb.
+func (d *desk) envListCommand() *cobra.Command {
+	var o exitOptions
+	c := &cobra.Command{
+		Use:     "list --persist-envs-hashed ROOT",
+		Short:   "List kept environments: what they were made from, who uses them",
+		Example: `  condaworker env list --persist-envs-hashed ~/.persistent_envs --format json`,
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return d.run(c.Context(), o.reportOptions, func(p *progress, r *report) (string, error) {
+				if err := o.check(); err != nil {
+					return "", err
+				}
+				if o.root == "" {
+					return "", usageError{errors.New("say where: --persist-envs-hashed ROOT")}
+				}
+				root, _ := d.envRoot(o.root)
+				list, err := root.List()
+				for _, e := range list {
+					p.Info(listed(e))
+				}
+				r.Environments = list
+				return fmt.Sprintf("%d environments in %s", len(list), o.root), err
+			})
+		},
+	}
+	c.Flags().StringVar(&o.root, "persist-envs-hashed", "", "the folder of kept environments")
+	o.flags(c)
+	return c
+}
+
+// listed is an environment's line.
+func listed(e persist.Environment) string {
+	return fmt.Sprintf("%s: %s from %s for %s; %d sessions, last used %s", e.Name,
+		strings.Join(e.Packages, ", "), strings.Join(e.Channels, ", "), e.Platform, e.Sessions, e.Used.UTC().Format(time.RFC3339))
+}
