@@ -17,7 +17,11 @@ import (
 
 // packOptions is all that goes into the package beside the prefix's files.
 func (b *build) packOptions(files []string) (pack.Options, error) {
-	index, err := b.indexJSON()
+	needs, err := b.runNeeds()
+	if err != nil {
+		return pack.Options{}, err
+	}
+	index, err := b.indexJSON(needs)
 	if err != nil {
 		return pack.Options{}, err
 	}
@@ -25,7 +29,7 @@ func (b *build) packOptions(files []string) (pack.Options, error) {
 	if err != nil {
 		return pack.Options{}, err
 	}
-	extra, err := b.infoFiles()
+	extra, err := b.infoFiles(needs.exports)
 	return pack.Options{
 		Prefix:            b.dirs.prefix,
 		Placeholder:       pack.Placeholder(len(b.dirs.prefix)),
@@ -45,11 +49,11 @@ func (b *build) packOptions(files []string) (pack.Options, error) {
 
 // indexJSON is info/index.json: what a channel's index says of the package
 // (CEP 34; conda-build's keys).
-func (b *build) indexJSON() ([]byte, error) {
+func (b *build) indexJSON(n needs) ([]byte, error) {
 	index := map[string]any{
 		"name": b.out.Name, "version": b.out.Version,
 		"build": b.out.BuildString, "build_number": b.out.BuildNumber,
-		"subdir": b.out.Subdir, "depends": distinct(recipe.Specs(b.out.Requirements.Run)),
+		"subdir": b.out.Subdir, "depends": n.depends,
 		"timestamp": b.packageTime().UnixMilli(),
 		"arch":      nil, "platform": nil,
 	}
@@ -58,8 +62,8 @@ func (b *build) indexJSON() ([]byte, error) {
 	} else {
 		index["arch"], index["platform"] = conda.Arch(b.out.Subdir), conda.Platform(b.out.Subdir)
 	}
-	if c := distinct(recipe.Specs(b.out.Requirements.RunConstraints)); len(c) > 0 {
-		index["constrains"] = c
+	if len(n.constrains) > 0 {
+		index["constrains"] = n.constrains
 	}
 	setText(index, "license", b.out.About.License)
 	setText(index, "license_family", b.out.About.LicenseFamily)
@@ -89,8 +93,9 @@ func (b *build) aboutJSON() ([]byte, error) {
 	return encodeJSON(about)
 }
 
-// infoFiles are the recipe, the tests and the licences.
-func (b *build) infoFiles() ([]pack.InfoFile, error) {
+// infoFiles are the recipe, the tests, the licences and what the package exports,
+// if anything.
+func (b *build) infoFiles(exports conda.Exports) ([]pack.InfoFile, error) {
 	files, err := b.recipeFiles()
 	if err != nil {
 		return nil, err
@@ -98,6 +103,13 @@ func (b *build) infoFiles() ([]pack.InfoFile, error) {
 	tests, err := b.testFiles()
 	if err != nil {
 		return nil, err
+	}
+	if !exports.Empty() {
+		text, err := encodeJSON(exports)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, pack.InfoFile{Path: "run_exports.json", Data: text})
 	}
 	licences, err := b.licenceFiles()
 	return slices.Concat(files, tests, licences), err

@@ -125,8 +125,17 @@ func (j *job) bound(n *tree.Node, where string) string {
 	return s
 }
 
-// Apply is the match spec that the pin becomes for a version and a build string
-// of the package.
+// ApplyPin is the match spec that a pin of the output becomes for a version and a
+// build string of the package, by the rules of the output's format.
+func (o *Output) ApplyPin(p Pin, version, build string) (string, error) {
+	if o.Format == V0 {
+		return p.applyV0(version, build), nil
+	}
+	return p.Apply(version, build)
+}
+
+// Apply is the match spec that a recipe.yaml's pin becomes for a version and a
+// build string of the package.
 func (p Pin) Apply(version, build string) (string, error) {
 	if p.Exact {
 		return p.Name + " ==" + version + " " + build, nil

@@ -28,6 +28,16 @@ func (r *v1Recipe) matchSpec(n *tree.Node, where, text string) (string, bool) {
 	return spec, true
 }
 
+// RunSpec is a match spec, which another package exports to this one, as the
+// tools of the output's format write it among its run requirements: recipe.yaml's
+// in normal form, conda-build with "foo 1.2" as foo 1.2.*.
+func (o *Output) RunSpec(text string) string {
+	if o.Format == V0 {
+		return starred(text)
+	}
+	return normalSpec(text)
+}
+
 // specParts are the pieces of a match spec.
 type specParts struct {
 	channel, name, version, build string

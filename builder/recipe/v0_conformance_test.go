@@ -155,6 +155,9 @@ func TestPinsOfMeta(t *testing.T) {
 		{"1.2.3", "", "x", "<2.0a0"},
 		{"1.2.3", "x.x", "", ">=1.2"},
 		{"5.0.0a1", "x.x.x", "x", ">=5.0.0a1,<6.0a0"},
+		{"2.0.1", "1.19", "x", ">=1.19,<2.0a0"},
+		{"2.0.1", "x.x", "3", ">=2.0.1,<3"},
+		{"2.0.1", "1.19", "3", ">=1.19,<3"},
 	} {
 		if got := (Pin{Name: "a", Lower: tt.lower, Upper: tt.upper}).applyV0(tt.version, ""); got != "a "+tt.want {
 			t.Errorf("%+v: got %s", tt, got)

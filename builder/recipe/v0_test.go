@@ -109,8 +109,9 @@ func TestRenderV0(t *testing.T) {
 			Build: []Dependency{
 				{Spec: "python 3.11.*", Pos: at(44, 7)}, {Spec: "patchelf 0.18", Resolved: "patchelf 0.18.*", Pos: at(45, 7)},
 			},
-			Run:            []Dependency{{Spec: "python", Resolved: "python >=3.11,<3.12.0a0", Pos: at(47, 7)}},
+			Run:            []Dependency{{Spec: "python", Pos: at(47, 7)}},
 			RunConstraints: []Dependency{{Spec: "houdini >=20", Pos: at(50, 7)}},
+			RunPins:        map[string]Pin{"python": {Name: "python", Lower: "x.x", Upper: "x.x"}},
 		},
 		Build: Build{
 			IgnoreBinaryFiles: true, IgnorePrefixGlobs: []string{"*.json", "*.txt"},
@@ -316,8 +317,11 @@ func TestOnePythonWithoutAVariant(t *testing.T) {
 	text := head + "requirements:\n  host:\n    - python\n    - perl\n  run:\n    - python\n"
 	got := render(t, folder("meta.yaml", text), Options{})
 	host, run := Specs(got.Requirements.Host), Specs(got.Requirements.Run)
-	if diff := cmp.Diff([]string{"python 3.11.*", "perl 5.26.2.*", "python >=3.11,<3.12.0a0"}, append(host, run...)); diff != "" || got.BuildString != "py311_0" {
+	if diff := cmp.Diff([]string{"python 3.11.*", "perl 5.26.2.*", "python"}, append(host, run...)); diff != "" || got.BuildString != "py311_0" {
 		t.Errorf("%s\n%s", got.BuildString, diff)
+	}
+	if pinned, err := got.ApplyPin(got.Requirements.RunPins["python"], "3.11.9", "0"); err != nil || pinned != "python >=3.11,<3.12.0a0" {
+		t.Errorf("it runs with %s, %v", pinned, err)
 	}
 }
 
