@@ -199,7 +199,7 @@ func (d *desk) buildAndPublish(ctx context.Context, o buildOptions, work string,
 	}
 	var packages []candidate
 	for _, b := range built {
-		packages = append(packages, candidate{Package: indexer.Package{Path: b.Path, SHA256: b.Summary.SHA256, MD5: b.Summary.MD5, IndexJSON: b.Index}, stored: b.Stored})
+		packages = append(packages, candidate{Package: indexer.Package{Path: b.Path, SHA256: b.Summary.SHA256, MD5: b.Summary.MD5, IndexJSON: b.Index, RunExports: b.RunExports}, stored: b.Stored})
 	}
 	if len(packages) > 0 {
 		err = d.release(ctx, target, packages, p, r)

@@ -64,10 +64,11 @@ type Observer interface {
 
 // Package is a finished package.
 type Package struct {
-	Path    string // e.g. /out/linux-64/blender-4.2.5-hb0f4dca_0.conda
-	Record  conda.Record
-	Index   []byte // info/index.json
-	Summary pack.Summary
+	Path       string // e.g. /out/linux-64/blender-4.2.5-hb0f4dca_0.conda
+	Record     conda.Record
+	Index      []byte // info/index.json
+	RunExports []byte // info/run_exports.json; nil: it exports nothing
+	Summary    pack.Summary
 
 	// Stored is the key of a package that an earlier run of this task has
 	// published; nothing was built, and the other fields are empty.

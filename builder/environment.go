@@ -76,9 +76,9 @@ func (b *build) environments(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// Where a meta.yaml has no host requirements of its own, nothing comes of what
-	// these export (conda-build).
-	strong := b.strongWants(b.out.Format == recipe.V0 && len(q.Host) == 0)
+	// Exports of what build packages want in host count in a meta.yaml that has host
+	// requirements of its own, as with conda-build, and not with rattler-build.
+	strong := b.strongWants(b.out.Format == recipe.V1 || len(q.Host) == 0)
 	b.host.wants = slices.Concat(wanted(host, false), b.host.wants, strong)
 	if err := b.make(ctx, &b.host, b.dirs.prefix, b.Platform); err != nil {
 		return err

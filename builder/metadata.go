@@ -16,12 +16,8 @@ import (
 )
 
 // packOptions is all that goes into the package beside the prefix's files.
-func (b *build) packOptions(files []string) (pack.Options, error) {
-	needs, err := b.runNeeds()
-	if err != nil {
-		return pack.Options{}, err
-	}
-	index, err := b.indexJSON(needs)
+func (b *build) packOptions(files []string, n needs, runExports []byte) (pack.Options, error) {
+	index, err := b.indexJSON(n)
 	if err != nil {
 		return pack.Options{}, err
 	}
@@ -29,7 +25,7 @@ func (b *build) packOptions(files []string) (pack.Options, error) {
 	if err != nil {
 		return pack.Options{}, err
 	}
-	extra, err := b.infoFiles(needs.exports)
+	extra, err := b.infoFiles(runExports)
 	return pack.Options{
 		Prefix:            b.dirs.prefix,
 		Placeholder:       pack.Placeholder(len(b.dirs.prefix)),
@@ -95,7 +91,7 @@ func (b *build) aboutJSON() ([]byte, error) {
 
 // infoFiles are the recipe, the tests, the licences and what the package exports,
 // if anything.
-func (b *build) infoFiles(exports conda.Exports) ([]pack.InfoFile, error) {
+func (b *build) infoFiles(runExports []byte) ([]pack.InfoFile, error) {
 	files, err := b.recipeFiles()
 	if err != nil {
 		return nil, err
@@ -104,12 +100,8 @@ func (b *build) infoFiles(exports conda.Exports) ([]pack.InfoFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !exports.Empty() {
-		text, err := encodeJSON(exports)
-		if err != nil {
-			return nil, err
-		}
-		files = append(files, pack.InfoFile{Path: "run_exports.json", Data: text})
+	if runExports != nil {
+		files = append(files, pack.InfoFile{Path: "run_exports.json", Data: runExports})
 	}
 	licences, err := b.licenceFiles()
 	return slices.Concat(files, tests, licences), err

@@ -46,6 +46,14 @@ func (b *build) runNeeds() (needs, error) {
 	return n, nil
 }
 
+// runExports is info/run_exports.json, nil where the package exports nothing.
+func (n needs) runExports() ([]byte, error) {
+	if n.exports.Empty() {
+		return nil, nil
+	}
+	return encodeJSON(n.exports)
+}
+
 // resolved are the match specs of requirements; their pins look at what the
 // package is built with.
 func (b *build) resolved(list []recipe.Dependency) ([]string, error) {
