@@ -105,8 +105,8 @@ func splitVersionBuild(rest string) (version, build string) {
 			return "==" + strings.TrimSpace(v), strings.TrimSpace(b)
 		}
 	}
-	// A blank behind an operator or a comma belongs to the version.
-	words := strings.Fields(operatorBlank.ReplaceAllString(rest, "$1"))
+	// A blank behind an operator, or on either side of a comma, belongs to the version.
+	words := strings.Fields(operatorBlank.ReplaceAllString(blankBehind.ReplaceAllString(rest, "$1"), "$1"))
 	if len(words) < 2 {
 		return strings.Join(words, ""), ""
 	}
@@ -114,7 +114,10 @@ func splitVersionBuild(rest string) (version, build string) {
 	return strings.Join(words[:last], ""), words[last]
 }
 
-var operatorBlank = regexp.MustCompile(`([=<>!~,|(])\s+`)
+var (
+	operatorBlank = regexp.MustCompile(`([=<>!~,|(])\s+`)
+	blankBehind   = regexp.MustCompile(`\s+([,|)])`)
+)
 
 // normalVersionSpec prints a version's conditions without blanks. What is
 // nested in parentheses stays nested.
