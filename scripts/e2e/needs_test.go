@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -171,6 +172,42 @@ mkdir -p $PREFIX/share && sh $CC > $PREFIX/share/`+name+"\n")
 	return recipe
 }
 
+// odd are requirements of recipe.yaml at the edges of the rules.
+var odd = []string{
+	"{build: [lib], run: [lib]}",
+	"{build: [gcc_linux-64], host: [lib]}\nbuild: {merge_build_and_host_envs: true}",
+	"{build: [gcc_linux-64, lib]}\nbuild: {merge_build_and_host_envs: true}",
+	"{build: [gcc_linux-64], host: ['${{ pin_compatible(\"gcc_linux-64\", upper_bound=\"x\") }}']}",
+	"{host: [pre, lib], run: ['lib   >=1.2 , <2', 'pre =2', '${{ pin_compatible(\"pre\") }}', '${{ pin_compatible(\"pre\", lower_bound=\"x.x\", upper_bound=\"x.x.x\") }}']}",
+	"{host: [pre, lib], run_constraints: ['${{ pin_compatible(\"pre\", upper_bound=none) }}', 'q=1.2'], run_exports: ['${{ pin_compatible(\"pre\") }}', 'foo 1.2.*', \"${{ pin_subpackage('a', exact=True) }}\"], ignore_run_exports: {by_name: [lib], from_package: [pre]}}",
+	"{build: [gcc_linux-64], host: [lib, pre]}\nbuild: {noarch: generic}",
+}
+
+// Whatever requirements say, index.json and run_exports.json are rattler-build's.
+func TestRequirementsAreRattlerBuilds(t *testing.T) {
+	s := start(t)
+	channel := filepath.Join(t.TempDir(), "channel")
+	libraries := maps.Clone(libraries)
+	libraries["pre"] = "package: {name: pre, version: 2.0.0rc1}\nbuild: {script: touch $PREFIX/pre}\nrequirements: {run_exports: [pre 2.0.0rc1 0, lib]}\n"
+	for _, name := range []string{"runtime", "gcc_linux-64", "base", "lib", "pre"} {
+		recipe := filepath.Join(t.TempDir(), name)
+		write(t, filepath.Join(recipe, "recipe.yaml"), libraries[name])
+		s.must(t, s.program, "build", recipe, "--to", channel)
+	}
+	for _, requirements := range odd {
+		recipe, ours, theirs := t.TempDir(), filepath.Join(t.TempDir(), "ours"), filepath.Join(t.TempDir(), "theirs")
+		write(t, filepath.Join(recipe, "recipe.yaml"), "package: {name: a, version: \"1\"}\nrequirements: "+requirements+"\n")
+		write(t, filepath.Join(recipe, "build.sh"), "touch $PREFIX/a\n")
+		s.must(t, s.program, "build", recipe, "-c", channel, "--output-dir", ours)
+		s.must(t, s.python, "-c", rattlerBuild, filepath.Join(recipe, "recipe.yaml"), theirs, "file://"+channel)
+		a, b := recordOf(t, ours), recordOf(t, theirs)
+		checkNeeds(t, a, b.Depends, b.Constrains)
+		if a.FileName != b.FileName || string(a.RunExports) != string(b.RunExports) {
+			t.Errorf("%s: %s exports %s, theirs is %s and exports %s", requirements, a.FileName, a.RunExports, b.FileName, b.RunExports)
+		}
+	}
+}
+
 // rattlerBuild builds a recipe.yaml with rattler-build.
 const rattlerBuild = `
 import sys
@@ -197,7 +234,7 @@ func checkNeeds(t *testing.T, r conda.Record, depends, constrains []string) {
 	}
 }
 
-// recordOf is what the one package below dir says of itself.
+// recordOf is what the one package below dir says of itself and what it exports.
 func recordOf(t *testing.T, dir string) conda.Record {
 	t.Helper()
 	found, err := filepath.Glob(filepath.Join(dir, "*", "*.conda"))
@@ -219,6 +256,9 @@ func recordOf(t *testing.T, dir string) conda.Record {
 	}
 	r := conda.Record{FileName: filepath.Base(found[0])}
 	if err := json.Unmarshal(info.IndexJSON, &r); err != nil {
+		t.Fatal(err)
+	}
+	if r.RunExports, err = conda.NormalRunExports(info.RunExports); err != nil {
 		t.Fatal(err)
 	}
 	return r
