@@ -209,8 +209,8 @@ requirements:
 	want := `recipe.yaml:8:7: cc-runtime <12
 the host environment cannot be made: no packages fit together:
   - you asked for cc-runtime <12, and there is only cc-runtime 12.4`
-	if diff := cmp.Diff(want, collision.Error()); diff != "" {
-		t.Error(diff)
+	if !strings.HasPrefix(collision.Error(), want) {
+		t.Error(collision)
 	}
 }
 
