@@ -1,6 +1,7 @@
 package builder
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -54,7 +55,11 @@ func (b *build) test(ctx context.Context) error {
 		if len(testLines(t, i)) == 0 {
 			continue
 		}
-		if err := b.testOne(ctx, t, i, work); err != nil {
+		inputs, err := b.testInputs(t, i, work)
+		if err == nil {
+			err = b.testOne(ctx, t, i, inputs)
+		}
+		if err != nil {
 			kept := b.keepBroken()
 			if ctx.Err() != nil {
 				return err
@@ -66,8 +71,8 @@ func (b *build) test(ctx context.Context) error {
 }
 
 // testOne runs one test in a prefix and a folder of its own, so that no test
-// sees what another left.
-func (b *build) testOne(ctx context.Context, t recipe.Test, i int, work string) error {
+// sees what another left. inputs are what it finds there.
+func (b *build) testOne(ctx context.Context, t recipe.Test, i int, inputs []pack.InfoFile) error {
 	for _, dir := range []string{b.dirs.testPrefix, b.dirs.testWork, b.dirs.testHome, b.dirs.testTmp} {
 		if err := os.RemoveAll(dir); err != nil {
 			return err
@@ -76,15 +81,11 @@ func (b *build) testOne(ctx context.Context, t recipe.Test, i int, work string) 
 			return err
 		}
 	}
-	inputs, err := b.testInputs(t, i, work)
-	if err == nil {
-		err = place(b.dirs.testWork, inputs)
-	}
-	if err != nil {
+	if err := place(b.dirs.testWork, inputs); err != nil {
 		return err
 	}
 	exact := strings.Join([]string{b.out.Name, b.out.Version, b.out.BuildString}, " ")
-	_, err = env.Create(ctx, env.Request{
+	_, err := env.Create(ctx, env.Request{
 		Prefix: b.dirs.testPrefix, Specs: append([]string{exact}, t.Requires...),
 		Channels: b.Channels, Subdir: b.Platform, Virtual: b.virtual(), Cache: b.dirs.cache,
 		Local: append(b.local(), install.Package{Path: b.made.Path, Record: b.made.Record, URL: "file://" + b.made.Path}),
@@ -179,10 +180,16 @@ func (b *build) testInputs(t recipe.Test, i int, work string) ([]pack.InfoFile, 
 		return nil, err
 	}
 	more, err := named(work, t.Source, "the work folder")
-	if inOtherLanguage(t.Script) && t.Script.File == "" {
-		more = append(more, pack.InfoFile{Path: testScript(i), Data: []byte(strings.Join(t.Script.Lines, "\n") + "\n")})
+	return slices.Concat(files, more, inlineScript(t, i)), err
+}
+
+// inlineScript is the file of a script in another language that a recipe has in
+// line.
+func inlineScript(t recipe.Test, i int) []pack.InfoFile {
+	if !inOtherLanguage(t.Script) || t.Script.File != "" {
+		return nil
 	}
-	return append(files, more...), err
+	return []pack.InfoFile{{Path: testScript(i), Data: []byte(strings.Join(t.Script.Lines, "\n") + "\n")}}
 }
 
 // named finds the files that globs name. One that names nothing is the author's
@@ -234,7 +241,7 @@ func regularFiles(from fs.FS, glob string) ([]string, error) {
 // place writes files below dir.
 func place(dir string, files []pack.InfoFile) error {
 	for _, f := range files {
-		data, mode := f.Data, fs.FileMode(0o644)
+		data, mode := f.Data, cmp.Or(f.Mode, 0o644)
 		if f.Source != "" {
 			info, err := os.Stat(f.Source)
 			if err != nil {
