@@ -165,6 +165,7 @@ type build struct {
 	host    environment // in PREFIX
 	newest  time.Time   // of the times in the sources
 	before  []string    // what the prefix held before the script ran
+	packed  []string    // the files of the package
 	made    Package
 }
 

@@ -36,6 +36,7 @@ func (b *build) pack(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	b.packed = files
 	if len(files) == 0 {
 		b.Warn("the package has no files: did the script install to $PREFIX?")
 	}

@@ -69,20 +69,9 @@ type tested struct {
 	inputs [][]pack.InfoFile        // of each of out.Tests
 }
 
-// testLayout has the folders that tests need.
-func (b *build) testLayout() error {
-	in := func(name string) string { return filepath.Join(b.Work, b.out.Name, name) }
-	b.dirs = layout{
-		scripts: in("scripts"), cache: filepath.Join(b.Work, "cache"),
-		testPrefix: in("_t_env"), testWork: in("test_tmp"), testHome: in("test_home"), testTmp: in("test_tmpdir"),
-	}
-	b.Folder("test prefix", b.dirs.testPrefix)
-	return os.MkdirAll(b.dirs.scripts, 0o755)
-}
-
 // runTests runs a package's tests and says how many there were.
 func (b *build) runTests(ctx context.Context, t *tested) (ran int, err error) {
-	if err := b.testLayout(); err != nil {
+	if err := b.layout(); err != nil {
 		return 0, err
 	}
 	for i, one := range t.out.Tests {

@@ -41,8 +41,7 @@ func TestTestsOfAList(t *testing.T) {
     content: |
       echo A is $A
       test ! -e data/f.txt
-- perl:
-    uses: [x]
+- downstream: other
 - script:
     interpreter: sed
     content: s/x/y/
