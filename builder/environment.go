@@ -193,6 +193,16 @@ func (e *environment) record(name string) (conda.Record, bool) {
 	return e.records[i], true
 }
 
+// installed are the packages as name version build, sorted.
+func (e *environment) installed() []string {
+	var all []string
+	for _, r := range e.records {
+		all = append(all, r.Name+" "+r.Version+" "+r.Build)
+	}
+	slices.Sort(all)
+	return all
+}
+
 // nameOf is the package that a match spec is for.
 func nameOf(spec string) string {
 	m, err := conda.ParseMatchSpec(spec)

@@ -25,7 +25,7 @@ func (b *build) packOptions(files []string, n needs, runExports []byte) (pack.Op
 	if err != nil {
 		return pack.Options{}, err
 	}
-	extra, err := b.infoFiles(runExports)
+	extra, err := b.infoFiles(n, runExports)
 	return pack.Options{
 		Prefix:            b.dirs.prefix,
 		Placeholder:       pack.Placeholder(len(b.dirs.prefix)),
@@ -91,8 +91,8 @@ func (b *build) aboutJSON() ([]byte, error) {
 
 // infoFiles are the recipe, the tests, the licences and what the package exports,
 // if anything.
-func (b *build) infoFiles(runExports []byte) ([]pack.InfoFile, error) {
-	files, err := b.recipeFiles()
+func (b *build) infoFiles(n needs, runExports []byte) ([]pack.InfoFile, error) {
+	files, err := b.recipeFiles(n)
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +109,7 @@ func (b *build) infoFiles(runExports []byte) ([]pack.InfoFile, error) {
 
 // recipeFiles are the recipe folder's files, and the evaluated recipe beside
 // the original: meta.yaml with meta.yaml.template, or rendered_recipe.yaml.
-func (b *build) recipeFiles() ([]pack.InfoFile, error) {
+func (b *build) recipeFiles(n needs) ([]pack.InfoFile, error) {
 	var files []pack.InfoFile
 	err := fs.WalkDir(b.files, ".", func(name string, d fs.DirEntry, err error) error {
 		switch {
@@ -135,7 +135,9 @@ func (b *build) recipeFiles() ([]pack.InfoFile, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the recipe folder: %w", err)
 	}
-	rendered, err := b.out.YAML()
+	rendered, err := b.out.FinalYAML(recipe.Final{
+		Build: b.tools.installed(), Host: b.host.installed(), Run: n.depends, RunConstraints: n.constrains, RunExports: n.exports,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("write the evaluated recipe: %w", err)
 	}

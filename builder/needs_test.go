@@ -127,6 +127,31 @@ requirements: {build: [cc], host: ["${{ pin_compatible('cc', upper_bound='x') }}
 	}
 }
 
+// A package tells what it was built with.
+func TestTheRecipeInAPackageIsFinal(t *testing.T) {
+	for format, want := range map[string]string{
+		"meta.yaml":   "requirements:\n  build:\n  - cc 12.3 0\n  host:\n  - base 7.0 0\n  - cc-runtime 12.4 0\n  - lib 1.2.3 0\n  run:\n  - cc-base\n  - cc-runtime >=12\n",
+		"recipe.yaml": "finalized_dependencies:\n  build:\n    resolved:\n    - cc 12.3 0\n  host:\n    resolved:\n    - base 7.0 0\n    - cc-runtime 12.4 0\n    - lib 1.2.3 0\n  run:\n    depends:\n    - cc-runtime >=12\n",
+	} {
+		text := "package: {name: a, version: \"1\"}\nrequirements: {build: [cc], host: [lib]}\n"
+		p, _ := mustBuild(t, map[string]string{format: text}, func(r *builder.Request) { r.Channels = []env.Channel{exportingChannel(t)} })
+		name := map[string]string{"meta.yaml": "meta.yaml", "recipe.yaml": "rendered_recipe.yaml"}[format]
+		if got := contents(t, p)["info/recipe/"+name]; !strings.Contains(got, want) {
+			t.Errorf("%s:\n%s", name, got)
+		}
+	}
+	p, _ := mustBuild(t, map[string]string{"meta.yaml": `package: {name: a, version: "1.5"}
+build: {run_exports: {weak: ["{{ pin_subpackage('a', max_pin='x.x') }}"]}, skip: false}
+requirements: {build: [lib]}
+`}, func(r *builder.Request) { r.Channels = []env.Channel{exportingChannel(t)} })
+	got := contents(t, p)["info/recipe/meta.yaml"]
+	for _, want := range []string{"    weak:\n    - a >=1.5,<1.6.0a0\n", "requirements:\n  build:\n  - base 7.0 0\n  - lib 1.2.3 0\n  run:\n", "run_constrained:\n  - lib-old <1\n", "skip: false\n"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in\n%s", want, got)
+		}
+	}
+}
+
 // The python that a package was built with is the one that it runs with.
 func TestPinRunAsBuild(t *testing.T) {
 	p, _ := mustBuild(t, map[string]string{
