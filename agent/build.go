@@ -134,6 +134,9 @@ func (o *buildOptions) validatePlatform() error {
 	if o.platform != host {
 		return usageError{fmt.Errorf("--target-platform %s: this machine builds for %s only", o.platform, host)}
 	}
+	if o.buildPlatform != "" && o.buildPlatform != host {
+		return usageError{fmt.Errorf("--build-platform %s: this machine is %s", o.buildPlatform, host)}
+	}
 	if runtime.GOOS == "windows" {
 		return errors.New("building on Windows is not supported by this version")
 	}
