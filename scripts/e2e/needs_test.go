@@ -237,11 +237,8 @@ func checkNeeds(t *testing.T, r conda.Record, depends, constrains []string) {
 // recordOf is what the one package below dir says of itself and what it exports.
 func recordOf(t *testing.T, dir string) conda.Record {
 	t.Helper()
-	found, err := filepath.Glob(filepath.Join(dir, "*", "*.conda"))
-	if err != nil || len(found) != 1 {
-		t.Fatal(found, err)
-	}
-	f, err := os.Open(found[0])
+	file := onlyPackage(t, dir)
+	f, err := os.Open(file) //nolint:gosec // the test's own
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -250,11 +247,11 @@ func recordOf(t *testing.T, dir string) conda.Record {
 	if err != nil {
 		t.Fatal(err)
 	}
-	info, err := archive.ReadInfo(f, stat.Size(), found[0])
+	info, err := archive.ReadInfo(f, stat.Size(), file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := conda.Record{FileName: filepath.Base(found[0])}
+	r := conda.Record{FileName: filepath.Base(file)}
 	if err := json.Unmarshal(info.IndexJSON, &r); err != nil {
 		t.Fatal(err)
 	}
@@ -262,4 +259,14 @@ func recordOf(t *testing.T, dir string) conda.Record {
 		t.Fatal(err)
 	}
 	return r
+}
+
+// onlyPackage is the one package below dir.
+func onlyPackage(t *testing.T, dir string) string {
+	t.Helper()
+	found, err := filepath.Glob(filepath.Join(dir, "*", "*.conda"))
+	if err != nil || len(found) != 1 {
+		t.Fatal(found, err)
+	}
+	return found[0]
 }
