@@ -39,6 +39,9 @@ func (b *build) runNeeds() (needs, error) {
 	n.addExports(b.out, b.tools, b.host)
 	if b.out.Format == recipe.V0 {
 		n.pinRun(b.out, b.builtWith())
+		for i, spec := range n.depends {
+			n.depends[i] = b.out.RunSpec(spec)
+		}
 		slices.Sort(n.depends)
 		slices.Sort(n.constrains)
 	}
@@ -138,7 +141,7 @@ func isNoarch(out *recipe.Output) bool {
 // add takes over what is not ignored, once.
 func (n *needs) add(list *[]string, section, kind string, out *recipe.Output, e exporter, specs []string) {
 	for _, spec := range unignored(out, e.from, specs) {
-		if section == "depends" || out.Format == recipe.V1 {
+		if out.Format == recipe.V1 { // a meta.yaml's are written when all are there
 			spec = out.RunSpec(spec)
 		}
 		if !slices.Contains(*list, spec) {

@@ -29,7 +29,7 @@ func exportingChannel(t *testing.T) env.Channel {
 	}{
 		{"cc", "12.3", "", `{"strong":["cc-runtime >=12"],"weak":["never 1.0"],"strong_constrains":["cc-old <9"],"noarch":["never-noarch"]}`},
 		{"cc-runtime", "12.4", "", `{"weak":["cc-base"]}`},
-		{"lib", "1.2.3", "base", `{"weak":["lib >=1.2,<2.0a0"],"strong":["lib-data 1.2"],"weak_constrains":["lib-old <1"],"noarch":["lib-noarch >=1"]}`},
+		{"lib", "1.2.3", "base", `{"weak":["lib >=1.2,<2.0a0"],"strong":["lib-data 1.2","lib-data ==1.2"],"weak_constrains":["lib-old <1"],"noarch":["lib-noarch >=1"]}`},
 		{"lib-data", "1.2", "", ""},
 		{"base", "7.0", "", `["base >=7"]`},
 		{"plain", "3.1.4", "", ""},
@@ -65,7 +65,7 @@ requirements: {build: [cc], host: [lib, plain], run: ["z >=1", "${{ pin_compatib
 `, "z >=1 | plain >=3.1.4,<3.2.0a0 | cc-runtime >=12 | lib-data ==1.2 | lib >=1.2,<2.0a0", "y <2 | cc-old <9 | lib-old <1"},
 		{"meta.yaml", `
 requirements: {build: [cc], host: [lib, plain], run: ["z >=1", "{{ pin_compatible('plain', max_pin='x.x') }}"], run_constrained: [y <2]}
-`, "cc-base | cc-runtime >=12 | lib >=1.2,<2.0a0 | lib-data 1.2.* | plain >=3.1.4,<3.2.0a0 | z >=1", "cc-old <9 | lib-old <1 | y <2"},
+`, "cc-base | cc-runtime >=12 | lib >=1.2,<2.0a0 | lib-data 1.2 | lib-data 1.2.* | plain >=3.1.4,<3.2.0a0 | z >=1", "cc-old <9 | lib-old <1 | y <2"},
 
 		{"recipe.yaml", `
 requirements: {build: [cc], host: [lib], ignore_run_exports: {by_name: [lib-data, cc-old], from_package: [plain]}}
@@ -91,7 +91,7 @@ requirements: {build: [cc], host: [lib], run: [z]}
 		// Without host requirements a meta.yaml's prefixes are one: weak exports count.
 		{"meta.yaml", `
 requirements: {build: [lib], run: [lib]}
-`, "lib | lib >=1.2,<2.0a0 | lib-data 1.2.*", "lib-old <1"},
+`, "lib | lib >=1.2,<2.0a0 | lib-data 1.2 | lib-data 1.2.*", "lib-old <1"},
 		{"recipe.yaml", `
 requirements: {build: [lib], run: [lib]}
 `, "lib | lib-data ==1.2", ""},

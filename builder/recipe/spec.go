@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/condaworker/condaworker/builder/recipe/tree"
+	"github.com/condaworker/condaworker/conda"
 )
 
 // pinnableVersion is a plain version of a variant, or the beginning of one.
@@ -28,14 +29,19 @@ func (r *v1Recipe) matchSpec(n *tree.Node, where, text string) (string, bool) {
 	return spec, true
 }
 
-// RunSpec is a match spec, which another package exports to this one, as the
-// tools of the output's format write it among its run requirements: recipe.yaml's
-// in normal form, conda-build with "foo 1.2" as foo 1.2.*.
+// RunSpec is a match spec as the tools of the output's format write it among its
+// run requirements: those of recipe.yaml in normal form, conda-build as name,
+// version and build, with "foo 1.2" as foo 1.2.*.
 func (o *Output) RunSpec(text string) string {
-	if o.Format == V0 {
-		return starred(text)
+	if o.Format == V1 {
+		return normalSpec(text)
 	}
-	return normalSpec(text)
+	text = starred(text)
+	m, err := conda.ParseMatchSpec(text)
+	if err != nil || strings.ContainsAny(text, "[:") {
+		return text
+	}
+	return strings.Join(strings.Fields(strings.Join([]string{m.Name, m.Version(), m.Build()}, " ")), " ")
 }
 
 // specParts are the pieces of a match spec.

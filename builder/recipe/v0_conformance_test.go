@@ -144,6 +144,18 @@ zip_keys:
 	}
 }
 
+// conda-build writes what conda makes of a run requirement.
+func TestRunSpecsOfMeta(t *testing.T) {
+	for in, want := range map[string]string{
+		"foo": "foo", "foo 1.2": "foo 1.2.*", "foo=1.2": "foo 1.2.*", "foo =1.2": "foo 1.2.*", "foo ==1.2": "foo 1.2", "foo>=1.2": "foo >=1.2",
+		"foo 1.2 h1_0": "foo 1.2 h1_0", "foo >=1,<2": "foo >=1,<2", "foo 1.2.* *_x": "foo 1.2.* *_x", "foo[md5=x]": "foo[md5=x]", "a::foo >=1": "a::foo >=1",
+	} {
+		if got := (&Output{Format: V0}).RunSpec(in); got != want {
+			t.Errorf("%q became %q, want %q", in, got, want)
+		}
+	}
+}
+
 // Rows as conda-build prints them.
 func TestPinsOfMeta(t *testing.T) {
 	for _, tt := range []struct{ version, lower, upper, want string }{
