@@ -3,6 +3,7 @@ package recipe
 import (
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -232,7 +233,7 @@ func TestScriptsAndTestFilesV0(t *testing.T) {
 	if got.Script.File != "build.sh" {
 		t.Errorf("script %+v", got.Script)
 	}
-	want := []Test{{Script: Script{Lines: []string{"echo run_test.sh", "a"}}}, {Script: Script{File: "run_test.py", Interpreter: "python"}}}
+	want := []Test{{Script: Script{Lines: []string{"echo run_test.sh", "a"}}}, {Script: Script{File: "run_test.py", Interpreter: "python"}, Requires: []string{"python"}}}
 	if diff := cmp.Diff(want, got.Tests); diff != "" {
 		t.Error(diff)
 	}
@@ -308,6 +309,24 @@ func TestFileNamesV0(t *testing.T) {
 		if got := render(t, folder("meta.yaml", text), Options{}).Sources[0].FileName; got != tt.want {
 			t.Errorf("%s as %q: got %q, want %q", tt.url, tt.name, got, tt.want)
 		}
+	}
+}
+
+func TestTestsInOtherLanguagesV0(t *testing.T) {
+	files := folder("meta.yaml", head+"test:\n  requires:\n    - perl 5.32\n  imports:\n    - a\n    - lang: perl\n      imports:\n        - B\n    - lang: r\n      imports:\n        - c\n")
+	for _, name := range []string{"run_test.pl", "run_test.r", "run_test.lua"} {
+		files[name] = &fstest.MapFile{}
+	}
+	with := func(more ...string) []string { return append([]string{"perl 5.32.*"}, more...) }
+	want := []Test{
+		{Requires: with(), Python: &PythonTest{Imports: []string{"a"}, NoPip: true}},
+		{Requires: with(), Perl: []string{"B"}}, {Requires: with(), R: []string{"c"}},
+		{Requires: with(), Script: Script{File: "run_test.pl", Interpreter: "perl"}},
+		{Requires: with("r-base"), Script: Script{File: "run_test.r", Interpreter: "rscript"}},
+		{Requires: with("lua"), Script: Script{File: "run_test.lua", Interpreter: "lua"}},
+	}
+	if diff := cmp.Diff(want, render(t, files, Options{}).Tests); diff != "" {
+		t.Error(diff)
 	}
 }
 
