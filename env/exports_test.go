@@ -85,6 +85,15 @@ func TestExportsOfPackagesThatNoIndexKnows(t *testing.T) {
 	}
 }
 
+// Of an old package the file is the last one.
+func TestExportsOfAnOldPackage(t *testing.T) {
+	record := conda.Record{Name: "late", Version: "2.0", Build: "0", FileName: "late-2.0-0.tar.bz2", Subdir: "noarch"}
+	e := env.Exporters{Request: env.Request{Local: []install.Package{{Path: "testdata/late-2.0-0.tar.bz2", Record: record}}}}
+	if got, err := e.Of(t.Context(), record); err != nil || cmp.Diff(got, conda.Exports{Weak: []string{"late >=2"}}) != "" {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
 func TestBrokenExportsNameThePackage(t *testing.T) {
 	record := conda.Record{Name: "lib", Version: "1.0", Build: "0", FileName: "lib-1.0-0.conda", Subdir: "linux-64", Channel: "s3://bucket/channel"}
 	for file, want := range map[string]string{
