@@ -134,6 +134,9 @@ func (o *buildOptions) validatePlatform() error {
 	if o.platform != host {
 		return usageError{fmt.Errorf("--target-platform %s: this machine builds for %s only", o.platform, host)}
 	}
+	if o.buildPlatform != "" && o.buildPlatform != host {
+		return usageError{fmt.Errorf("--build-platform %s: this machine is %s", o.buildPlatform, host)}
+	}
 	if runtime.GOOS == "windows" {
 		return errors.New("building on Windows is not supported by this version")
 	}
@@ -199,7 +202,7 @@ func (d *desk) buildAndPublish(ctx context.Context, o buildOptions, work string,
 	}
 	var packages []candidate
 	for _, b := range built {
-		packages = append(packages, candidate{Package: indexer.Package{Path: b.Path, SHA256: b.Summary.SHA256, MD5: b.Summary.MD5, IndexJSON: b.Index}, stored: b.Stored})
+		packages = append(packages, candidate{Package: indexer.Package{Path: b.Path, SHA256: b.Summary.SHA256, MD5: b.Summary.MD5, IndexJSON: b.Index, RunExports: b.RunExports}, stored: b.Stored})
 	}
 	if len(packages) > 0 {
 		err = d.release(ctx, target, packages, p, r)

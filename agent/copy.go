@@ -41,7 +41,7 @@ func (d *desk) findOriginal(ctx context.Context, at string) (original, error) {
 		o.file = unescaped
 	}
 	if _, err := conda.ParseFileName(o.file); err != nil {
-		return o, usageError{fmt.Errorf("publish %s: %w; a URL to publish from is that of a package's file", at, err)}
+		return o, usageError{fmt.Errorf("%s: %w; the URL of a package is that of its file", at, err)}
 	}
 	folder = strings.TrimRight(folder, "/")
 	if subdir := path.Base(folder); conda.CanBeSubdir(subdir) && !strings.HasSuffix(folder, "://"+subdir) {

@@ -6,6 +6,7 @@
 package builder
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -42,6 +43,8 @@ type Request struct {
 	// is tried again, and Stored is asked whether it had published its package.
 	NextBuildNumber func(ctx context.Context, name, version string, subdirs []string) (n int, again bool, err error)
 	Stored          func(ctx context.Context, key string) (bool, error)
+
+	exporters *env.Exporters // made by Build, for all outputs
 }
 
 // Observer hears how a build goes on.
@@ -61,10 +64,11 @@ type Observer interface {
 
 // Package is a finished package.
 type Package struct {
-	Path    string // e.g. /out/linux-64/blender-4.2.5-hb0f4dca_0.conda
-	Record  conda.Record
-	Index   []byte // info/index.json
-	Summary pack.Summary
+	Path       string // e.g. /out/linux-64/blender-4.2.5-hb0f4dca_0.conda
+	Record     conda.Record
+	Index      []byte // info/index.json
+	RunExports []byte // info/run_exports.json; nil: it exports nothing
+	Summary    pack.Summary
 
 	// Stored is the key of a package that an earlier run of this task has
 	// published; nothing was built, and the other fields are empty.
@@ -74,7 +78,7 @@ type Package struct {
 // Build makes every package of the recipe that is not skipped, in build order.
 // On an error the packages that were finished before it are returned with it.
 // Errors: tree.Problems (the recipe is wrong), *ScriptError, *TestError,
-// *solve.UnsolvableError, *source.HashError, or whatever the disk said.
+// *RequirementError, *solve.UnsolvableError, *source.HashError, or whatever the disk said.
 func Build(ctx context.Context, r Request, o Observer) ([]Package, error) {
 	var recipes Rendered
 	err := phase(o, "render", func() (err error) {
@@ -88,6 +92,8 @@ func Build(ctx context.Context, r Request, o Observer) ([]Package, error) {
 	if err != nil {
 		return nil, err
 	}
+	r.exporters = &env.Exporters{}
+	r.BuildPlatform = cmp.Or(r.BuildPlatform, r.Platform)
 	var packages []Package
 	for i := range recipes.Outputs {
 		p, err := buildOutput(ctx, r, recipes, i, packages, o)
@@ -101,7 +107,10 @@ func Build(ctx context.Context, r Request, o Observer) ([]Package, error) {
 
 // buildOutput is the life of one package, a line a step.
 func buildOutput(ctx context.Context, r Request, recipes Rendered, i int, earlier []Package, o Observer) (Package, error) {
-	b := &build{Request: r, Observer: o, Rendered: recipes, out: recipes.Outputs[i], earlier: earlier}
+	b := &build{
+		Request: r, Observer: o, Rendered: recipes, out: recipes.Outputs[i], earlier: earlier,
+		tools: environment{section: "build"}, host: environment{section: "host"},
+	}
 	steps := []struct {
 		name string
 		do   func(context.Context) error
@@ -152,8 +161,11 @@ type build struct {
 	out     *recipe.Output
 	earlier []Package // of the same recipe, which this one may require
 	dirs    layout
-	newest  time.Time // of the times in the sources
-	before  []string  // what the prefix held before the script ran
+	tools   environment // in BUILD_PREFIX
+	host    environment // in PREFIX
+	newest  time.Time   // of the times in the sources
+	before  []string    // what the prefix held before the script ran
+	packed  []string    // the files of the package
 	made    Package
 }
 

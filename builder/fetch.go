@@ -4,13 +4,8 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
-	"slices"
 
-	"github.com/condaworker/condaworker/builder/recipe"
 	"github.com/condaworker/condaworker/builder/source"
-	"github.com/condaworker/condaworker/conda"
-	"github.com/condaworker/condaworker/env"
-	"github.com/condaworker/condaworker/env/install"
 )
 
 // sources are the recipe's sources with the given archives in place of its
@@ -65,57 +60,4 @@ func (b *build) fetch(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// environments makes the prefixes that the script builds with: host
-// requirements in PREFIX, build requirements in BUILD_PREFIX.
-func (b *build) environments(ctx context.Context) error {
-	host, tools := recipe.Specs(b.out.Requirements.Host), recipe.Specs(b.out.Requirements.Build)
-	if b.mergedPrefix() {
-		host, tools = slices.Concat(host, tools), nil
-	}
-	for _, e := range []struct {
-		prefix string
-		specs  []string
-	}{{b.dirs.prefix, host}, {b.dirs.buildPrefix, tools}} {
-		records, err := env.Create(ctx, env.Request{
-			Prefix: e.prefix, Specs: e.specs, Channels: b.Channels, Subdir: b.Platform,
-			Virtual: b.virtual(), Cache: b.dirs.cache, Local: b.local(),
-		})
-		if err != nil {
-			return fmt.Errorf("make the environment of %v: %w", e.specs, err)
-		}
-		for _, r := range records {
-			b.Info(fmt.Sprintf("installed %s %s %s from %s", r.Name, r.Version, r.Build, r.Channel))
-		}
-	}
-	return nil
-}
-
-// virtual is what the system offers to a solve.
-func (b *build) virtual() []conda.Record {
-	if b.Virtual == nil {
-		return nil
-	}
-	return b.Virtual()
-}
-
-// needsEnvironments is false for most vendor archives, whose builds then need
-// no channel at all.
-func (b *build) needsEnvironments() bool {
-	return len(b.out.Requirements.Host)+len(b.out.Requirements.Build) > 0
-}
-
-// mergedPrefix tells whether build and host requirements share PREFIX.
-func (b *build) mergedPrefix() bool { return b.out.Build.MergeBuildHost }
-
-// local are the packages that this run has built already.
-func (b *build) local() []install.Package {
-	var all []install.Package
-	for _, p := range b.earlier {
-		if p.Path != "" { // else it is in the channel
-			all = append(all, install.Package{Path: p.Path, Record: p.Record, URL: "file://" + p.Path})
-		}
-	}
-	return all
 }

@@ -17,7 +17,7 @@ type layout struct {
 	home, tmp   string // HOME and TMPDIR of the scripts
 	scripts     string // generated scripts
 	downloads   string // sources before they are unpacked
-	cache       string // archives and unpacked packages of environments
+	cache       string // archives and unpacked packages of environments, of all outputs
 	testPrefix  string // PREFIX of the tests; short, so that padding is really replaced
 	testWork    string // SRC_DIR of the tests
 	testHome    string // HOME of a test: what the build left in its own must not help it
@@ -44,7 +44,7 @@ func (b *build) layout() error {
 	b.dirs = layout{
 		work: in("work"), prefix: prefix, buildPrefix: in("_build_env"),
 		home: in("home"), tmp: in("tmp"), scripts: in("scripts"),
-		downloads: in("downloads"), cache: in("cache"),
+		downloads: in("downloads"), cache: filepath.Join(b.Work, "_cache"),
 		testPrefix: in("_t_env"), testWork: in("test_tmp"),
 		testHome: in("test_home"), testTmp: in("test_tmpdir"), packages: b.OutputDir,
 	}

@@ -16,8 +16,8 @@ import (
 )
 
 // packOptions is all that goes into the package beside the prefix's files.
-func (b *build) packOptions(files []string) (pack.Options, error) {
-	index, err := b.indexJSON()
+func (b *build) packOptions(files []string, n needs, runExports []byte) (pack.Options, error) {
+	index, err := b.indexJSON(n)
 	if err != nil {
 		return pack.Options{}, err
 	}
@@ -25,7 +25,7 @@ func (b *build) packOptions(files []string) (pack.Options, error) {
 	if err != nil {
 		return pack.Options{}, err
 	}
-	extra, err := b.infoFiles()
+	extra, err := b.infoFiles(n, runExports)
 	return pack.Options{
 		Prefix:            b.dirs.prefix,
 		Placeholder:       pack.Placeholder(len(b.dirs.prefix)),
@@ -45,11 +45,11 @@ func (b *build) packOptions(files []string) (pack.Options, error) {
 
 // indexJSON is info/index.json: what a channel's index says of the package
 // (CEP 34; conda-build's keys).
-func (b *build) indexJSON() ([]byte, error) {
+func (b *build) indexJSON(n needs) ([]byte, error) {
 	index := map[string]any{
 		"name": b.out.Name, "version": b.out.Version,
 		"build": b.out.BuildString, "build_number": b.out.BuildNumber,
-		"subdir": b.out.Subdir, "depends": distinct(recipe.Specs(b.out.Requirements.Run)),
+		"subdir": b.out.Subdir, "depends": n.depends,
 		"timestamp": b.packageTime().UnixMilli(),
 		"arch":      nil, "platform": nil,
 	}
@@ -58,8 +58,8 @@ func (b *build) indexJSON() ([]byte, error) {
 	} else {
 		index["arch"], index["platform"] = conda.Arch(b.out.Subdir), conda.Platform(b.out.Subdir)
 	}
-	if c := distinct(recipe.Specs(b.out.Requirements.RunConstraints)); len(c) > 0 {
-		index["constrains"] = c
+	if len(n.constrains) > 0 {
+		index["constrains"] = n.constrains
 	}
 	setText(index, "license", b.out.About.License)
 	setText(index, "license_family", b.out.About.LicenseFamily)
@@ -89,9 +89,10 @@ func (b *build) aboutJSON() ([]byte, error) {
 	return encodeJSON(about)
 }
 
-// infoFiles are the recipe, the tests and the licences.
-func (b *build) infoFiles() ([]pack.InfoFile, error) {
-	files, err := b.recipeFiles()
+// infoFiles are the recipe, the tests, the licences and what the package exports,
+// if anything.
+func (b *build) infoFiles(n needs, runExports []byte) ([]pack.InfoFile, error) {
+	files, err := b.recipeFiles(n)
 	if err != nil {
 		return nil, err
 	}
@@ -99,13 +100,16 @@ func (b *build) infoFiles() ([]pack.InfoFile, error) {
 	if err != nil {
 		return nil, err
 	}
+	if runExports != nil {
+		files = append(files, pack.InfoFile{Path: "run_exports.json", Data: runExports})
+	}
 	licences, err := b.licenceFiles()
 	return slices.Concat(files, tests, licences), err
 }
 
 // recipeFiles are the recipe folder's files, and the evaluated recipe beside
 // the original: meta.yaml with meta.yaml.template, or rendered_recipe.yaml.
-func (b *build) recipeFiles() ([]pack.InfoFile, error) {
+func (b *build) recipeFiles(n needs) ([]pack.InfoFile, error) {
 	var files []pack.InfoFile
 	err := fs.WalkDir(b.files, ".", func(name string, d fs.DirEntry, err error) error {
 		switch {
@@ -131,7 +135,9 @@ func (b *build) recipeFiles() ([]pack.InfoFile, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the recipe folder: %w", err)
 	}
-	rendered, err := b.out.YAML()
+	rendered, err := b.out.FinalYAML(recipe.Final{
+		Build: b.tools.installed(), Host: b.host.installed(), Run: n.depends, RunConstraints: n.constrains, RunExports: n.exports,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("write the evaluated recipe: %w", err)
 	}

@@ -36,10 +36,19 @@ func (b *build) pack(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	b.packed = files
 	if len(files) == 0 {
 		b.Warn("the package has no files: did the script install to $PREFIX?")
 	}
-	options, err := b.packOptions(files)
+	n, err := b.runNeeds()
+	if err != nil {
+		return err
+	}
+	runExports, err := n.runExports()
+	if err != nil {
+		return err
+	}
+	options, err := b.packOptions(files, n, runExports)
 	if err != nil {
 		return err
 	}
@@ -56,7 +65,7 @@ func (b *build) pack(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.made = Package{Path: path, Record: record, Index: options.Index, Summary: summary}
+	b.made = Package{Path: path, Record: record, Index: options.Index, RunExports: runExports, Summary: summary}
 	b.Info(fmt.Sprintf("packed %s: %d files, %d bytes of content in %d bytes, sha256 %s",
 		filepath.Base(path), summary.Files, summary.Bytes, summary.PackedBytes, summary.SHA256))
 	return nil

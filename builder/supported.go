@@ -31,16 +31,19 @@ func (b *build) supported() error {
 	refuse(out.Staging != nil, at, "the output inherits from a staging output", "give the output a script of its own that builds it, or split it from one package with files:")
 	refuse(len(out.Script.Steps) > 0, at, "the recipe builds in steps", "write them as one script")
 	refuse(out.Noarch == "python", at, "the recipe is noarch: python", "use noarch: generic, or leave noarch out")
-	refuse(!out.Requirements.RunExports.Empty(), at, "the recipe has run_exports", "write what it exports below run: of the recipes that depend on this one")
 	refuse(len(out.Requirements.Extras) > 0, at, "the recipe has extras", "make them packages of their own")
-	q := out.Requirements
-	for _, d := range slices.Concat(q.Build, q.Host, q.Run, q.RunConstraints) {
-		refuse(d.MatchSpec() == "", d.Pos, d.String()+" needs the version of the host environment's package", "write the versions out")
-		refuse(b.NextBuildNumber != nil && d.Pin != nil && d.Pin.Exact, d.Pos, "the build number is chosen by the channel, output by output, and "+d.String()+" needs it before", "give the build number")
+	q, x := out.Requirements, out.Requirements.RunExports
+	for _, d := range slices.Concat(q.Build, q.Host, q.Run, q.RunConstraints, x.Weak, x.Strong, x.Noarch, x.WeakConstraints, x.StrongConstraints) {
+		before := b.NextBuildNumber != nil && d.Pin != nil && d.Pin.Exact && d.Pin.Kind == recipe.PinSubpackage && d.Pin.Name != out.Name
+		refuse(before, d.Pos, "the build number is chosen by the channel, output by output, and "+d.String()+" needs it before", "give the build number")
 	}
 	refuseBuild(out.Build, at, refuse)
 	if len(list) > 0 {
 		return list
+	}
+	if !b.needsEnvironments() {
+		_, err := b.runNeeds() // finds pins to packages that will not be there
+		return err
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package builder
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,7 +42,7 @@ func (e *TestError) Unwrap() error { return e.Err }
 // the way, so that a package that still points to them fails.
 func (b *build) test(ctx context.Context) error {
 	tests := singleTests(b.out.Tests)
-	if !slices.ContainsFunc(tests, func(t recipe.Test) bool { return len(testLines(t, 0)) > 0 }) {
+	if len(tests) == 0 {
 		b.Info("the recipe has no tests")
 		return nil
 	}
@@ -51,10 +52,7 @@ func (b *build) test(ctx context.Context) error {
 	}
 	defer restore()
 	for i, t := range tests {
-		if len(testLines(t, i)) == 0 {
-			continue
-		}
-		if err := b.testOne(ctx, t, i, work); err != nil {
+		if err := b.testAs(ctx, t, i, work); err != nil {
 			kept := b.keepBroken()
 			if ctx.Err() != nil {
 				return err
@@ -65,9 +63,25 @@ func (b *build) test(ctx context.Context) error {
 	return nil
 }
 
+// testAs does what the kind of a test asks for.
+func (b *build) testAs(ctx context.Context, t recipe.Test, i int, work string) error {
+	switch {
+	case t.Contents != nil:
+		return checkContents(b.out, *t.Contents, b.packed)
+	case t.Downstream != "":
+		b.Warn("the tests of " + t.Downstream + ", which the recipe asks for, are not run by this version")
+		return nil
+	}
+	inputs, err := b.testInputs(t, i, work)
+	if err != nil {
+		return err
+	}
+	return b.testOne(ctx, t, i, inputs)
+}
+
 // testOne runs one test in a prefix and a folder of its own, so that no test
-// sees what another left.
-func (b *build) testOne(ctx context.Context, t recipe.Test, i int, work string) error {
+// sees what another left. inputs are what it finds there.
+func (b *build) testOne(ctx context.Context, t recipe.Test, i int, inputs []pack.InfoFile) error {
 	for _, dir := range []string{b.dirs.testPrefix, b.dirs.testWork, b.dirs.testHome, b.dirs.testTmp} {
 		if err := os.RemoveAll(dir); err != nil {
 			return err
@@ -76,15 +90,11 @@ func (b *build) testOne(ctx context.Context, t recipe.Test, i int, work string) 
 			return err
 		}
 	}
-	inputs, err := b.testInputs(t, i, work)
-	if err == nil {
-		err = place(b.dirs.testWork, inputs)
-	}
-	if err != nil {
+	if err := place(b.dirs.testWork, inputs); err != nil {
 		return err
 	}
 	exact := strings.Join([]string{b.out.Name, b.out.Version, b.out.BuildString}, " ")
-	_, err = env.Create(ctx, env.Request{
+	_, err := env.Create(ctx, env.Request{
 		Prefix: b.dirs.testPrefix, Specs: append([]string{exact}, t.Requires...),
 		Channels: b.Channels, Subdir: b.Platform, Virtual: b.virtual(), Cache: b.dirs.cache,
 		Local: append(b.local(), install.Package{Path: b.made.Path, Record: b.made.Record, URL: "file://" + b.made.Path}),
@@ -123,6 +133,7 @@ func testLines(t recipe.Test, i int) []string {
 	default:
 		lines = append(lines, t.Script.Lines...)
 	}
+	lines = append(lines, importLines(t)...)
 	if t.Python == nil {
 		return lines
 	}
@@ -135,13 +146,30 @@ func testLines(t recipe.Test, i int) []string {
 	return lines
 }
 
+// importLines load modules of other languages.
+func importLines(t recipe.Test) []string {
+	var lines []string
+	for _, kind := range []struct {
+		modules []string
+		command string
+		code    string // with the module's name for %s
+	}{
+		{t.Perl, "perl -e", "use %s;"}, {t.R, "Rscript -e", "library(%s)"}, {t.Ruby, "ruby -e", "require '%s'"}, {t.Lua, "lua -e", "require '%s'"},
+	} {
+		for _, m := range kind.modules {
+			lines = append(lines, kind.command+" "+shellQuote(fmt.Sprintf(kind.code, m)))
+		}
+	}
+	return lines
+}
+
 // singleTests gives each version of Python that a test names a test of its own,
 // with what it needs installed.
 func singleTests(tests []recipe.Test) []recipe.Test {
 	var all []recipe.Test
 	for _, t := range tests {
 		if t.Python == nil {
-			t.Requires = slices.Concat(t.Requires, t.Build)
+			t.Requires = slices.Concat(t.Requires, t.Build, interpreterOf(t))
 			all = append(all, t)
 			continue
 		}
@@ -159,6 +187,21 @@ func singleTests(tests []recipe.Test) []recipe.Test {
 		}
 	}
 	return all
+}
+
+// interpreterOf is the package that loads a test's modules.
+func interpreterOf(t recipe.Test) []string {
+	switch {
+	case t.Perl != nil:
+		return []string{"perl"}
+	case t.R != nil:
+		return []string{"r-base"}
+	case t.Ruby != nil:
+		return []string{"ruby"}
+	case t.Lua != nil:
+		return []string{"lua"}
+	}
+	return nil
 }
 
 // inOtherLanguage holds for scripts that the shell only starts.
@@ -179,10 +222,16 @@ func (b *build) testInputs(t recipe.Test, i int, work string) ([]pack.InfoFile, 
 		return nil, err
 	}
 	more, err := named(work, t.Source, "the work folder")
-	if inOtherLanguage(t.Script) && t.Script.File == "" {
-		more = append(more, pack.InfoFile{Path: testScript(i), Data: []byte(strings.Join(t.Script.Lines, "\n") + "\n")})
+	return slices.Concat(files, more, inlineScript(t, i)), err
+}
+
+// inlineScript is the file of a script in another language that a recipe has in
+// line.
+func inlineScript(t recipe.Test, i int) []pack.InfoFile {
+	if !inOtherLanguage(t.Script) || t.Script.File != "" {
+		return nil
 	}
-	return append(files, more...), err
+	return []pack.InfoFile{{Path: testScript(i), Data: []byte(strings.Join(t.Script.Lines, "\n") + "\n")}}
 }
 
 // named finds the files that globs name. One that names nothing is the author's
@@ -234,7 +283,7 @@ func regularFiles(from fs.FS, glob string) ([]string, error) {
 // place writes files below dir.
 func place(dir string, files []pack.InfoFile) error {
 	for _, f := range files {
-		data, mode := f.Data, fs.FileMode(0o644)
+		data, mode := f.Data, cmp.Or(f.Mode, 0o644)
 		if f.Source != "" {
 			info, err := os.Stat(f.Source)
 			if err != nil {

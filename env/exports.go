@@ -4,16 +4,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
+	"strings"
 
 	"github.com/condaworker/condaworker/conda"
 	"github.com/condaworker/condaworker/conda/archive"
 	"github.com/condaworker/condaworker/store"
 )
 
-// runExportsFile lies beside a subdir's index (CEP 12).
+// runExportsFile lies beside a subdir's index (CEP 12), and in packages.
 const runExportsFile = "run_exports.json"
+
+// maxRunExports bounds what one package may export.
+const maxRunExports = 1 << 20
 
 // Exporters tells what packages export to those that are built with them. It
 // reads a subdir's run_exports.json at most once.
@@ -107,6 +112,16 @@ func packed(path string) (text []byte, err error) {
 	if err != nil {
 		return nil, err
 	}
-	info, err := archive.ReadInfo(f, stat.Size(), path)
-	return info.RunExports, err
+	if strings.HasSuffix(path, ".conda") {
+		info, err := archive.ReadInfo(f, stat.Size(), path)
+		return info.RunExports, err
+	}
+	// In an old package the file may lie anywhere.
+	err = archive.Walk(f, stat.Size(), path, func(e archive.Entry, r io.Reader) (err error) {
+		if e.Name == "info/"+runExportsFile {
+			text, err = io.ReadAll(io.LimitReader(r, maxRunExports))
+		}
+		return err
+	})
+	return text, err
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/condaworker/condaworker/conda/condatest"
 	"github.com/condaworker/condaworker/env"
 	"github.com/condaworker/condaworker/env/install"
+	"github.com/condaworker/condaworker/indexer"
 	"github.com/condaworker/condaworker/store"
 	"github.com/condaworker/condaworker/store/mem"
 )
@@ -84,6 +85,15 @@ func TestExportsOfPackagesThatNoIndexKnows(t *testing.T) {
 	}
 }
 
+// Of an old package the file is the last one.
+func TestExportsOfAnOldPackage(t *testing.T) {
+	record := conda.Record{Name: "late", Version: "2.0", Build: "0", FileName: "late-2.0-0.tar.bz2", Subdir: "noarch"}
+	e := env.Exporters{Request: env.Request{Local: []install.Package{{Path: "testdata/late-2.0-0.tar.bz2", Record: record}}}}
+	if got, err := e.Of(t.Context(), record); err != nil || cmp.Diff(got, conda.Exports{Weak: []string{"late >=2"}}) != "" {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
 func TestBrokenExportsNameThePackage(t *testing.T) {
 	record := conda.Record{Name: "lib", Version: "1.0", Build: "0", FileName: "lib-1.0-0.conda", Subdir: "linux-64", Channel: "s3://bucket/channel"}
 	for file, want := range map[string]string{
@@ -97,5 +107,31 @@ func TestBrokenExportsNameThePackage(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "lib 1.0 0 from s3://bucket/channel") || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", file, err)
 		}
+	}
+}
+
+// A channel that we index says in its shards what packages export: nothing else
+// is read for it.
+func TestShardsSayWhatPackagesExport(t *testing.T) {
+	s := &mem.Store{}
+	if _, err := indexer.Publish(t.Context(), s, indexer.Package{Path: exporting(t, `["lib >=1"]`)}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := indexer.Reindex(t.Context(), s, indexer.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	r := request(t, []string{"lib"}, env.Channel{URL: "s3://bucket/channel", Reader: s})
+	records, err := env.Solve(t.Context(), r)
+	if err != nil || len(records) != 1 {
+		t.Fatal(records, err)
+	}
+	before := s.Counts()["get"]
+	e := env.Exporters{Request: r}
+	got, err := e.Of(t.Context(), records[0])
+	if diff := cmp.Diff(conda.Exports{Weak: []string{"lib >=1"}}, got); diff != "" || err != nil {
+		t.Errorf("%s %v", diff, err)
+	}
+	if n := s.Counts()["get"] - before; n != 0 {
+		t.Errorf("%d reads", n)
 	}
 }

@@ -249,6 +249,7 @@ func TestSpecsAreNormalised(t *testing.T) {
 		"a >= 26.01": "a >=26.1", "a[build=x]": "a * x", "a[version='>=1',build=x_*]": "a >=1 x_*", "a 1.2.* *_cpython": "a 1.2.* *_cpython",
 		"a=1.2=x": "a ==1.2 x", "a ~=1.4": "a ~=1.4", "a !=1.5.*": "a !=1.5.*", "a 1|2": "a ==1|==2", "conda-forge::A": "conda-forge::a",
 		"a >=1.2.*": "a >=1.2", "a (>=1,<2)|>3": "a (>=1,<2)|>3",
+		"a   >=1.2 , <2": "a >=1.2,<2", "a >=1 | <0.5 x_0": "a >=1|<0.5 x_0",
 	} {
 		if got := normalSpec(in); got != want {
 			t.Errorf("%q became %q, want %q", in, got, want)
@@ -265,6 +266,7 @@ func TestPinsAreApplied(t *testing.T) {
 		{Pin{Lower: "x.x", Upper: "x.x"}, "1.2.3", "p >=1.2,<1.3.0a0"},
 		{Pin{Lower: "x.x.x", Upper: "x"}, "9d", "p >=9d,<10a"},
 		{Pin{Upper: "x.x.x"}, "1", "p <1.0.1.0a0"},
+		{Pin{Lower: "x.x", Upper: "x.x.x"}, "2.0.0rc1", "p >=2.0,<2.0.0a2"},
 		{Pin{Lower: "1.5", Upper: "3"}, "2", "p >=1.5,<3"},
 		{Pin{}, "2", "p"},
 		{Pin{Build: "cpu_*"}, "2", "p * cpu_*"},

@@ -125,8 +125,17 @@ func (j *job) bound(n *tree.Node, where string) string {
 	return s
 }
 
-// Apply is the match spec that the pin becomes for a version and a build string
-// of the package.
+// ApplyPin is the match spec that a pin of the output becomes for a version and a
+// build string of the package, by the rules of the output's format.
+func (o *Output) ApplyPin(p Pin, version, build string) (string, error) {
+	if o.Format == V0 {
+		return p.applyV0(version, build), nil
+	}
+	return p.Apply(version, build)
+}
+
+// Apply is the match spec that a recipe.yaml's pin becomes for a version and a
+// build string of the package.
 func (p Pin) Apply(version, build string) (string, error) {
 	if p.Exact {
 		return p.Name + " ==" + version + " " + build, nil
@@ -165,8 +174,11 @@ func lowerBound(pattern, version string) string {
 	return epoch + strings.Join(parts[:min(n, len(parts))], ".")
 }
 
-// leadingNumber is the part of a version's segment that can be counted up.
-var leadingNumber = regexp.MustCompile(`^[0-9]+`)
+var (
+	leadingNumber = regexp.MustCompile(`^[0-9]+`)
+	numbers       = regexp.MustCompile(`[0-9]+`)
+	letters       = regexp.MustCompile(`[^0-9]+`)
+)
 
 // upperBound counts the last of the parts that the pattern keeps up by one. What
 // the version does not have counts as 0.
@@ -180,18 +192,32 @@ func upperBound(pattern, version string) (string, error) {
 		parts = append(parts, "0")
 	}
 	parts = parts[:n]
-	digits := leadingNumber.FindString(parts[n-1])
-	number, err := strconv.ParseUint(digits, 10, 63)
+	up, err := countUp(parts[n-1])
 	if err != nil {
 		return "", fmt.Errorf("the version %s has no number in part %d that an upper bound could count up", version, n)
 	}
-	suffix := strings.TrimLeft(parts[n-1][len(digits):], "0123456789")
-	parts[n-1] = strconv.FormatUint(number+1, 10)
-	if suffix != "" {
-		// 9d is followed by 10a, which is before everything else of 10.
-		return epoch + strings.Join(parts, ".") + "a", nil
+	parts[n-1] = up
+	return epoch + strings.Join(parts, "."), nil
+}
+
+// countUp is the first that follows all versions that begin with a part. Letters
+// in it become a, which is before everything else: 9d is followed by 10a, 0rc1 by
+// 0a2.
+func countUp(part string) (string, error) {
+	if !leadingNumber.MatchString(part) {
+		return "", strconv.ErrSyntax
 	}
-	return epoch + strings.Join(parts, ".") + ".0a0", nil
+	at := numbers.FindAllStringIndex(part, -1)
+	from, to := at[len(at)-1][0], at[len(at)-1][1]
+	number, err := strconv.ParseUint(part[from:to], 10, 63)
+	if err != nil {
+		return "", err
+	}
+	up := strconv.FormatUint(number+1, 10)
+	if len(at) == 1 && to == len(part) {
+		return up + ".0a0", nil
+	}
+	return letters.ReplaceAllString(part[:from]+up+part[to:], "a"), nil
 }
 
 // versionParts splits a version at its dots, without its local part.

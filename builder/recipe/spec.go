@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/condaworker/condaworker/builder/recipe/tree"
+	"github.com/condaworker/condaworker/conda"
 )
 
 // pinnableVersion is a plain version of a variant, or the beginning of one.
@@ -26,6 +27,21 @@ func (r *v1Recipe) matchSpec(n *tree.Node, where, text string) (string, bool) {
 		return "", false
 	}
 	return spec, true
+}
+
+// RunSpec is a match spec as the tools of the output's format write it among its
+// run requirements: those of recipe.yaml in normal form, conda-build as name,
+// version and build, with "foo 1.2" as foo 1.2.*.
+func (o *Output) RunSpec(text string) string {
+	if o.Format == V1 {
+		return normalSpec(text)
+	}
+	text = starred(text)
+	m, err := conda.ParseMatchSpec(text)
+	if err != nil || strings.ContainsAny(text, "[:") {
+		return text
+	}
+	return strings.Join(strings.Fields(strings.Join([]string{m.Name, m.Version(), m.Build()}, " ")), " ")
 }
 
 // specParts are the pieces of a match spec.
@@ -95,8 +111,8 @@ func splitVersionBuild(rest string) (version, build string) {
 			return "==" + strings.TrimSpace(v), strings.TrimSpace(b)
 		}
 	}
-	// A blank behind an operator or a comma belongs to the version.
-	words := strings.Fields(operatorBlank.ReplaceAllString(rest, "$1"))
+	// A blank behind an operator, or on either side of a comma, belongs to the version.
+	words := strings.Fields(operatorBlank.ReplaceAllString(blankBehind.ReplaceAllString(rest, "$1"), "$1"))
 	if len(words) < 2 {
 		return strings.Join(words, ""), ""
 	}
@@ -104,7 +120,10 @@ func splitVersionBuild(rest string) (version, build string) {
 	return strings.Join(words[:last], ""), words[last]
 }
 
-var operatorBlank = regexp.MustCompile(`([=<>!~,|(])\s+`)
+var (
+	operatorBlank = regexp.MustCompile(`([=<>!~,|(])\s+`)
+	blankBehind   = regexp.MustCompile(`\s+([,|)])`)
+)
 
 // normalVersionSpec prints a version's conditions without blanks. What is
 // nested in parentheses stays nested.

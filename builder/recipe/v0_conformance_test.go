@@ -144,6 +144,18 @@ zip_keys:
 	}
 }
 
+// conda-build writes what conda makes of a run requirement.
+func TestRunSpecsOfMeta(t *testing.T) {
+	for in, want := range map[string]string{
+		"foo": "foo", "foo 1.2": "foo 1.2.*", "foo=1.2": "foo 1.2.*", "foo =1.2": "foo 1.2.*", "foo ==1.2": "foo 1.2", "foo>=1.2": "foo >=1.2",
+		"foo 1.2 h1_0": "foo 1.2 h1_0", "foo >=1,<2": "foo >=1,<2", "foo 1.2.* *_x": "foo 1.2.* *_x", "foo[md5=x]": "foo[md5=x]", "a::foo >=1": "a::foo >=1",
+	} {
+		if got := (&Output{Format: V0}).RunSpec(in); got != want {
+			t.Errorf("%q became %q, want %q", in, got, want)
+		}
+	}
+}
+
 // Rows as conda-build prints them.
 func TestPinsOfMeta(t *testing.T) {
 	for _, tt := range []struct{ version, lower, upper, want string }{
@@ -155,6 +167,9 @@ func TestPinsOfMeta(t *testing.T) {
 		{"1.2.3", "", "x", "<2.0a0"},
 		{"1.2.3", "x.x", "", ">=1.2"},
 		{"5.0.0a1", "x.x.x", "x", ">=5.0.0a1,<6.0a0"},
+		{"2.0.1", "1.19", "x", ">=1.19,<2.0a0"},
+		{"2.0.1", "x.x", "3", ">=2.0.1,<3"},
+		{"2.0.1", "1.19", "3", ">=1.19,<3"},
 	} {
 		if got := (Pin{Name: "a", Lower: tt.lower, Upper: tt.upper}).applyV0(tt.version, ""); got != "a "+tt.want {
 			t.Errorf("%+v: got %s", tt, got)

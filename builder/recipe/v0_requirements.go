@@ -98,7 +98,7 @@ func (r *v0Recipe) requirements(out *Output) {
 			FromPackage: r.strs(r.build.Get("ignore_run_exports_from"), "build.ignore_run_exports_from"),
 		},
 	}
-	r.pinRun(out)
+	out.Requirements.RunPins = r.runPins(out)
 	// Without a host section conda-build builds in one prefix, unless the recipe
 	// asks for two or for a compiler.
 	merge := r.boolean(r.build.Get("merge_build_host"), "build.merge_build_host", true)
@@ -180,28 +180,30 @@ func (r *v0Recipe) runExports(n *tree.Node) RunExports {
 	}
 }
 
-// pinRun is pin_run_as_build: a package that was built with one python runs with
-// the same minor version only.
-func (r *v0Recipe) pinRun(out *Output) {
-	if out.Noarch != "" {
-		return
-	}
-	built := out.Requirements.Host
-	if len(built) == 0 {
-		built = out.Requirements.Build
-	}
-	for i, d := range out.Requirements.Run {
-		pin, ok := r.space.Pins[d.Spec]
-		at := slices.IndexFunc(built, func(b Dependency) bool { return b.Name() == d.Spec })
-		if !ok || at < 0 || d.Pin != nil {
+// runPins is pin_run_as_build for the run requirements: a package that was built
+// with one python runs with the same minor version only. A bound that it leaves
+// out is conda-build's own.
+func (r *v0Recipe) runPins(out *Output) map[string]Pin {
+	var pins map[string]Pin
+	for _, d := range out.Requirements.Run {
+		name := d.Name()
+		bounds, ok := r.space.Pins[name]
+		if !ok || d.Pin != nil || name == "python" && out.Noarch != "" {
 			continue
 		}
-		version := strings.TrimSuffix(firstWord(strings.TrimPrefix(built[at].MatchSpec(), d.Spec)), ".*")
-		if _, err := conda.ParseVersion(version); err == nil && version != "" {
-			p := Pin{Name: d.Spec, Lower: pin["min_pin"], Upper: pin["max_pin"]}
-			out.Requirements.Run[i].Resolved = p.applyV0(version, "")
+		p := Pin{Name: name, Lower: defaultLower, Upper: defaultUpper}
+		if lower, given := bounds["min_pin"]; given {
+			p.Lower = lower
 		}
+		if upper, given := bounds["max_pin"]; given {
+			p.Upper = upper
+		}
+		if pins == nil {
+			pins = map[string]Pin{}
+		}
+		pins[name] = p
 	}
+	return pins
 }
 
 // resolvePins gives pins to other outputs their version and build string: of
@@ -253,15 +255,20 @@ func (o *v0Output) sibling(all []*v0Output) *v0Output {
 
 // applyV0 is the match spec that a pin of meta.yaml becomes. Unlike
 // recipe.yaml's, an upper bound counts up the last part that the version has,
-// and a version before the lower bound, such as 5.0.0a1, is its own bound.
+// and a version before the lower bound, such as 5.0.0a1, is its own bound. A lower
+// bound that is a version takes the place of the package's, and below an upper
+// bound that is a version the whole version is the lower one.
 func (p Pin) applyV0(version, build string) string {
 	if p.Exact {
 		return strings.TrimSpace(p.Name + " " + version + " " + build)
 	}
+	if p.Lower != "" && !pinPattern.MatchString(p.Lower) {
+		version, p.Lower = p.Lower, defaultLower
+	}
 	var parts []string
 	if p.Lower != "" {
 		lower := lowerBound(p.Lower, version)
-		if pinPattern.MatchString(p.Lower) && compareVersions(version, lower) < 0 {
+		if compareVersions(version, lower) < 0 || p.Upper != "" && !pinPattern.MatchString(p.Upper) {
 			lower = version
 		}
 		parts = append(parts, ">="+lower)

@@ -3,6 +3,7 @@ package recipe
 import (
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -109,8 +110,9 @@ func TestRenderV0(t *testing.T) {
 			Build: []Dependency{
 				{Spec: "python 3.11.*", Pos: at(44, 7)}, {Spec: "patchelf 0.18", Resolved: "patchelf 0.18.*", Pos: at(45, 7)},
 			},
-			Run:            []Dependency{{Spec: "python", Resolved: "python >=3.11,<3.12.0a0", Pos: at(47, 7)}},
+			Run:            []Dependency{{Spec: "python", Pos: at(47, 7)}},
 			RunConstraints: []Dependency{{Spec: "houdini >=20", Pos: at(50, 7)}},
+			RunPins:        map[string]Pin{"python": {Name: "python", Lower: "x.x", Upper: "x.x"}},
 		},
 		Build: Build{
 			IgnoreBinaryFiles: true, IgnorePrefixGlobs: []string{"*.json", "*.txt"},
@@ -231,7 +233,7 @@ func TestScriptsAndTestFilesV0(t *testing.T) {
 	if got.Script.File != "build.sh" {
 		t.Errorf("script %+v", got.Script)
 	}
-	want := []Test{{Script: Script{Lines: []string{"echo run_test.sh", "a"}}}, {Script: Script{File: "run_test.py", Interpreter: "python"}}}
+	want := []Test{{Script: Script{Lines: []string{"echo run_test.sh", "a"}}}, {Script: Script{File: "run_test.py", Interpreter: "python"}, Requires: []string{"python"}}}
 	if diff := cmp.Diff(want, got.Tests); diff != "" {
 		t.Error(diff)
 	}
@@ -310,14 +312,35 @@ func TestFileNamesV0(t *testing.T) {
 	}
 }
 
+func TestTestsInOtherLanguagesV0(t *testing.T) {
+	files := folder("meta.yaml", head+"test:\n  requires:\n    - perl 5.32\n  imports:\n    - a\n    - lang: perl\n      imports:\n        - B\n    - lang: r\n      imports:\n        - c\n")
+	for _, name := range []string{"run_test.pl", "run_test.r", "run_test.lua"} {
+		files[name] = &fstest.MapFile{}
+	}
+	with := func(more ...string) []string { return append([]string{"perl 5.32.*"}, more...) }
+	want := []Test{
+		{Requires: with(), Python: &PythonTest{Imports: []string{"a"}, NoPip: true}},
+		{Requires: with(), Perl: []string{"B"}}, {Requires: with(), R: []string{"c"}},
+		{Requires: with(), Script: Script{File: "run_test.pl", Interpreter: "perl"}},
+		{Requires: with("r-base"), Script: Script{File: "run_test.r", Interpreter: "rscript"}},
+		{Requires: with("lua"), Script: Script{File: "run_test.lua", Interpreter: "lua"}},
+	}
+	if diff := cmp.Diff(want, render(t, files, Options{}).Tests); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // What is installed, what the build string says and what the package will run
 // with are one version, with and without a variant.
 func TestOnePythonWithoutAVariant(t *testing.T) {
 	text := head + "requirements:\n  host:\n    - python\n    - perl\n  run:\n    - python\n"
 	got := render(t, folder("meta.yaml", text), Options{})
 	host, run := Specs(got.Requirements.Host), Specs(got.Requirements.Run)
-	if diff := cmp.Diff([]string{"python 3.11.*", "perl 5.26.2.*", "python >=3.11,<3.12.0a0"}, append(host, run...)); diff != "" || got.BuildString != "py311_0" {
+	if diff := cmp.Diff([]string{"python 3.11.*", "perl 5.26.2.*", "python"}, append(host, run...)); diff != "" || got.BuildString != "py311_0" {
 		t.Errorf("%s\n%s", got.BuildString, diff)
+	}
+	if pinned, err := got.ApplyPin(got.Requirements.RunPins["python"], "3.11.9", "0"); err != nil || pinned != "python >=3.11,<3.12.0a0" {
+		t.Errorf("it runs with %s, %v", pinned, err)
 	}
 }
 

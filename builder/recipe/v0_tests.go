@@ -3,6 +3,7 @@ package recipe
 import (
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/condaworker/condaworker/builder/recipe/tree"
@@ -28,7 +29,8 @@ func (r *v0Recipe) tests(out *Output, separate bool) {
 		Files:    r.belowAll(n.Get("files"), "test.files", "the recipe's folder"),
 		Source:   r.belowAll(n.Get("source_files"), "test.source_files", "the work folder"),
 	}
-	if imports := r.imports(n.Get("imports")); len(imports) > 0 {
+	modules := r.imports(n.Get("imports"))
+	if imports := modules["python"]; len(imports) > 0 {
 		t.Python = &PythonTest{Imports: imports, NoPip: true}
 	}
 	if !separate {
@@ -39,9 +41,14 @@ func (r *v0Recipe) tests(out *Output, separate bool) {
 		out.Tests = append(out.Tests, t)
 	}
 	other := Test{Requires: t.Requires, Files: t.Files, Source: t.Source}
+	for _, m := range []Test{{Perl: modules["perl"]}, {R: modules["r"]}, {Lua: modules["lua"]}} {
+		if len(m.Perl)+len(m.R)+len(m.Lua) > 0 {
+			m.Requires, m.Files, m.Source = other.Requires, other.Files, other.Source
+			out.Tests = append(out.Tests, m)
+		}
+	}
 	if file := r.below(n.Get("script"), "test.script", "the recipe's folder"); file != "" {
-		other.Script = Script{File: file, Interpreter: interpreters[path.Ext(file)]}
-		out.Tests = append(out.Tests, other)
+		out.Tests = append(out.Tests, other.runBy(file))
 	}
 	for _, name := range r.strs(n.Get("downstreams"), "test.downstreams") {
 		out.Tests = append(out.Tests, Test{Downstream: name})
@@ -49,19 +56,28 @@ func (r *v0Recipe) tests(out *Output, separate bool) {
 	if separate {
 		return
 	}
-	if r.exists("run_test.py") {
-		other.Script = Script{File: "run_test.py", Interpreter: "python"}
-		out.Tests = append(out.Tests, other)
-	}
-	for _, name := range []string{"run_test.pl", "run_test.r", "run_test.lua"} {
+	for _, name := range []string{"run_test.py", "run_test.pl", "run_test.r", "run_test.lua"} {
 		if r.exists(name) {
-			r.report.Warn(tree.Pos{File: name}, "", "tests of this kind are not run in this version")
+			out.Tests = append(out.Tests, other.runBy(name))
 		}
 	}
 }
 
-// interpreters are those of test scripts, by the file's extension.
-var interpreters = map[string]string{".py": "python", ".pl": "perl", ".r": "rscript", ".R": "rscript"}
+// interpreters are those of test scripts, by the file's extension, and the packages
+// that conda-build installs for them.
+var interpreters = map[string]struct{ name, from string }{
+	".py": {"python", "python"}, ".pl": {"perl", "perl"}, ".r": {"rscript", "r-base"}, ".R": {"rscript", "r-base"}, ".lua": {"lua", "lua"},
+}
+
+// runBy is the test as a script of the recipe's folder.
+func (t Test) runBy(file string) Test {
+	by := interpreters[path.Ext(file)]
+	t.Script = Script{File: file, Interpreter: by.name}
+	if by.from != "" && !slices.ContainsFunc(t.Requires, func(spec string) bool { return specName(spec) == by.from }) {
+		t.Requires = append(slices.Clone(t.Requires), by.from)
+	}
+	return t
+}
 
 // testFile is the text of run_test.sh, or run_test.bat on Windows: it runs
 // before the commands, in the same shell.
@@ -78,20 +94,19 @@ func (r *v0Recipe) testFile() []string {
 	return []string{strings.TrimRight(strings.ReplaceAll(string(text), "\r\n", "\n"), "\n")}
 }
 
-// imports are module names; mappings with a lang: other than python are not
-// tested here.
-func (r *v0Recipe) imports(n *tree.Node) []string {
-	var all []string
+// imports are module names by language; those without one are python's.
+func (r *v0Recipe) imports(n *tree.Node) map[string][]string {
+	all := map[string][]string{}
 	for _, item := range n.All() {
 		if item.Kind != tree.Map {
-			all = append(all, r.str(item, "test.imports"))
+			all["python"] = append(all["python"], r.str(item, "test.imports"))
 			continue
 		}
-		if r.str(item.Get("lang"), "test.imports.lang") == "python" {
-			all = append(all, r.strs(item.Get("imports"), "test.imports.imports")...)
-			continue
+		lang := r.str(item.Get("lang"), "test.imports.lang")
+		if !slices.Contains([]string{"python", "perl", "r", "lua"}, lang) {
+			r.report.Warn(item.Pos, "lang is python, perl, r or lua", "test.imports: modules of %q are not tested", lang)
 		}
-		r.report.Warn(item.Pos, "", "test.imports of other languages than python are not run in this version")
+		all[lang] = append(all[lang], r.strs(item.Get("imports"), "test.imports.imports")...)
 	}
 	return all
 }

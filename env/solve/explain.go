@@ -13,6 +13,9 @@ type UnsolvableError struct {
 	// Reasons are sentences without a full stop. Together they leave no way
 	// out: what was asked for first, then who needs what.
 	Reasons []string
+
+	// Asked are those of Problem.Specs that the reasons begin with.
+	Asked []conda.MatchSpec
 }
 
 // Error returns all reasons, one a line.
@@ -48,6 +51,9 @@ func (s *solver) explain(c *clash) *UnsolvableError {
 	for _, f := range facts {
 		if text := s.sentence(f, facts); !slices.Contains(out.Reasons, text) {
 			out.Reasons = append(out.Reasons, text)
+		}
+		if f.kind == requested {
+			out.Asked = append(out.Asked, f.spec)
 		}
 	}
 	return out

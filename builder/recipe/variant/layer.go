@@ -115,7 +115,7 @@ func (r *reader) pins(n *tree.Node) map[string]map[string]string {
 				bounds[b.Key] = b.Value.Scalar()
 			}
 		case tree.Scalar:
-			bounds["max_pin"] = f.Value.Scalar() // the old form: a pattern alone
+			bounds["min_pin"], bounds["max_pin"] = f.Value.Scalar(), f.Value.Scalar() // a pattern alone is both
 		}
 		all[f.Key] = bounds
 	}

@@ -1,0 +1,202 @@
+package builder
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/condaworker/condaworker/builder/recipe"
+	"github.com/condaworker/condaworker/builder/recipe/tree"
+	"github.com/condaworker/condaworker/conda"
+)
+
+// needs are what a package's metadata says of other packages.
+type needs struct {
+	depends, constrains []string      // match specs of info/index.json
+	exports             conda.Exports // info/run_exports.json
+	told                []string      // where those come from that the recipe does not name
+}
+
+// runNeeds finds what the package needs when it runs: what its recipe says, with
+// pins to the packages that it was built with, and what these export. The order
+// is that of the recipe and then build, host; conda-build's is sorted.
+func (b *build) runNeeds() (needs, error) {
+	n := needs{}
+	q := b.out.Requirements
+	var err error
+	for _, list := range []struct {
+		from []recipe.Dependency
+		to   *[]string
+	}{
+		{q.Run, &n.depends}, {q.RunConstraints, &n.constrains},
+		{q.RunExports.Weak, &n.exports.Weak}, {q.RunExports.Strong, &n.exports.Strong}, {q.RunExports.Noarch, &n.exports.Noarch},
+		{q.RunExports.WeakConstraints, &n.exports.WeakConstrains}, {q.RunExports.StrongConstraints, &n.exports.StrongConstrains},
+	} {
+		if *list.to, err = b.resolved(list.from); err != nil {
+			return n, err
+		}
+	}
+	n.addExports(b.out, b.tools, b.host)
+	if b.out.Format == recipe.V0 {
+		n.pinRun(b.out, b.builtWith())
+		for i, spec := range n.depends {
+			n.depends[i] = b.out.RunSpec(spec)
+		}
+		slices.Sort(n.depends)
+		slices.Sort(n.constrains)
+	}
+	n.depends, n.constrains = distinct(n.depends), distinct(n.constrains)
+	return n, nil
+}
+
+// runExports is info/run_exports.json, nil where the package exports nothing.
+func (n needs) runExports() ([]byte, error) {
+	if n.exports.Empty() {
+		return nil, nil
+	}
+	return encodeJSON(n.exports)
+}
+
+// resolved are the match specs of requirements; their pins look at what the
+// package is built with.
+func (b *build) resolved(list []recipe.Dependency) ([]string, error) {
+	var all []string
+	for _, d := range list {
+		spec := d.MatchSpec()
+		if spec == "" {
+			var err error
+			if spec, err = applyPin(b.out, d, b.builtWith()...); err != nil {
+				return nil, err
+			}
+		}
+		all = append(all, strings.Join(strings.Fields(spec), " "))
+	}
+	return all, nil
+}
+
+// builtWith are the environments that pins look into, the first that has a
+// package counts. A meta.yaml with host requirements looks into these alone.
+func (b *build) builtWith() []environment {
+	if b.out.Format == recipe.V0 && len(b.out.Requirements.Host) > 0 {
+		return []environment{b.host}
+	}
+	return []environment{b.host, b.tools}
+}
+
+// applyPin is the match spec of a pin to a package of these environments.
+func applyPin(out *recipe.Output, d recipe.Dependency, in ...environment) (string, error) {
+	problem := tree.Problem{Pos: d.Pos}
+	for _, e := range in {
+		r, found := e.record(d.Pin.Name)
+		if !found {
+			continue
+		}
+		spec, err := out.ApplyPin(*d.Pin, r.Version, r.Build)
+		if err == nil {
+			return spec, nil
+		}
+		problem.Text, problem.Hint = err.Error(), "give the bound as a version"
+		return "", tree.Problems{problem}
+	}
+	problem.Text = fmt.Sprintf("%s: the package is built without %s", d, d.Pin.Name)
+	problem.Hint = "add " + d.Pin.Name + " to the host requirements"
+	return "", tree.Problems{problem}
+}
+
+// addExports adds what the packages export that the output is built with: those
+// of build strongly, those of host strongly and weakly, and to a noarch package
+// nothing but what host packages export to these.
+func (n *needs) addExports(out *recipe.Output, tools, host environment) {
+	depend := func(kind string, e exporter, specs []string) { n.add(&n.depends, "depends", kind, out, e, specs) }
+	constrain := func(kind string, e exporter, specs []string) { n.add(&n.constrains, "constrains", kind, out, e, specs) }
+	if isNoarch(out) {
+		for _, e := range host.exports {
+			depend("noarch", e, e.Noarch)
+		}
+		return
+	}
+	for _, e := range tools.exports {
+		depend("strong", e, e.Strong)
+		constrain("strong_constrains", e, e.StrongConstrains)
+	}
+	for _, e := range host.exports {
+		depend("strong", e, e.Strong)
+		constrain("strong_constrains", e, e.StrongConstrains)
+	}
+	for _, e := range host.exports {
+		depend("weak", e, e.Weak)
+		constrain("weak_constrains", e, e.WeakConstrains)
+	}
+}
+
+// isNoarch tells whether only noarch exports count. A package that runs with
+// every Python but has a platform is not noarch.
+func isNoarch(out *recipe.Output) bool {
+	if out.Format == recipe.V0 {
+		return out.Noarch != "" && !out.Build.VersionIndependent
+	}
+	return out.Subdir == "noarch"
+}
+
+// add takes over what is not ignored, once.
+func (n *needs) add(list *[]string, section, kind string, out *recipe.Output, e exporter, specs []string) {
+	for _, spec := range unignored(out, e.from, specs) {
+		if out.Format == recipe.V1 { // a meta.yaml's are written when all are there
+			spec = out.RunSpec(spec)
+		}
+		if !slices.Contains(*list, spec) {
+			*list = append(*list, spec)
+			n.told = append(n.told, fmt.Sprintf("%s: %s, of %s's run_exports (%s)", section, spec, e.from, kind))
+		}
+	}
+}
+
+// unignored are the exports of a package that the recipe does not ignore. In a
+// meta.yaml ignore_run_exports has match specs as they are exported, names before
+// a blank, or "*"; in a recipe.yaml it has names.
+func unignored(out *recipe.Output, from string, specs []string) []string {
+	ignore := out.Requirements.IgnoreRunExports
+	packages, names := ignore.FromPackage, ignore.ByName
+	if out.Build.VersionIndependent { // CEP 20: whatever Python it was built with
+		packages, names = append(slices.Clone(packages), "python"), append(slices.Clone(names), "python")
+	}
+	if slices.ContainsFunc(packages, func(s string) bool { return firstWord(s) == from }) {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(specs), func(spec string) bool {
+		return slices.ContainsFunc(names, func(ignored string) bool {
+			if out.Format == recipe.V0 {
+				return ignored == "*" || spec == ignored || strings.HasPrefix(spec, ignored+" ")
+			}
+			return nameOf(spec) == ignored
+		})
+	})
+}
+
+// pinRun narrows run requirements to the versions that the package was built
+// with (pin_run_as_build). A build string behind the version stays.
+func (n *needs) pinRun(out *recipe.Output, in []environment) {
+	for i, spec := range n.depends {
+		pin, pinned := out.Requirements.RunPins[firstWord(spec)]
+		if !pinned {
+			continue
+		}
+		words := strings.Fields(spec)
+		for _, e := range in {
+			r, found := e.record(pin.Name)
+			if !found {
+				continue
+			}
+			if narrow, err := out.ApplyPin(pin, r.Version, r.Build); err == nil {
+				n.depends[i] = strings.Join(append([]string{narrow}, words[min(2, len(words)):]...), " ")
+			}
+			break
+		}
+	}
+}
+
+// firstWord is the name that a meta.yaml's match spec begins with.
+func firstWord(s string) string {
+	first, _, _ := strings.Cut(strings.TrimSpace(s), " ")
+	return first
+}

@@ -1,0 +1,258 @@
+package builder_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/condaworker/condaworker/builder"
+	"github.com/condaworker/condaworker/builder/recipe/tree"
+	"github.com/condaworker/condaworker/conda"
+	"github.com/condaworker/condaworker/conda/condatest"
+	"github.com/condaworker/condaworker/env"
+	"github.com/condaworker/condaworker/env/solve"
+	"github.com/condaworker/condaworker/indexer"
+	"github.com/condaworker/condaworker/store/dir"
+)
+
+// exportingChannel has a compiler, which exports strongly, and libraries, which
+// export in all ways. Nobody asks for base, on which lib depends.
+func exportingChannel(t *testing.T) env.Channel {
+	t.Helper()
+	root := t.TempDir()
+	s := dir.Open(root)
+	for _, p := range []struct {
+		name, version, depends, exports string
+	}{
+		{"cc", "12.3", "", `{"strong":["cc-runtime >=12"],"weak":["never 1.0"],"strong_constrains":["cc-old <9"],"noarch":["never-noarch"]}`},
+		{"cc-runtime", "12.4", "", `{"weak":["cc-base"]}`},
+		{"lib", "1.2.3", "base", `{"weak":["lib >=1.2,<2.0a0"],"strong":["lib-data 1.2","lib-data ==1.2"],"weak_constrains":["lib-old <1"],"noarch":["lib-noarch >=1"]}`},
+		{"lib-data", "1.2", "", ""},
+		{"base", "7.0", "", `["base >=7"]`},
+		{"plain", "3.1.4", "", ""},
+	} {
+		in := condatest.Index(p.name, p.version, 0, "noarch")
+		if p.depends != "" {
+			in["depends"] = []string{p.depends}
+		}
+		files := map[string]string{"share/" + p.name: p.version}
+		if p.exports != "" {
+			files["info/run_exports.json"] = p.exports
+		}
+		file := condatest.Write(t, fmt.Sprintf("%s-%s-0.conda", p.name, p.version), in, files)
+		if _, err := indexer.Publish(t.Context(), s, indexer.Package{Path: file}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := indexer.Reindex(t.Context(), s, indexer.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	return env.Channel{URL: root, Reader: s}
+}
+
+// The rows are what conda-build and rattler-build make of the same recipes.
+func TestWhatAPackageNeeds(t *testing.T) {
+	channel := exportingChannel(t)
+	for _, tt := range []struct {
+		name, recipe        string
+		depends, constrains string
+	}{
+		{"recipe.yaml", `
+requirements: {build: [cc], host: [lib, plain], run: ["z >=1", "${{ pin_compatible('plain', upper_bound='x.x') }}"], run_constraints: [y <2]}
+`, "z >=1 | plain >=3.1.4,<3.2.0a0 | cc-runtime >=12 | lib-data ==1.2 | lib >=1.2,<2.0a0", "y <2 | cc-old <9 | lib-old <1"},
+		{"meta.yaml", `
+requirements: {build: [cc], host: [lib, plain], run: ["z >=1", "{{ pin_compatible('plain', max_pin='x.x') }}"], run_constrained: [y <2]}
+`, "cc-base | cc-runtime >=12 | lib >=1.2,<2.0a0 | lib-data 1.2 | lib-data 1.2.* | plain >=3.1.4,<3.2.0a0 | z >=1", "cc-old <9 | lib-old <1 | y <2"},
+
+		{"recipe.yaml", `
+requirements: {build: [cc], host: [lib], ignore_run_exports: {by_name: [lib-data, cc-old], from_package: [plain]}}
+`, "cc-runtime >=12 | lib >=1.2,<2.0a0", "lib-old <1"},
+		{"meta.yaml", `
+build: {ignore_run_exports: [lib-data, "cc-old <9"], ignore_run_exports_from: [cc-runtime]}
+requirements: {build: [cc], host: [lib]}
+`, "cc-runtime >=12 | lib >=1.2,<2.0a0", "lib-old <1"},
+		{"meta.yaml", `
+build: {ignore_run_exports: ["*"]}
+requirements: {build: [cc], host: [lib], run: [z]}
+`, "z", ""},
+
+		{"recipe.yaml", `
+build: {noarch: generic}
+requirements: {build: [cc], host: [lib], run: [z]}
+`, "z | lib-noarch >=1", ""},
+		{"meta.yaml", `
+build: {noarch: generic}
+requirements: {build: [cc], host: [lib], run: [z]}
+`, "lib-noarch >=1 | z", ""},
+
+		// Without host requirements a meta.yaml's prefixes are one: weak exports count.
+		{"meta.yaml", `
+requirements: {build: [lib], run: [lib]}
+`, "lib | lib >=1.2,<2.0a0 | lib-data 1.2 | lib-data 1.2.*", "lib-old <1"},
+		{"recipe.yaml", `
+requirements: {build: [lib], run: [lib]}
+`, "lib | lib-data ==1.2", ""},
+		{"recipe.yaml", `
+build: {merge_build_and_host_envs: true}
+requirements: {build: [cc], host: [lib]}
+`, "lib-data ==1.2 | lib >=1.2,<2.0a0", "lib-old <1"},
+
+		{"meta.yaml", `
+requirements: {host: [plain], run: ["{{ pin_compatible('plain', exact=True) }}", "{{ pin_compatible('plain', min_pin='x', max_pin=None) }}"]}
+`, "plain 3.1.4 0 | plain >=3", ""},
+		{"recipe.yaml", `
+requirements: {build: [cc], host: ["${{ pin_compatible('cc', upper_bound='x') }}"], run: ["${{ pin_compatible('cc', exact=True) }}", "${{ pin_compatible('base', lower_bound='x', upper_bound=None) }}"]}
+`, "", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			text := "package: {name: a, version: \"1\"}\n" + tt.recipe
+			p, h, err := build(t, map[string]string{tt.name: text}, func(r *builder.Request) { r.Channels = []env.Channel{channel} })
+			if tt.depends == "" {
+				if problem, ok := errors.AsType[tree.Problems](err); !ok || !strings.Contains(problem.Error(), "recipe.yaml:3:") || !strings.Contains(problem.Error(), "the package is built without base") {
+					t.Fatalf("got %v", err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatalf("%v\n%s", err, h.output())
+			}
+			depends, constrains := strings.Join(p.Record.Depends, " | "), strings.Join(p.Record.Constrains, " | ")
+			if diff := cmp.Diff([]string{tt.depends, tt.constrains}, []string{depends, constrains}); diff != "" {
+				t.Errorf("%s\n%s", tt.recipe, diff)
+			}
+		})
+	}
+}
+
+// A package tells what it was built with.
+func TestTheRecipeInAPackageIsFinal(t *testing.T) {
+	for format, want := range map[string]string{
+		"meta.yaml":   "requirements:\n  build:\n  - cc 12.3 0\n  host:\n  - base 7.0 0\n  - cc-runtime 12.4 0\n  - lib 1.2.3 0\n  run:\n  - cc-base\n  - cc-runtime >=12\n",
+		"recipe.yaml": "finalized_dependencies:\n  build:\n    resolved:\n    - cc 12.3 0\n  host:\n    resolved:\n    - base 7.0 0\n    - cc-runtime 12.4 0\n    - lib 1.2.3 0\n  run:\n    depends:\n    - cc-runtime >=12\n",
+	} {
+		text := "package: {name: a, version: \"1\"}\nrequirements: {build: [cc], host: [lib]}\n"
+		p, _ := mustBuild(t, map[string]string{format: text}, func(r *builder.Request) { r.Channels = []env.Channel{exportingChannel(t)} })
+		name := map[string]string{"meta.yaml": "meta.yaml", "recipe.yaml": "rendered_recipe.yaml"}[format]
+		if got := contents(t, p)["info/recipe/"+name]; !strings.Contains(got, want) {
+			t.Errorf("%s:\n%s", name, got)
+		}
+	}
+	p, _ := mustBuild(t, map[string]string{"meta.yaml": `package: {name: a, version: "1.5"}
+build: {run_exports: {weak: ["{{ pin_subpackage('a', max_pin='x.x') }}"]}, skip: false}
+requirements: {build: [lib]}
+`}, func(r *builder.Request) { r.Channels = []env.Channel{exportingChannel(t)} })
+	got := contents(t, p)["info/recipe/meta.yaml"]
+	for _, want := range []string{"    weak:\n    - a >=1.5,<1.6.0a0\n", "requirements:\n  build:\n  - base 7.0 0\n  - lib 1.2.3 0\n  run:\n", "run_constrained:\n  - lib-old <1\n", "skip: false\n"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in\n%s", want, got)
+		}
+	}
+}
+
+// The python that a package was built with is the one that it runs with.
+func TestPinRunAsBuild(t *testing.T) {
+	p, _ := mustBuild(t, map[string]string{
+		"conda_build_config.yaml": "pin_run_as_build:\n  plain: {max_pin: x.x}\n  lib: x.x\n",
+		"meta.yaml":               "package: {name: a, version: \"1\"}\nrequirements: {host: [plain, lib], run: [plain, lib >=1, base]}\nbuild: {ignore_run_exports: ['*']}\n",
+	}, func(r *builder.Request) { r.Channels = []env.Channel{exportingChannel(t)} })
+	if diff := cmp.Diff([]string{"base", "lib >=1.2,<1.3.0a0", "plain >=3.1.4,<3.2.0a0"}, p.Record.Depends); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// What a package exports is in it, as readers of either format expect, and counts
+// for the next output at once.
+func TestRunExportsOfAnOutputReachTheNext(t *testing.T) {
+	for format, text := range map[string]string{
+		"recipe.yaml": `recipe: {name: both, version: "1.5"}
+outputs:
+  - package: {name: lib}
+    build: {script: touch $PREFIX/lib}
+    requirements: {host: [plain], run_exports: {weak: ["${{ pin_subpackage('lib', upper_bound='x.x') }}"], strong: ["${{ pin_compatible('plain') }}"], weak_constraints: [old <1]}}
+  - package: {name: app}
+    build: {script: touch $PREFIX/app}
+    requirements: {host: [lib]}
+`,
+		"meta.yaml": `package: {name: both, version: "1.5"}
+outputs:
+  - name: lib
+    build:
+      script: touch $PREFIX/lib
+      run_exports: {weak: ["{{ pin_subpackage('lib', max_pin='x.x') }}"], strong: ["{{ pin_compatible('plain') }}"], weak_constrains: [old <1]}
+    requirements: {host: [plain]}
+  - name: app
+    build: {script: touch $PREFIX/app}
+    requirements: {host: [lib]}
+`,
+	} {
+		t.Run(format, func(t *testing.T) {
+			platform, err := builder.HostPlatform()
+			if err != nil {
+				t.Fatal(err)
+			}
+			h := &heard{}
+			made, err := builder.Build(t.Context(), builder.Request{
+				RenderRequest: builder.RenderRequest{Recipe: folder(t, map[string]string{format: text}), Platform: platform},
+				Work:          t.TempDir(), Channels: []env.Channel{exportingChannel(t)},
+			}, h)
+			if err != nil || len(made) != 2 {
+				t.Fatalf("%d packages, %v\n%s", len(made), err, h.output())
+			}
+			exports, err := conda.ParseExports([]byte(contents(t, made[0])["info/run_exports.json"]))
+			want := conda.Exports{Weak: []string{"lib >=1.5,<1.6.0a0"}, Strong: []string{"plain >=3.1.4,<4.0a0"}, WeakConstrains: []string{"old <1"}}
+			if diff := cmp.Diff(want, exports); diff != "" || err != nil {
+				t.Errorf("%s %v", diff, err)
+			}
+			depends := strings.Join(made[1].Record.Depends, " | ")
+			if format == "recipe.yaml" && depends != "plain >=3.1.4,<4.0a0 | lib >=1.5,<1.6.0a0" || format == "meta.yaml" && depends != "lib >=1.5,<1.6.0a0 | plain >=3.1.4,<4.0a0" {
+				t.Errorf("app depends on %s", depends)
+			}
+			if diff := cmp.Diff([]string{"old <1"}, made[1].Record.Constrains); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestRequirementsThatCollideAreShownInTheRecipe(t *testing.T) {
+	_, _, err := build(t, map[string]string{"recipe.yaml": `package: {name: a, version: "1"}
+requirements:
+  build: [cc]
+  host:
+    - plain
+    - lib >=1
+    - base >=7
+    - cc-runtime <12
+`}, func(r *builder.Request) { r.Channels = []env.Channel{exportingChannel(t)} })
+	collision, ok := errors.AsType[*builder.RequirementError](err)
+	if _, unsolvable := errors.AsType[*solve.UnsolvableError](err); !ok || !unsolvable {
+		t.Fatal(err)
+	}
+	want := `recipe.yaml:8:7: cc-runtime <12
+the host environment cannot be made: no packages fit together:
+  - you asked for cc-runtime <12, and there is only cc-runtime 12.4`
+	if !strings.HasPrefix(collision.Error(), want) {
+		t.Error(collision)
+	}
+}
+
+func TestRunExportsThatCannotBeReadNameTheirPackage(t *testing.T) {
+	root := t.TempDir()
+	s := dir.Open(root)
+	file := condatest.Write(t, "bad-1.0-0.conda", condatest.Index("bad", "1.0", 0, "noarch"), map[string]string{"share/bad": "x", "info/run_exports.json": `{"weak":["lib >>1"]}`})
+	if _, err := indexer.Publish(t.Context(), s, indexer.Package{Path: file}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := indexer.Reindex(t.Context(), s, indexer.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	_, _, err := build(t, map[string]string{"recipe.yaml": "package: {name: a, version: \"1\"}\nrequirements: {host: [bad]}\n"}, func(r *builder.Request) {
+		r.Channels = []env.Channel{{URL: root, Reader: s}}
+	})
+	if err == nil || !strings.Contains(err.Error(), "bad 1.0 0") || !strings.Contains(err.Error(), "lib >>1") {
+		t.Error(err)
+	}
+}
