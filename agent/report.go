@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"github.com/condaworker/condaworker/agent/doctor"
 	"github.com/condaworker/condaworker/agent/meter"
 	"github.com/condaworker/condaworker/indexer"
 	"github.com/condaworker/condaworker/lock"
@@ -17,6 +18,8 @@ type report struct {
 	Index    *indexer.Report `json:"index,omitempty"`    // what was done to the channel's index
 	Prune    *indexer.Pruned `json:"prune,omitempty"`    // what channel prune did
 	Lock     *lock.Held      `json:"lock,omitempty"`     // who holds the channel's lock, of lock status
+
+	Checks []doctor.Check `json:"checks,omitempty"` // of doctor
 
 	Environment *environment `json:"environment,omitempty"` // of env create
 }
