@@ -124,13 +124,16 @@ func checkArgs(c *cobra.Command) {
 
 // open starts the output. machine says that stdout is for a program to read.
 func (d *desk) open(machine bool) {
+	width := d.width(machine)
 	d.out = openjd.New(openjd.Options{
 		Stdout:  d.host.Stdout,
 		Stderr:  d.host.Stderr,
-		Session: d.env["OPENJD_SESSION_WORKING_DIR"] != "" || d.env["DEADLINE_SESSION_ID"] != "",
+		Session: d.inSession(),
 		JSON:    machine,
 		Verbose: d.verbose,
 		LogJSON: d.logFormat == jsonLog,
+		Width:   width,
+		Colours: width > 0 && d.env["NO_COLOR"] == "",
 		Broken:  func(err error) { d.host.Cancel(fmt.Errorf("write the log: %w", err)) },
 	})
 }

@@ -260,7 +260,7 @@ func (d *desk) buildRequest(ctx context.Context, o buildOptions, work string) (b
 		return r, destination{}, err
 	}
 	if exists {
-		r.Channels = slices.Insert(r.Channels, 0, env.Channel{URL: url.String(), Reader: target})
+		r.Channels = slices.Insert(r.Channels, 0, env.Channel{URL: url.String(), Reader: observed{target, d.out}})
 	}
 	if o.buildNumber == "auto" {
 		r.NextBuildNumber = func(ctx context.Context, name, version string, subdirs []string) (int, bool, error) {

@@ -52,7 +52,7 @@ func (b *build) fetch(ctx context.Context) error {
 		return err
 	}
 	for _, spec := range specs {
-		got, err := source.Fetch(ctx, spec, b.dirs.work, source.Options{RecipeDir: b.Dir, Download: b.dirs.downloads})
+		got, err := source.Fetch(ctx, spec, b.dirs.work, source.Options{RecipeDir: b.Dir, Download: b.dirs.downloads, Transfer: b.transfer()})
 		if err != nil {
 			return err
 		}
@@ -65,6 +65,16 @@ func (b *build) fetch(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// transfer is how an Observer that wants to hears of bytes that move.
+func (b *build) transfer() func(total int64) (moved func(n int)) {
+	if o, ok := b.Observer.(interface {
+		Transfer(total int64) (moved func(n int))
+	}); ok {
+		return o.Transfer
+	}
+	return func(int64) func(int) { return func(int) {} }
 }
 
 // environments makes the prefixes that the script builds with: host
