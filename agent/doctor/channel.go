@@ -48,7 +48,7 @@ type bucket interface {
 }
 
 // Write checks what publishing and indexing ask of a store, one permission
-// after the other. It works on an object of its own and deletes it.
+// after the other; of a bucket also whether it can be read. It works on an object of its own and deletes it.
 func Write(ctx context.Context, s store.Store) []Check {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -56,7 +56,11 @@ func Write(ctx context.Context, s store.Store) []Check {
 	if !isBucket {
 		return append([]Check{list(ctx, s)}, object(ctx, s)...)
 	}
-	checks := slices.Concat([]Check{clock(ctx, b), list(ctx, s)}, object(ctx, s), []Check{uploads(ctx, b)})
+	first := clock(ctx, b)
+	if first.Status == Missing {
+		return []Check{first} // nothing else has an answer
+	}
+	checks := slices.Concat([]Check{first, list(ctx, s), Read(ctx, s)}, object(ctx, s), []Check{uploads(ctx, b)})
 	_, err := b.AbortAbandoned(ctx, true)
 	return append(checks, limited(result("list uploads", err, "without it channel prune cannot end uploads that killed workers left")))
 }
@@ -81,7 +85,7 @@ func clock(ctx context.Context, b bucket) Check {
 	const name = "clock against the server's"
 	switch ahead, err := b.Clock(ctx); {
 	case err != nil:
-		return result(name, err, "make sure that the server can be reached")
+		return result(name, err, "make sure that the server can be reached: proxy, firewall, VPC endpoint, AWS_ENDPOINT_URL")
 	case ahead.Abs() > maxAhead:
 		return bad(name, Missing, fmt.Sprintf("%s ahead", ahead.Round(time.Second)), "set the machine's clock, e.g. with chrony: S3 refuses requests that are 15 minutes off")
 	default:

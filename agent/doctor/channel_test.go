@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -29,7 +31,7 @@ func TestWriteOnServers(t *testing.T) {
 				t.Errorf("%+v", c)
 			}
 		}
-		if len(checks) != 8 {
+		if len(checks) != 9 {
 			t.Errorf("%d checks: %+v", len(checks), checks)
 		}
 		for in, err := range s.List(t.Context(), "", store.ListOptions{}) {
@@ -42,10 +44,26 @@ func TestWriteOnServers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if sick := doctor.Sick(append(doctor.Write(t.Context(), none), doctor.Read(t.Context(), none))); !strings.Contains(strings.Join(sick, " "), "list write") || !strings.HasSuffix(strings.Join(sick, " "), "read") {
+		if sick := strings.Join(doctor.Sick(doctor.Write(t.Context(), none)), ", "); sick != "list, read, write, upload in parts" {
 			t.Errorf("a bucket that is not there lacks only %q", sick)
 		}
 	})
+}
+
+// A server that does not answer is one thing that is missing, not nine.
+func TestWriteWithoutAServer(t *testing.T) {
+	server := httptest.NewServer(http.NotFoundHandler())
+	server.Close()
+	for k, v := range map[string]string{"AWS_ENDPOINT_URL": server.URL, "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"} {
+		t.Setenv(k, v)
+	}
+	s, err := s3.Open(t.Context(), s3.Options{Bucket: "b"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if checks := doctor.Write(t.Context(), s); len(checks) != 1 || checks[0].Status != doctor.Missing || !strings.Contains(checks[0].Found, "connection refused") {
+		t.Errorf("%+v", checks)
+	}
 }
 
 // spoilt is a store in which one thing does not work.
