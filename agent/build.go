@@ -192,6 +192,7 @@ func (d *desk) buildAndPublish(ctx context.Context, o buildOptions, work string,
 	if err != nil {
 		return err
 	}
+	request.Channels = d.observe(request.Channels)
 	built, err := builder.Build(ctx, request, p)
 	if err != nil || target.Store == nil {
 		r.Packages = unpublished(built)
@@ -260,7 +261,7 @@ func (d *desk) buildRequest(ctx context.Context, o buildOptions, work string) (b
 		return r, destination{}, err
 	}
 	if exists {
-		r.Channels = slices.Insert(r.Channels, 0, env.Channel{URL: url.String(), Reader: observed{target, d.out}})
+		r.Channels = slices.Insert(r.Channels, 0, env.Channel{URL: url.String(), Reader: target})
 	}
 	if o.buildNumber == "auto" {
 		r.NextBuildNumber = func(ctx context.Context, name, version string, subdirs []string) (int, bool, error) {

@@ -88,10 +88,10 @@ func (d *desk) openReader(ctx context.Context, url string) (env.Channel, error) 
 		return env.Channel{}, err
 	}
 	if u.Scheme == store.HTTP {
-		return env.Channel{URL: u.String(), Reader: observed{http.Open(u.Web), d.out}}, nil
+		return env.Channel{URL: u.String(), Reader: http.Open(u.Web)}, nil
 	}
 	s, _, err := d.openStore(ctx, url)
-	return env.Channel{URL: u.String(), Reader: observed{s, d.out}}, err
+	return env.Channel{URL: u.String(), Reader: s}, err
 }
 
 // parseURL makes a folder's path absolute, so that logs and reports name one

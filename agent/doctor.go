@@ -21,6 +21,9 @@ import (
 	"github.com/condaworker/condaworker/store/s3"
 )
 
+// checks are what doctor reports.
+type checks []doctor.Check
+
 // doctorCommand declares the verb.
 func (d *desk) doctorCommand() *cobra.Command {
 	var o reportOptions

@@ -88,6 +88,7 @@ func (d *desk) createEnv(ctx context.Context, o envOptions) error {
 		if o.dryRun {
 			phase, do = "solve", env.Solve
 		}
+		request.Channels = d.observe(request.Channels)
 		end := p.Phase(phase)
 		records, err := do(ctx, request)
 		end(err)

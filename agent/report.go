@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"github.com/condaworker/condaworker/agent/doctor"
 	"github.com/condaworker/condaworker/agent/meter"
 	"github.com/condaworker/condaworker/indexer"
 	"github.com/condaworker/condaworker/lock"
@@ -14,12 +13,11 @@ type report struct {
 	Version  string          `json:"version"` // of this program
 	Error    string          `json:"error,omitempty"`
 	ExitCode int             `json:"exit_code"`
+	Checks   checks          `json:"checks,omitempty"`   // of doctor
 	Packages []published     `json:"packages,omitempty"` // of build and publish
 	Index    *indexer.Report `json:"index,omitempty"`    // what was done to the channel's index
 	Prune    *indexer.Pruned `json:"prune,omitempty"`    // what channel prune did
 	Lock     *lock.Held      `json:"lock,omitempty"`     // who holds the channel's lock, of lock status
-
-	Checks []doctor.Check `json:"checks,omitempty"` // of doctor
 
 	Environment *environment `json:"environment,omitempty"` // of env create
 }

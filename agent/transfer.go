@@ -3,10 +3,21 @@ package agent
 import (
 	"context"
 	"io"
+	"slices"
 
 	"github.com/condaworker/condaworker/agent/openjd"
+	"github.com/condaworker/condaworker/env"
 	"github.com/condaworker/condaworker/store"
 )
+
+// observe makes the output hear what is read from channels.
+func (d *desk) observe(channels []env.Channel) []env.Channel {
+	all := slices.Clone(channels)
+	for i := range all {
+		all[i].Reader = observed{all[i].Reader, d.out}
+	}
+	return all
+}
 
 // observed is a channel whose bytes are told to the output as they move.
 type observed struct {

@@ -67,16 +67,6 @@ func (b *build) fetch(ctx context.Context) error {
 	return nil
 }
 
-// transfer is how an Observer that wants to hears of bytes that move.
-func (b *build) transfer() func(total int64) (moved func(n int)) {
-	if o, ok := b.Observer.(interface {
-		Transfer(total int64) (moved func(n int))
-	}); ok {
-		return o.Transfer
-	}
-	return func(int64) func(int) { return func(int) {} }
-}
-
 // environments makes the prefixes that the script builds with: host
 // requirements in PREFIX, build requirements in BUILD_PREFIX.
 func (b *build) environments(ctx context.Context) error {
