@@ -2,14 +2,15 @@ package main
 
 import (
 	"os"
+	"strings"
 	"testing"
 )
 
-// asProgram, when set, makes the test binary the program itself.
-const asProgram = "CONDAWORKER_TEST_MAIN"
-
+// TestMain makes the test binary the program itself where go test did not start
+// it: a session of the tests did, or the program, which may run itself. Such a
+// process must never run the tests again.
 func TestMain(m *testing.M) {
-	if os.Getenv(asProgram) != "" {
+	if len(os.Args) < 2 || !strings.HasPrefix(os.Args[1], "-test.") {
 		main()
 	}
 	os.Exit(m.Run())

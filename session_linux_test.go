@@ -26,7 +26,6 @@ setsid sh -c '(trap "" TERM HUP; while :; do sleep 1; done) & exit 0' &
 func action(t *testing.T, r openjdtest.Runner, script string, flags ...string) *openjdtest.Action {
 	t.Helper()
 	r.Dir, r.Grace = t.TempDir(), 20*time.Second
-	r.Env = append(r.Env, asProgram+"=1")
 	recipe := filepath.Join(r.Dir, "recipe")
 	if err := os.Mkdir(recipe, 0o755); err != nil {
 		t.Fatal(err)
