@@ -173,6 +173,7 @@ func (a *Action) wait(from time.Time) (r Result) {
 		r.Killed = true
 		_ = syscall.Kill(-a.process.Process.Pid, syscall.SIGKILL) // its end is waited for
 		<-a.exited
+		settle()
 	}
 	r.Took, r.ExitCode = time.Since(from), a.process.ProcessState.ExitCode()
 	select {
@@ -243,6 +244,16 @@ func (a *Action) left() (all []string) {
 		all = append(all, err.Error())
 	}
 	return all
+}
+
+// settle waits, not for long, for what dies with a program that was killed: it
+// hears of that death a moment later.
+func settle() {
+	for end := time.Now().Add(held); len(children()) > 0 && time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		for _, pid := range children() {
+			_, _ = syscall.Wait4(pid, nil, syscall.WNOHANG, nil) // most are alive still
+		}
+	}
 }
 
 // adopt makes this process the parent of whatever loses its own.
