@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/condaworker/condaworker/agent"
 )
@@ -15,10 +16,10 @@ func main() {
 	signal.Ignore(syscall.SIGPIPE) // a reader that is gone must look like a failed write, not like death
 	ctx, cancel := context.WithCancelCause(context.Background())
 	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM) // Interrupt is CTRL_BREAK, too
 	go func() {
 		cancel(agent.Cancelled{Signal: <-signals})
-		signal.Stop(signals) // a second one ends the process at once
+		impatience(signals)
 	}()
 	os.Exit(agent.Main(ctx, agent.Host{
 		Args:   os.Args[1:],
@@ -27,4 +28,16 @@ func main() {
 		Env:    os.Environ(),
 		Cancel: cancel,
 	}))
+}
+
+// impatience ends the process at once when a person interrupts it again. A
+// session may send the same signal several times, by sudo and to the group, and
+// has SIGKILL when it means it.
+func impatience(signals <-chan os.Signal) {
+	asked := time.Now()
+	for s := range signals {
+		if s == os.Interrupt && time.Since(asked) > time.Second {
+			os.Exit(130)
+		}
+	}
 }

@@ -44,6 +44,7 @@ var foreign = map[string]string{
 	"go.yaml.in/yaml/v4":                "builder/recipe/tree",
 	"github.com/pelletier/go-toml/v2":   "builder/recipe",
 	"golang.org/x/sys":                  "builder/sandbox",
+	"golang.org/x/term":                 "agent/openjd",
 	"github.com/gofrs/flock":            "store/dir",
 	"github.com/rogpeppe/go-internal":   "tests",
 	"github.com/google/go-cmp":          "tests",

@@ -4,7 +4,7 @@
 // stdout and stderr themselves are written by agent/openjd alone.
 //
 // Each verb is a file: build.go, render.go, test.go, publish.go, reindex.go, lock.go,
-// channelverbs.go, env.go, version.go. Start with Main.
+// channelverbs.go, env.go, doctor.go, version.go. Start with Main.
 package agent
 
 import (
@@ -83,7 +83,7 @@ func (d *desk) command() *cobra.Command {
 	root.PersistentFlags().BoolVarP(&d.verbose, "verbose", "v", false, "log more")
 	root.PersistentFlags().Var(&d.logFormat, "log-format", "text, or json: each line of the log is a JSON object; directives of a session stay as they are")
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(d.buildCommand(), d.renderCommand(), d.testCommand(), d.publishCommand(), d.reindexCommand(), d.lockCommand(), d.channelCommand(), d.envCommand(), d.versionCommand())
+	root.AddCommand(d.buildCommand(), d.renderCommand(), d.testCommand(), d.publishCommand(), d.reindexCommand(), d.lockCommand(), d.channelCommand(), d.envCommand(), d.doctorCommand(), d.versionCommand())
 	for _, c := range root.Commands() {
 		for _, verb := range append(c.Commands(), c) {
 			checkArgs(verb)
@@ -124,13 +124,17 @@ func checkArgs(c *cobra.Command) {
 
 // open starts the output. machine says that stdout is for a program to read.
 func (d *desk) open(machine bool) {
+	width := d.width(machine)
 	d.out = openjd.New(openjd.Options{
 		Stdout:  d.host.Stdout,
 		Stderr:  d.host.Stderr,
-		Session: d.env["OPENJD_SESSION_WORKING_DIR"] != "" || d.env["DEADLINE_SESSION_ID"] != "",
+		Session: d.inSession(),
 		JSON:    machine,
 		Verbose: d.verbose,
 		LogJSON: d.logFormat == jsonLog,
+		Redact:  secrets(d.env),
+		Width:   width,
+		Colours: width > 0 && d.env["NO_COLOR"] == "",
 		Broken:  func(err error) { d.host.Cancel(fmt.Errorf("write the log: %w", err)) },
 	})
 }
@@ -151,7 +155,7 @@ func (d *desk) finish(ctx context.Context, err error) int {
 func understood(args []string, err error) error {
 	switch {
 	case len(args) == 0:
-		return usageError{errors.New("name a verb: build, render, test, publish, reindex, lock, channel, env or version; condaworker --help tells more")}
+		return usageError{errors.New("name a verb: build, render, test, publish, reindex, lock, channel, env, doctor or version; condaworker --help tells more")}
 	case err != nil && strings.HasPrefix(err.Error(), "unknown command "):
 		line := strings.Join(strings.Fields(err.Error()), " ")
 		return usageError{fmt.Errorf("%s; condaworker --help lists the verbs", line)}

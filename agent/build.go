@@ -195,6 +195,7 @@ func (d *desk) buildAndPublish(ctx context.Context, o buildOptions, work string,
 	if err != nil {
 		return err
 	}
+	request.Channels = d.observe(request.Channels)
 	built, err := builder.Build(ctx, request, p)
 	if err != nil || target.Store == nil {
 		r.Packages = unpublished(built)

@@ -97,6 +97,7 @@ func (d *desk) createEnv(ctx context.Context, o envOptions) error {
 			phase, do = "solve", env.Solve
 		}
 		request.Warn = p.Warn
+		request.Channels = d.observe(request.Channels)
 		end := p.Phase(phase)
 		records, err := do(ctx, request)
 		end(err)

@@ -30,10 +30,11 @@ func reached(phase string) float64 {
 
 // Phase begins a step: openjd_status and openjd_progress in a session.
 func (p *progress) Phase(name string) (end func(error)) {
-	p.out.Status(name)
+	told := p.out.Phase(name)
 	p.out.Progress(reached(name))
 	measured := p.meter.Phase(name)
 	return func(err error) {
+		told()
 		if exit, ok := errors.AsType[*sandbox.ExitError](err); ok {
 			measured.Exited(exit.Code, exit.Signal)
 		}
@@ -43,6 +44,9 @@ func (p *progress) Phase(name string) (end func(error)) {
 
 // Folder has a folder of a build measured.
 func (p *progress) Folder(name, path string) { p.meter.Watch(name, path) }
+
+// Transfer hears how many bytes a phase moves.
+func (p *progress) Transfer(total int64) (moved func(n int)) { return p.out.Transfer(total) }
 
 // Info logs what is worth knowing.
 func (p *progress) Info(text string) { p.out.Log().Info(text) }

@@ -88,6 +88,7 @@ type candidate struct {
 // release publishes packages and adds them to the channel's index.
 func (d *desk) release(ctx context.Context, to destination, packages []candidate, p *progress, r *report) error {
 	var done []indexer.Published
+	to.Store = observedStore{to.Store, d.out}
 	end := p.Phase("publish")
 	for _, one := range packages {
 		got, err := d.publishOne(ctx, to, one, p)

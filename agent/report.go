@@ -14,6 +14,7 @@ type report struct {
 	Version  string          `json:"version"` // of this program
 	Error    string          `json:"error,omitempty"`
 	ExitCode int             `json:"exit_code"`
+	Checks   checks          `json:"checks,omitempty"`   // of doctor
 	Packages []published     `json:"packages,omitempty"` // of build and publish
 	Index    *indexer.Report `json:"index,omitempty"`    // what was done to the channel's index
 	Prune    *indexer.Pruned `json:"prune,omitempty"`    // what channel prune did

@@ -47,7 +47,7 @@ func (b *build) fetch(ctx context.Context) error {
 		return err
 	}
 	for _, spec := range specs {
-		got, err := source.Fetch(ctx, spec, b.dirs.work, source.Options{RecipeDir: b.Dir, Download: b.dirs.downloads})
+		got, err := source.Fetch(ctx, spec, b.dirs.work, source.Options{RecipeDir: b.Dir, Download: b.dirs.downloads, Transfer: b.transfer()})
 		if err != nil {
 			return err
 		}

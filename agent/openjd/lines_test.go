@@ -14,6 +14,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/condaworker/condaworker/agent/openjd/openjdtest"
 )
 
 // through returns what becomes of text written to Lines in chunks.
@@ -246,6 +248,16 @@ func FuzzLines(f *testing.F) {
 			t.Fatalf("chunks change the output: %s", cmp.Diff(whole, got))
 		}
 	})
+}
+
+// directives returns the lines that either session runtime acts on.
+func directives(t testing.TB, b []byte) []string {
+	t.Helper()
+	found, err := openjdtest.Directives(b)
+	if err != nil {
+		t.Fatalf("it ends the reader: %v in %q", err, b)
+	}
+	return found
 }
 
 // judge fails if a session acts on any of the output, or if it breaks the

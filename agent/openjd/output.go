@@ -33,6 +33,12 @@ type Options struct {
 	LogJSON        bool  // each line of the log is a JSON object; directives stay as they are
 	Volume         int64 // bytes of foreign output that the log takes; 0: 256 MiB
 
+	// Width is that of the terminal which shows the log; 0: none does. There a
+	// line at the bottom tells how a phase goes on, and with Colours the log has
+	// some.
+	Width   int
+	Colours bool
+
 	// Redact are secrets, e.g. a token: ******** is printed in their place,
 	// except by Print. Those shorter than 4 bytes are no secrets and ignored;
 	// those of several lines are hidden line by line.
@@ -56,9 +62,11 @@ type Output struct {
 	logger   *zap.Logger
 	format   format
 	volume   *volume
+	width    int
 	now      func() time.Time
 	mu       sync.Mutex // guards what follows
 	secrets  []string
+	live     *live // of the present phase
 	status   string
 	allowed  float64   // statuses that may be printed at once
 	counted  time.Time // when allowed was right
@@ -71,7 +79,7 @@ type Output struct {
 func New(o Options) *Output {
 	shared := &device{broken: o.Broken}
 	stdout, stderr := &stream{device: shared, w: o.Stdout}, &stream{device: shared, w: o.Stderr}
-	out := &Output{session: o.Session, json: o.JSON, logJSON: o.LogJSON, doc: stdout, log: stdout, errors: stderr, now: time.Now, format: plain{}, allowed: statusBurst}
+	out := &Output{session: o.Session, json: o.JSON, logJSON: o.LogJSON, doc: stdout, log: stdout, errors: stderr, now: time.Now, format: plain{colours: o.Colours}, width: o.Width, allowed: statusBurst}
 	out.volume = &volume{limit: cmp.Or(o.Volume, volumeLimit)}
 	if o.LogJSON {
 		out.format = newStructured(func() time.Time { return out.now() })

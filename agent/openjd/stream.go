@@ -2,6 +2,7 @@ package openjd
 
 import (
 	"io"
+	"slices"
 	"sync"
 )
 
@@ -16,17 +17,39 @@ type device struct {
 // stream is one of the process's two standard streams.
 type stream struct {
 	*device
-	w   io.Writer
-	err error // the first; nothing is written after it
+	w      io.Writer
+	bottom string // the last line of a terminal, which is drawn again and again
+	err    error  // the first; nothing is written after it
 }
+
+// erase takes away what is in the cursor's line.
+const erase = "\r\x1b[K"
 
 func (s *stream) print(text string) {
 	_ = s.write([]byte(text)) // the callback has heard of it
 }
 
-// write writes b in one call and returns the stream's first error.
+// write writes b, whole lines, in one call and returns the stream's first error.
 func (s *stream) write(b []byte) error {
 	s.mu.Lock()
+	if s.bottom != "" {
+		b = slices.Concat([]byte(erase), b, []byte(s.bottom))
+	}
+	return s.writeLocked(b)
+}
+
+// draw replaces the last line of a terminal.
+func (s *stream) draw(text string) {
+	s.mu.Lock()
+	if s.bottom == text {
+		s.mu.Unlock()
+		return
+	}
+	s.bottom = text
+	_ = s.writeLocked([]byte(erase + text)) // the callback has heard of it
+}
+
+func (s *stream) writeLocked(b []byte) error {
 	was := s.err
 	if was == nil {
 		_, s.err = s.w.Write(b)

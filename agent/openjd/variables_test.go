@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"github.com/condaworker/condaworker/agent/openjd/openjdtest"
 )
 
 // variablesOf are the variables that a session has after output, by either
@@ -14,7 +16,11 @@ import (
 func variablesOf(t testing.TB, output []byte) map[string]string {
 	t.Helper()
 	python, rust := map[string]string{}, map[string]string{}
-	for vars, lines := range map[*map[string]string][]string{&python: pythonLines(t, output), &rust: rustLines(output)} {
+	for vars, policy := range map[*map[string]string]openjdtest.Policy{&python: openjdtest.Python, &rust: openjdtest.Rust} {
+		lines, err := policy.Lines(output)
+		if err != nil {
+			t.Fatal(err)
+		}
 		for _, line := range lines {
 			payload, is := strings.CutPrefix(line, "openjd_env: ")
 			if !is {

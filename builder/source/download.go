@@ -79,14 +79,21 @@ func (s Spec) downloadOnce(ctx context.Context, u string, o Options) (f *os.File
 			err = errors.Join(err, f.Close())
 		}
 	}()
-	return f, s.receive(f, resp, func() { cancel(errors.New("the server sends nothing any more")) }, u)
+	moved := func(int) {}
+	if o.Transfer != nil {
+		moved = o.Transfer(resp.ContentLength)
+	}
+	return f, s.receive(f, resp, moved, func() { cancel(errors.New("the server sends nothing any more")) }, u)
 }
 
-func (s Spec) receive(f *os.File, resp *http.Response, stalled func(), u string) error {
+func (s Spec) receive(f *os.File, resp *http.Response, moved func(int), stalled func(), u string) error {
 	watchdog := time.AfterFunc(stallTimeout, stalled)
 	defer watchdog.Stop()
 	sums := s.sums()
-	n, err := io.Copy(io.MultiWriter(f, sums.writer(), touch(func() { watchdog.Reset(stallTimeout) })), resp.Body)
+	n, err := io.Copy(io.MultiWriter(f, sums.writer(), touch(func(n int) {
+		watchdog.Reset(stallTimeout)
+		moved(n)
+	})), resp.Body)
 	if err != nil {
 		return err
 	}
@@ -103,9 +110,9 @@ func (s Spec) receive(f *os.File, resp *http.Response, stalled func(), u string)
 func (p permanent) Unwrap() error { return p.error }
 
 // touch is a writer that only notices.
-type touch func()
+type touch func(n int)
 
 func (t touch) Write(p []byte) (int, error) {
-	t()
+	t(len(p))
 	return len(p), nil
 }

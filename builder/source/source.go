@@ -39,6 +39,10 @@ type Spec struct {
 type Options struct {
 	RecipeDir string // what relative paths begin at
 	Download  string // a folder for downloads and for unpacking, on the work folder's file system
+
+	// Transfer, when set, hears that a download of so many bytes begins, -1 when
+	// its length is not known; moved hears of the bytes as they come.
+	Transfer func(total int64) (moved func(n int))
 }
 
 // Result is what a source brought.

@@ -187,12 +187,23 @@ func clockOff(err error) string {
 // ahead is by how much this machine's clock is ahead of the one that answered,
 // 0 when it does not say.
 func ahead(err error) time.Duration {
-	if answer, ok := errors.AsType[*awshttp.ResponseError](err); ok {
-		if at, err := http.ParseTime(answer.Response.Header.Get("Date")); err == nil {
-			return time.Since(at)
-		}
+	if at := clockOf(err); !at.IsZero() {
+		return time.Since(at)
 	}
 	return 0
+}
+
+// clockOf is the time on the clock that answered, zero when it does not say.
+func clockOf(err error) time.Time {
+	answer, ok := errors.AsType[*awshttp.ResponseError](err)
+	if !ok {
+		return time.Time{}
+	}
+	at, err := http.ParseTime(answer.Response.Header.Get("Date"))
+	if err != nil {
+		return time.Time{}
+	}
+	return at
 }
 
 // bucketMissing asks, since the answer to a HEAD does not say which of the two

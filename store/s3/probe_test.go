@@ -4,8 +4,10 @@ import (
 	"errors"
 	"io/fs"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/condaworker/condaworker/store/s3"
 )
@@ -58,5 +60,26 @@ func TestProbeOfAnotherFault(t *testing.T) {
 	}
 	if err := s.Probe(t.Context(), ""); errors.Is(err, s3.ErrUnconditional) || !errors.Is(err, fs.ErrPermission) {
 		t.Errorf("%v", err)
+	}
+}
+
+// A clock is compared with the server's, whatever the server thinks of who asks.
+func TestClock(t *testing.T) {
+	for _, status := range []int{http.StatusOK, http.StatusForbidden} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Date", time.Now().Add(-10*time.Minute).UTC().Format(http.TimeFormat))
+			w.WriteHeader(status)
+		}))
+		t.Cleanup(server.Close)
+		t.Setenv("AWS_ENDPOINT_URL", server.URL)
+		t.Setenv("AWS_ACCESS_KEY_ID", "a")
+		t.Setenv("AWS_SECRET_ACCESS_KEY", "b")
+		s, err := s3.Open(t.Context(), s3.Options{Bucket: "b"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ahead, err := s.Clock(t.Context()); err != nil || (ahead-10*time.Minute).Abs() > time.Minute {
+			t.Errorf("%d: %s ahead, %v", status, ahead, err)
+		}
 	}
 }

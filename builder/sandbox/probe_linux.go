@@ -1,0 +1,135 @@
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Probe finds out what this host offers to contain and to measure foreign code.
+// It runs true(1) in namespaces of its own and changes nothing.
+func Probe(ctx context.Context) []Feature {
+	features := []Feature{probeNamespace(ctx, namespace{"user namespaces", 0})}
+	if features[0].Found || os.Geteuid() == 0 {
+		for _, n := range []namespace{
+			{"mount namespaces", unix.CLONE_NEWNS},
+			{"pid namespaces", unix.CLONE_NEWPID},
+			{"network namespaces", unix.CLONE_NEWNET},
+			{"ipc and uts namespaces", unix.CLONE_NEWIPC | unix.CLONE_NEWUTS},
+		} {
+			features = append(features, probeNamespace(ctx, n))
+		}
+	}
+	return append(features, probeLandlock(), probeSeccomp(), probeSubreaper(), probeCgroup())
+}
+
+type namespace struct {
+	name  string
+	flags uintptr
+}
+
+// probeNamespace starts a process in a user namespace and in n, as the sandbox
+// would.
+func probeNamespace(ctx context.Context, n namespace) Feature {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	c := exec.CommandContext(ctx, trueProgram())
+	c.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags:  unix.CLONE_NEWUSER | n.flags,
+		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
+	}
+	if err := c.Run(); err != nil {
+		return Feature{Name: n.name, What: reason(err), Todo: namespaceHint()}
+	}
+	return Feature{Name: n.name, Found: true}
+}
+
+// reason is the system's own word for why a process could not start.
+func reason(err error) string {
+	if errno, ok := errors.AsType[syscall.Errno](err); ok {
+		return errno.Error()
+	}
+	return err.Error()
+}
+
+func trueProgram() string {
+	for _, name := range []string{"/bin/true", "/usr/bin/true"} {
+		if _, err := os.Stat(name); err == nil {
+			return name
+		}
+	}
+	return "true" // what exec says of it is the answer
+}
+
+// namespaceHint names the switch that distributions have for it.
+func namespaceHint() string {
+	for _, s := range []struct{ file, off, set string }{
+		{"kernel/unprivileged_userns_clone", "0", "kernel.unprivileged_userns_clone=1"},
+		{"user/max_user_namespaces", "0", "user.max_user_namespaces=10000"},
+		{"kernel/apparmor_restrict_unprivileged_userns", "1", "kernel.apparmor_restrict_unprivileged_userns=0"},
+	} {
+		text, err := os.ReadFile(filepath.Join("/proc/sys", s.file))
+		if err == nil && strings.TrimSpace(string(text)) == s.off {
+			return "sysctl -w " + s.set
+		}
+	}
+	return "allow unprivileged user namespaces: a container's seccomp profile may refuse them"
+}
+
+func probeLandlock() Feature {
+	const version = 1 // LANDLOCK_CREATE_RULESET_VERSION
+	abi, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, version)
+	if errno != 0 {
+		return Feature{Name: "Landlock", What: errno.Error(), Todo: "use a kernel from 5.13 on and have landlock in the boot parameter lsm="}
+	}
+	return Feature{Name: "Landlock", Found: true, What: fmt.Sprintf("ABI %d", abi)}
+}
+
+func probeSeccomp() Feature {
+	actions, err := os.ReadFile("/proc/sys/kernel/seccomp/actions_avail")
+	if err != nil {
+		return Feature{Name: "seccomp filters", What: "the kernel has none", Todo: "use a kernel with CONFIG_SECCOMP_FILTER"}
+	}
+	return Feature{Name: "seccomp filters", Found: true, What: strings.TrimSpace(string(actions))}
+}
+
+func probeSubreaper() Feature {
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil { // Run does the same
+		return Feature{Name: "subreaper", What: err.Error(), Todo: "use a kernel from 3.4 on: without it daemons outlive their step"}
+	}
+	return Feature{Name: "subreaper", Found: true}
+}
+
+// probeCgroup tells whether a group for a build can be made below our own.
+func probeCgroup() Feature {
+	const root = "/sys/fs/cgroup"
+	f := Feature{Name: "cgroup v2, delegated", Todo: "Delegate=yes in the unit of the worker agent; without it memory is measured by sampling"}
+	if _, err := os.Stat(filepath.Join(root, "cgroup.controllers")); err != nil {
+		f.What = "cgroup v2 is not mounted on " + root
+		return f
+	}
+	text, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		f.What = err.Error()
+		return f
+	}
+	_, path, _ := strings.Cut(strings.TrimSpace(string(text)), "::")
+	own := filepath.Join(root, strings.SplitN(path, "\n", 2)[0])
+	for _, name := range []string{own, filepath.Join(own, "cgroup.procs"), filepath.Join(own, "cgroup.subtree_control")} {
+		if err := unix.Access(name, unix.W_OK); err != nil {
+			f.What = fmt.Sprintf("%s cannot be written: %v", name, err)
+			return f
+		}
+	}
+	controllers, _ := os.ReadFile(filepath.Join(own, "cgroup.controllers")) // it is told as it is
+	return Feature{Name: f.Name, Found: true, What: own + " with " + strings.TrimSpace(string(controllers))}
+}

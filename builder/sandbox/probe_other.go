@@ -1,0 +1,13 @@
+//go:build !linux
+
+package sandbox
+
+import (
+	"context"
+	"runtime"
+)
+
+// Probe knows no features of systems other than Linux.
+func Probe(context.Context) []Feature {
+	return []Feature{{Name: "sandbox", What: "there is none on " + runtime.GOOS, Todo: "build on Linux"}}
+}
