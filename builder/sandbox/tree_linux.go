@@ -13,17 +13,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// attributes keep the command in our process group, which a session kills as a
-// whole.
-func attributes() *syscall.SysProcAttr { return nil }
-
 // tree is the processes that a command starts. We are their subreaper: what
 // loses its parent becomes our child, whatever session or group it is in.
 type tree struct{ before []int }
 
 func newTree() *tree {
 	_ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) // kernels since 3.4 have it
-	return &tree{children(os.Getpid())}
+	return &tree{children("self")}
 }
 
 const (
@@ -32,13 +28,8 @@ const (
 )
 
 // end asks every process of the tree to end, kills those that do not within
-// grace, and reaps them. leader is the command while it has not been waited
-// for: its waiter reaps it.
-func (t *tree) end(grace time.Duration, leader *os.Process) {
-	skip := 0
-	if leader != nil {
-		skip = leader.Pid
-	}
+// grace, and reaps them.
+func (t *tree) end(grace time.Duration) {
 	started := time.Now()
 	asked := map[int]bool{}
 	for time.Since(started) < grace+killTime {
@@ -54,9 +45,7 @@ func (t *tree) end(grace time.Duration, leader *os.Process) {
 				asked[pid] = true
 				_ = syscall.Kill(pid, syscall.SIGTERM)
 			}
-			if pid != skip {
-				_, _ = syscall.Wait4(pid, nil, syscall.WNOHANG, nil) // ours only when orphaned
-			}
+			_, _ = syscall.Wait4(pid, nil, syscall.WNOHANG, nil) // ours only when orphaned
 		}
 		time.Sleep(look)
 	}
@@ -66,26 +55,26 @@ func (t *tree) end(grace time.Duration, leader *os.Process) {
 // yet included.
 func (t *tree) alive() []int {
 	var all []int
-	for _, pid := range children(os.Getpid()) {
+	for _, pid := range children("self") {
 		if !slices.Contains(t.before, pid) {
-			all = append(all, pid)
-			all = append(all, descendants(pid)...)
+			all = append(append(all, pid), descendants(strconv.Itoa(pid))...)
 		}
 	}
 	return all
 }
 
-func descendants(pid int) []int {
+// descendants are the processes below one, or below "self".
+func descendants(pid string) []int {
 	var all []int
 	for _, c := range children(pid) {
-		all = append(append(all, c), descendants(c)...)
+		all = append(append(all, c), descendants(strconv.Itoa(c))...)
 	}
 	return all
 }
 
 // children reads /proc/<pid>/task/*/children.
-func children(pid int) []int {
-	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid)) // a pattern of ours
+func children(pid string) []int {
+	files, _ := filepath.Glob(fmt.Sprintf("/proc/%s/task/*/children", pid)) // a pattern of ours
 	var pids []int
 	for _, file := range files {
 		text, err := os.ReadFile(file)
