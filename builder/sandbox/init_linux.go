@@ -244,7 +244,5 @@ func (k *keeper) signal(s syscall.Signal) {
 		_ = syscall.Kill(-1, s) // there may be none
 		return
 	}
-	for _, pid := range descendants("self") {
-		_ = syscall.Kill(pid, s) // it may be gone already
-	}
+	signalFamily(children(), s)
 }

@@ -18,6 +18,10 @@ func TestMain(m *testing.M) {
 	if code, inside := Init(os.Args); inside {
 		os.Exit(code)
 	}
+	if len(os.Args) > 2 && os.Args[1] == "tool" {
+		tool(os.Args[2:])
+		os.Exit(0)
+	}
 	os.Exit(m.Run())
 }
 
@@ -51,7 +55,7 @@ func shell(t *testing.T, script string, c Command) (string, error) {
 		c.Grace = 200 * time.Millisecond
 	}
 	err := Run(t.Context(), c)
-	if left := children("self"); len(left) > 0 {
+	if left := children(); len(left) > 0 {
 		t.Errorf("%q left %v", script, left)
 	}
 	return out.String(), err
@@ -115,8 +119,8 @@ func TestCancelEndsTheTree(t *testing.T) {
 	time.AfterFunc(200*time.Millisecond, func() { cancel(why) })
 	var out output
 	err := Run(ctx, Command{Args: []string{"/bin/sh", "-c", "sleep 300 & sleep 300"}, Output: &out, Dir: "/usr"})
-	if !errors.Is(err, why) || len(children("self")) > 0 {
-		t.Errorf("%v, left %v", err, children("self"))
+	if !errors.Is(err, why) || len(children()) > 0 {
+		t.Errorf("%v, left %v", err, children())
 	}
 }
 

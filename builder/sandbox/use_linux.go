@@ -18,8 +18,10 @@ const (
 	slack = 4
 	// watchPause is the least time between two looks at what is used.
 	watchPause = 100 * time.Millisecond
-	// watchShare is what looking may cost at most, as a part of the time.
+	// watchShare is what part of the time looking may take, while that leaves
+	// no more than watchMost between two looks: a bomb makes looking slow.
 	watchShare = 50
+	watchMost  = 500 * time.Millisecond
 )
 
 // watchUse looks at what the processes use, and tells when it is too much of
@@ -41,7 +43,7 @@ func (k *keeper) watchUse() (tooMuch <-chan string, stop func()) {
 				found <- reason
 				return
 			}
-			timer.Reset(max(watchPause, watchShare*time.Since(begun)))
+			timer.Reset(min(max(watchPause, watchShare*time.Since(begun)), watchMost))
 		}
 	}()
 	return found, func() { close(done) }
@@ -71,7 +73,11 @@ func (k *keeper) tooMuch(disks []disk) string {
 // processes lists the command's processes.
 func (k *keeper) processes() []int {
 	if !k.Spaces {
-		return descendants("self")
+		var all []int
+		for _, p := range family(children()) {
+			all = append(all, p.pid)
+		}
+		return all
 	}
 	dir, err := os.Open("/proc") // the namespace's own
 	if err != nil {
