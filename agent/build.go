@@ -164,12 +164,12 @@ func (d *desk) build(ctx context.Context, o buildOptions) error {
 		if err := o.validate(); err != nil {
 			return "", err
 		}
-		work, err := makeWorkDir(o.workDir)
+		work, err := d.makeWorkDir(o.workDir)
 		if err != nil {
 			return "", err
 		}
-		p.Folder("other", work)
-		err = d.buildAndPublish(ctx, o, work, p, r)
+		p.Folder("other", work.path)
+		err = d.buildAndPublish(ctx, o, work.path, p, r)
 		return built(*r), errors.Join(err, d.removeWork(work, o.keep))
 	})
 }
