@@ -220,7 +220,13 @@ func (k *keeper) keep(hear *json.Decoder) {
 }
 
 // sweep asks all processes to end and kills those that do not within grace.
+// Mostly there are none any more.
 func (k *keeper) sweep(grace time.Duration) {
+	select {
+	case <-k.empty:
+		return
+	case <-time.After(time.Millisecond):
+	}
 	if grace > 0 {
 		k.signal(syscall.SIGTERM)
 	}
