@@ -72,7 +72,7 @@ func run(n int, program string, seed uint64) (err error) {
 	}
 	before := mounts()
 	begun := time.Now()
-	killed, err := b.killAll(n, seed)
+	ended, err := b.killAll(n, seed)
 	if err != nil {
 		return err
 	}
@@ -83,7 +83,7 @@ func run(n int, program string, seed uint64) (err error) {
 	hidden, _ := filepath.Glob(filepath.Join(dir, "work", ".*"))
 	left = append(left, hidden...)
 	fmt.Printf("%d builds killed, %d ended before, in %s; left: %d processes, %d mounts, %d folders\n",
-		killed, n-killed, time.Since(begun).Round(time.Second), len(b.running()), mounts()-before, len(left))
+		n, ended, time.Since(begun).Round(time.Second), len(b.running()), mounts()-before, len(left))
 	if len(left) > 0 || mounts() != before || len(b.running()) > 0 {
 		return fmt.Errorf("left: %v", left)
 	}
@@ -124,9 +124,9 @@ func (b *bench) build(mode string) *exec.Cmd {
 	return cmd
 }
 
-// killAll kills n builds, one at a time for each mode. It returns how many did
-// not end before.
-func (b *bench) killAll(n int, seed uint64) (killed int, err error) {
+// killAll kills n builds, one at a time for each mode. ended is how many ended
+// before.
+func (b *bench) killAll(n int, seed uint64) (ended int, err error) {
 	var (
 		group sync.WaitGroup
 		mu    sync.Mutex
@@ -134,23 +134,35 @@ func (b *bench) killAll(n int, seed uint64) (killed int, err error) {
 	for i, mode := range modes {
 		group.Go(func() {
 			rng := rand.New(rand.NewPCG(seed, uint64(i))) //nolint:gosec // repeatable on purpose
-			for range (n + len(modes) - 1 - i) / len(modes) {
-				was, failed := b.killOne(mode, time.Duration(rng.Int64N(int64(b.whole*3/2))))
-				mu.Lock()
-				if was {
-					killed++
-				}
-				err = errors.Join(err, failed)
-				stop := err != nil
-				mu.Unlock()
-				if stop {
-					return
-				}
-			}
+			early, failed := b.killSome(mode, (n+len(modes)-1-i)/len(modes), rng)
+			mu.Lock()
+			defer mu.Unlock()
+			ended += early
+			err = errors.Join(err, failed)
 		})
 	}
 	group.Wait()
-	return killed, errors.Join(err, b.waitForNone())
+	return ended, errors.Join(err, b.waitForNone())
+}
+
+// killSome kills n builds of one mode. How long one takes is known from the last
+// that was not killed.
+func (b *bench) killSome(mode string, n int, rng *rand.Rand) (ended int, err error) {
+	whole := b.whole
+	for killed := 0; killed < n; {
+		begun := time.Now()
+		was, err := b.killOne(mode, time.Duration(rng.Int64N(int64(whole*11/10))))
+		switch {
+		case err != nil:
+			return ended, err
+		case was:
+			killed++
+		default:
+			ended++
+			whole = time.Since(begun)
+		}
+	}
+	return ended, nil
 }
 
 // killOne starts a build and kills it after a while. killed is false when it
