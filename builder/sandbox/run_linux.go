@@ -112,11 +112,16 @@ func attempt(ctx context.Context, c Command, o order, spaces uintptr, began func
 	if err != nil {
 		return errors.Join(&LayerError{"user", err.Error()}, read.Close())
 	}
+	p.enclose(o)
 	layers, err := p.begin(o)
 	if err != nil {
 		p.stop()
 		<-p.exited
+		p.leave()
 		return errors.Join(err, read.Close())
+	}
+	if p.group != nil {
+		layers.Held = append(layers.Held, "cgroup")
 	}
 	began(layers)
 	return follow(ctx, c, p, read)
@@ -163,6 +168,8 @@ type between struct {
 	tell  *json.Decoder
 	tree  *tree
 	grace time.Duration
+	group *group // nil where there is none
+	most  Size   // memory
 
 	exited <-chan struct{} // closed when it has been waited for
 }
@@ -210,10 +217,32 @@ func (p *between) wait() error {
 	err := p.tell.Decode(&last)
 	<-p.exited
 	p.tree.end(p.grace)
+	if full := p.leave(); full {
+		return &LimitError{tooMuchMemory(p.most)}
+	}
 	if err != nil || last.Ended == nil {
 		return fmt.Errorf("the sandbox was ended from outside (%s)", p.cmd.ProcessState)
 	}
 	return last.Ended.err()
+}
+
+// enclose gives the process a control group before it hears what to run.
+func (p *between) enclose(o order) {
+	if o.Walls.Mode == Off {
+		return
+	}
+	p.most = o.Walls.Limits.Memory
+	if p.group = newGroup(o.Walls.Limits); p.group != nil && !p.group.take(p.cmd.Process.Pid) {
+		p.leave()
+	}
+}
+
+// leave ends the control group. full: the kernel killed in it for want of memory.
+func (p *between) leave() (full bool) {
+	if p.group != nil {
+		full, p.group = p.group.end(), nil
+	}
+	return full
 }
 
 // err is the outcome as Run returns it.

@@ -65,9 +65,13 @@ func (k *keeper) tooMuch(disks []disk) string {
 	}
 	most := k.Walls.Limits.Memory
 	if most > 0 && sum(all, resident) > most && sum(all, proportional) > most {
-		return fmt.Sprintf("it uses more than %s of memory: raise --max-memory, let the script run fewer things at once, or take a bigger machine", most)
+		return tooMuchMemory(most)
 	}
 	return ""
+}
+
+func tooMuchMemory(most Size) string {
+	return fmt.Sprintf("it uses more than %s of memory: raise --max-memory, let the script run fewer things at once, or take a bigger machine", most)
 }
 
 // processes lists the command's processes.
