@@ -366,3 +366,24 @@ func running(marker string) []int {
 	}
 	return pids
 }
+
+// An open network is TCP and UDP; the host's Unix sockets stay out of reach.
+func TestOpenNetwork(t *testing.T) {
+	hidden := t.TempDir()
+	s := startServers(t, hidden)
+	for _, m := range []Mode{Auto, Landlock} {
+		var layers Layers
+		self, err := os.Executable()
+		if err != nil {
+			t.Fatal(err)
+		}
+		env := []string{"TOOL=" + self + " tool"}
+		script := fmt.Sprintf("$TOOL connect tcp %s; $TOOL connect unix @%s; $TOOL connect unix %s/socket", s.tcp, s.abstract, hidden)
+		out, err := shell(t, script, Command{
+			Env: env, Walls: Walls{Mode: m, Network: true}, View: View{Read: []string{self}}, Began: func(l Layers) { layers = l },
+		})
+		if err != nil || strings.Count(out, canary) != 1 || strings.Count(out, "refused") != 2 || !strings.Contains(layers.String(), "network is open") {
+			t.Errorf("%s: %v, %s\n%s", m, err, layers, out)
+		}
+	}
+}
