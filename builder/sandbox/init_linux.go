@@ -18,6 +18,15 @@ import (
 // with such a name.
 const initName = "condaworker-sandbox"
 
+// A program or a test binary that forgot to call Init would do its own work
+// again inside of every command, without end. So whoever links this package is
+// the process between before anything of its own runs.
+func init() {
+	if code, inside := Init(os.Args); inside {
+		os.Exit(code) //nolint:forbidigo // nothing of the program has begun
+	}
+}
+
 // Init turns this process into the one that stands between Run and a command,
 // when it was started as that: inside is true then, and the program exits with
 // code. args are the process's, its name first. To be called before anything
