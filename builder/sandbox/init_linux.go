@@ -45,7 +45,7 @@ func Init(args []string) (code int, inside bool) {
 // the parent of whatever loses its own: the first process of a namespace, or
 // else a subreaper. When conn breaks, the program is gone and the command ends.
 func serve(conn *os.File) error {
-	runtime.LockOSThread() // PR_SET_PDEATHSIG is forgotten when its thread ends
+	runtime.LockOSThread()                                                                                   // PR_SET_PDEATHSIG is forgotten when its thread ends
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT) // ends are told over conn
 	var o order
 	hear, tell := json.NewDecoder(conn), json.NewEncoder(conn)
