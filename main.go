@@ -13,6 +13,9 @@ import (
 )
 
 func main() {
+	if code, inside := agent.Inside(os.Args); inside {
+		os.Exit(code)
+	}
 	signal.Ignore(syscall.SIGPIPE) // a reader that is gone must look like a failed write, not like death
 	ctx, cancel := context.WithCancelCause(context.Background())
 	signals := make(chan os.Signal, 1)

@@ -32,6 +32,7 @@ type buildOptions struct {
 	reportOptions
 	recipeFlags
 	sourceOptions
+	walls        wallFlags
 	to           string
 	archives     []string
 	packageName  string
@@ -75,6 +76,7 @@ func (d *desk) buildCommand() *cobra.Command {
 	f.StringVar(&o.workDir, "work-dir", "", "folder to build in (default: the system's temporary folder)")
 	o.flags(c)
 	o.lock.add(c)
+	o.walls.add(c)
 	f.DurationVar(&o.timeout, "timeout", 0, "end a script after this time, e.g. 90m (0: never)")
 	f.DurationVar(&o.idleTimeout, "idle-timeout", 0, "end a script that prints nothing for this time (0: never)")
 	f.BoolVar(&o.noTest, "no-test", false, "do not run the package's own tests")
@@ -99,6 +101,9 @@ func (o *buildOptions) validate() error {
 		return usageError{fmt.Errorf("--timeout %s: it is a time such as 90m, or 0 for none", o.timeout)}
 	case o.idleTimeout < 0:
 		return usageError{fmt.Errorf("--idle-timeout %s: it is a time such as 10m, or 0 for none", o.idleTimeout)}
+	}
+	if err := o.walls.validate(); err != nil {
+		return err
 	}
 	if _, err := o.fixedNumber(); err != nil {
 		return err
@@ -162,12 +167,12 @@ func (d *desk) build(ctx context.Context, o buildOptions) error {
 		if err := o.validate(); err != nil {
 			return "", err
 		}
-		work, err := makeWorkDir(o.workDir)
+		work, err := d.makeWorkDir(o.workDir)
 		if err != nil {
 			return "", err
 		}
-		p.Folder("other", work)
-		err = d.buildAndPublish(ctx, o, work, p, r)
+		p.Folder("other", work.path)
+		err = d.buildAndPublish(ctx, o, work.path, p, r)
 		return built(*r), errors.Join(err, d.removeWork(work, o.keep))
 	})
 }
@@ -238,6 +243,7 @@ func (d *desk) buildRequest(ctx context.Context, o buildOptions, work string) (b
 		NoTest: o.noTest, Timeout: o.timeout, IdleTimeout: o.idleTimeout, Epoch: epoch,
 		Version: version(), Virtual: d.virtualPackages(ctx, o.platform),
 	}
+	o.walls.request(&r)
 	if r.Channels, err = d.sources(ctx, o.sourceOptions, o.channels); err != nil {
 		return r, destination{}, err
 	}

@@ -97,12 +97,12 @@ func (d *desk) copyPackage(ctx context.Context, to store.Store, at, parent strin
 			return there, err
 		}
 	}
-	work, err := makeWorkDir(parent)
+	work, err := d.makeWorkDir(parent)
 	if err != nil {
 		return got, err
 	}
 	defer func() { err = errors.Join(err, d.removeWork(work, false)) }()
-	file := filepath.Join(work, o.file)
+	file := filepath.Join(work.path, o.file)
 	if _, err := env.Download(ctx, o.channel.Reader, o.key(), file, archive.Digest{SHA256: o.sha256}); err != nil {
 		return got, fmt.Errorf("read package %s: %w", at, err)
 	}

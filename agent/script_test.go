@@ -13,6 +13,9 @@ import (
 
 // The scripts run this test binary under the program's name.
 func TestMain(m *testing.M) {
+	if code, inside := agent.Inside(os.Args); inside {
+		os.Exit(code)
+	}
 	testscript.Main(m, map[string]func(){"condaworker": func() {
 		ctx, cancel := context.WithCancelCause(context.Background())
 		os.Exit(agent.Main(ctx, agent.Host{

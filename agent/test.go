@@ -19,6 +19,7 @@ type testOptions struct {
 	reportOptions
 	packages    []string
 	channels    []string
+	walls       wallFlags
 	workDir     string
 	timeout     time.Duration
 	idleTimeout time.Duration
@@ -45,6 +46,7 @@ func (d *desk) testCommand() *cobra.Command {
 	f.DurationVar(&o.timeout, "timeout", 0, "end a test after this time, e.g. 90m (0: never)")
 	f.DurationVar(&o.idleTimeout, "idle-timeout", 0, "end a test that prints nothing for this time (0: never)")
 	f.BoolVar(&o.keep, "keep", false, "keep the folder that the tests ran in")
+	o.walls.add(c)
 	o.flags(c)
 	return c
 }
@@ -55,13 +57,17 @@ func (d *desk) test(ctx context.Context, o testOptions) error {
 		if o.timeout < 0 || o.idleTimeout < 0 {
 			return "", usageError{errors.New("--timeout and --idle-timeout are times such as 90m, or 0 for none")}
 		}
-		work, err := makeWorkDir(o.workDir)
+		if err := o.walls.validate(); err != nil {
+			return "", err
+		}
+		work, err := d.makeWorkDir(o.workDir)
 		if err != nil {
 			return "", err
 		}
 		defer func() { err = errors.Join(err, d.removeWork(work, o.keep)) }()
-		r := builder.Request{Work: work, Timeout: o.timeout, IdleTimeout: o.idleTimeout, Version: version()}
+		r := builder.Request{Work: work.path, Timeout: o.timeout, IdleTimeout: o.idleTimeout, Version: version()}
 		r.CallerEnv = d.env
+		o.walls.request(&r)
 		if r.Platform, err = builder.HostPlatform(); err != nil {
 			return "", err
 		}
@@ -69,7 +75,7 @@ func (d *desk) test(ctx context.Context, o testOptions) error {
 		if r.Channels, err = d.sources(ctx, sourceOptions{}, o.channels); err != nil {
 			return "", err
 		}
-		files, err := d.fetched(ctx, o.packages, filepath.Join(work, "packages"), p)
+		files, err := d.fetched(ctx, o.packages, filepath.Join(work.path, "packages"), p)
 		if err != nil {
 			return "", err
 		}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/condaworker/condaworker/builder/pack"
 	"github.com/condaworker/condaworker/builder/recipe"
+	"github.com/condaworker/condaworker/builder/sandbox"
 	"github.com/condaworker/condaworker/conda"
 	"github.com/condaworker/condaworker/env"
 )
@@ -31,6 +32,9 @@ type Request struct {
 	NoTest       bool          // the package's own tests are not run
 	Timeout      time.Duration // for each script; 0 is none
 	IdleTimeout  time.Duration // for a script that prints nothing; 0 is none
+	Walls        sandbox.Walls // around each script; a recipe may open the network
+	Sealed       bool          // no recipe may open the network
+	Read         []string      // what scripts may read beside the system's and their own files
 	Epoch        time.Time     // all times in the package; zero takes the newest in the sources
 	Version      string        // of the program, for info/about.json
 
@@ -167,6 +171,7 @@ type build struct {
 	before  []string    // what the prefix held before the script ran
 	packed  []string    // the files of the package
 	made    Package
+	layers  string // of the sandbox, as told last
 }
 
 // number asks for the build number and renders again: it is part of the build

@@ -30,6 +30,13 @@ import (
 	"github.com/condaworker/condaworker/conda/archive"
 )
 
+func TestMain(m *testing.M) {
+	if code, inside := sandbox.Init(os.Args); inside {
+		os.Exit(code)
+	}
+	os.Exit(m.Run())
+}
+
 // heard is an Observer that keeps what it is told.
 type heard struct {
 	mu     sync.Mutex // guards what follows

@@ -45,7 +45,7 @@ func (b *build) environ() (map[string]string, error) {
 		"PIP_NO_DEPENDENCIES":    "True",
 		"PIP_IGNORE_INSTALLED":   "True",
 		"PIP_NO_INDEX":           "True",
-		"PIP_CACHE_DIR":          filepath.Join(filepath.Dir(b.dirs.work), "pip_cache"),
+		"PIP_CACHE_DIR":          b.dirs.pipCache,
 	})
 	return vars, b.addScriptEnv(vars, b.out.Script)
 }

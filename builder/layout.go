@@ -22,6 +22,8 @@ type layout struct {
 	testWork    string // SRC_DIR of the tests
 	testHome    string // HOME of a test: what the build left in its own must not help it
 	testTmp     string // TMPDIR of a test
+	systemTmp   string // what scripts have for /tmp
+	pipCache    string // PIP_CACHE_DIR
 	packages    string // finished packages
 }
 
@@ -46,7 +48,7 @@ func (b *build) layout() error {
 		home: in("home"), tmp: in("tmp"), scripts: in("scripts"),
 		downloads: in("downloads"), cache: filepath.Join(b.Work, "_cache"),
 		testPrefix: in("_t_env"), testWork: in("test_tmp"),
-		testHome: in("test_home"), testTmp: in("test_tmpdir"), packages: b.OutputDir,
+		testHome: in("test_home"), testTmp: in("test_tmpdir"), systemTmp: in("system_tmp"), pipCache: in("pip_cache"), packages: b.OutputDir,
 	}
 	if b.OutputDir == "" {
 		b.dirs.packages = filepath.Join(b.Work, "_packages") // outlives this output: later ones may need it
@@ -54,7 +56,7 @@ func (b *build) layout() error {
 	if b.mergedPrefix() {
 		b.dirs.buildPrefix = b.dirs.prefix
 	}
-	for _, dir := range []string{b.dirs.work, b.dirs.prefix, b.dirs.buildPrefix, b.dirs.home, b.dirs.tmp, b.dirs.scripts, b.dirs.testWork} {
+	for _, dir := range []string{b.dirs.work, b.dirs.prefix, b.dirs.buildPrefix, b.dirs.home, b.dirs.tmp, b.dirs.scripts, b.dirs.testWork, b.dirs.pipCache} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return fmt.Errorf("make the build's folders: %w", err)
 		}

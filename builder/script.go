@@ -19,7 +19,7 @@ import (
 // ScriptError reports that a build script failed.
 type ScriptError struct {
 	Package string // e.g. blender-4.2.5-hb0f4dca_0
-	Err     error  // a *sandbox.ExitError, sandbox.ErrTimeout or sandbox.ErrIdle
+	Err     error  // a *sandbox.ExitError, *sandbox.LimitError, sandbox.ErrTimeout or sandbox.ErrIdle
 }
 
 // Error says which package's script failed and how.
@@ -48,7 +48,7 @@ func (b *build) script(ctx context.Context) error {
 	}
 	err = b.run(ctx, b.out.Script, job{
 		name: "build", dir: filepath.Join(b.dirs.work, filepath.FromSlash(b.out.Script.Dir)),
-		vars: vars, prefixes: []string{b.dirs.prefix, b.dirs.buildPrefix},
+		vars: vars, prefixes: []string{b.dirs.prefix, b.dirs.buildPrefix}, view: b.scriptView(),
 	})
 	if err != nil && ctx.Err() == nil {
 		return &ScriptError{b.dist(), err}
@@ -62,6 +62,7 @@ type job struct {
 	dir      string // working folder
 	vars     map[string]string
 	prefixes []string // to activate, in this order
+	view     sandbox.View
 }
 
 // run runs s. Its commands are one script for one shell, as conda-build and
@@ -75,10 +76,14 @@ func (b *build) run(ctx context.Context, s recipe.Script, j job) error {
 	if j.vars["BASH_ENV"], err = b.activation(j); err != nil {
 		return err
 	}
+	if err := j.makeTmp(); err != nil {
+		return err
+	}
 	lines := b.Lines()
 	err = sandbox.Run(ctx, sandbox.Command{
 		Args: args, Dir: j.dir, Env: environList(j.vars), Output: lines,
 		Timeout: b.Timeout, IdleTimeout: b.IdleTimeout,
+		Walls: b.walls(), View: j.view, Began: b.tellLayers,
 	})
 	return errors.Join(err, lines.Close())
 }

@@ -108,7 +108,7 @@ func (b *build) testOne(ctx context.Context, t recipe.Test, i int, inputs []pack
 	}
 	return b.run(ctx, recipe.Script{Lines: append([]string{"set -x"}, testLines(t, i)...)}, job{
 		name: fmt.Sprintf("test_%d", i), dir: b.dirs.testWork, vars: vars,
-		prefixes: []string{b.dirs.testPrefix},
+		prefixes: []string{b.dirs.testPrefix}, view: b.testView(),
 	})
 }
 

@@ -1,6 +1,9 @@
-// Package sandbox runs one foreign command: a recipe's script or a package's
-// test. The command gets exactly the environment it is given, never our stdout,
-// and none of its processes outlives it. Start with Run.
+// Package sandbox runs one foreign command, a recipe's script or a package's
+// test, contained: it gets exactly the environment that it is given and sees
+// the folders that it is shown, never our stdout, and none of its processes
+// outlives it. On Linux a process of ours lies between (see serve): it builds the
+// walls with what the kernel offers, without root, and dies with us. Start with Run;
+// a program that calls it calls Init first.
 package sandbox
 
 import (
@@ -9,8 +12,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -24,6 +28,57 @@ type Command struct {
 	Timeout     time.Duration // for the whole command; 0 is none
 	IdleTimeout time.Duration // without any output; 0 is none
 	Grace       time.Duration // between asking a process to end and killing it; default 1 s
+	Walls       Walls
+	View        View
+	Began       func(Layers) // hears which layers hold before the command starts; may be nil
+}
+
+// Walls say how a command is contained.
+type Walls struct {
+	Mode    Mode
+	Network bool // it reaches what we reach
+	Limits  Limits
+}
+
+// Mode says which layers are used.
+type Mode string
+
+// The modes. The zero value is Auto.
+const (
+	Auto     Mode = "auto"     // what the host allows
+	Require  Mode = "require"  // all of them, or the command does not run
+	Landlock Mode = "landlock" // no namespaces, as on hosts that forbid them
+	Off      Mode = "off"      // none; its processes end with it all the same
+)
+
+// Modes are all of them, for a flag's help.
+var Modes = []Mode{Auto, Require, Landlock, Off}
+
+// View is what a command sees of the file system beside the system's own
+// programs, libraries and settings. All paths are absolute; those that do not
+// exist are left out.
+type View struct {
+	Read  []string // files and folders that it can read and execute
+	Write []string // folders that it can change
+	Tmp   string   // the folder that it has for /tmp and /var/tmp; "" leaves it none
+}
+
+// Layers are the walls that hold.
+type Layers struct {
+	Held    []string // e.g. mount, landlock
+	Missing []string // each with its reason
+}
+
+// String is one line for the log.
+func (l Layers) String() string {
+	text := "sandbox: " + strings.Join(l.Held, ", ")
+	if len(l.Held) == 0 {
+		text = "sandbox: none"
+	}
+	if len(l.Missing) > 0 {
+		text += "; not here: " + strings.Join(l.Missing, ", ")
+	}
+	return text
 }
 
 // ErrTimeout and ErrIdle report that a command was ended by us.
@@ -46,6 +101,23 @@ func (e *ExitError) Error() string {
 	return fmt.Sprintf("returned non-zero exit status %d", e.Code)
 }
 
+// LimitError is a command that was ended because it used too much.
+type LimitError struct{ Reason string }
+
+// Error says of what, and which flag allows more.
+func (e *LimitError) Error() string { return e.Reason }
+
+// LayerError is a layer that was required and that the host does not give.
+type LayerError struct {
+	Layer  string // e.g. landlock
+	Reason string
+}
+
+// Error names the layer.
+func (e *LayerError) Error() string {
+	return fmt.Sprintf("the sandbox's layer %q is not to be had here (%s): allow it on this host, or use --sandbox=auto", e.Layer, e.Reason)
+}
+
 const (
 	defaultGrace = time.Second
 	// drain is how long output may still come after every process is dead.
@@ -56,68 +128,76 @@ const (
 // daemons, those in sessions of their own and those that ignore a TERM too.
 // One command runs at a time in a process: what appears among our children
 // meanwhile is taken for the command's.
-// Errors: *ExitError, ErrTimeout, ErrIdle, or the cause of ctx's end.
+// Errors: *ExitError, *LimitError, *LayerError, ErrTimeout, ErrIdle, or the
+// cause of ctx's end.
 func Run(ctx context.Context, c Command) error {
 	if c.Grace == 0 {
 		c.Grace = defaultGrace
 	}
+	c.Walls.Limits = c.Walls.Limits.orDefault()
+	if c.Walls.Mode == "" {
+		c.Walls.Mode = Auto
+	}
+	return run(ctx, c)
+}
+
+// program is a command on its way: p tells it to end and waits for its end.
+type program interface {
+	// wait returns how it ended, when all that it started is dead.
+	wait() error
+	// end asks it to end, and sees to it after grace.
+	end(grace time.Duration)
+}
+
+// follow copies p's output, watches its time and its end, and sweeps up.
+func follow(ctx context.Context, c Command, p program, read *os.File) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	watch := newWatch(c, cancel)
 	defer watch.stop()
-
-	read, write, err := os.Pipe()
-	if err != nil {
-		return err
-	}
-	tree := newTree()
-	cmd := &exec.Cmd{Path: c.Args[0], Args: c.Args, Dir: c.Dir, Env: c.Env, Stdout: write, Stderr: write, SysProcAttr: attributes()}
-	err = cmd.Start()
-	err = errors.Join(err, write.Close())
-	if err != nil {
-		return errors.Join(fmt.Errorf("start %s: %w", c.Args[0], err), read.Close())
-	}
 	var copying sync.WaitGroup
 	copying.Go(func() { // ends with the last writer
 		_, _ = io.Copy(io.MultiWriter(watch, c.Output), read)
-		_, _ = io.Copy(io.Discard, read) // output that cannot be told must not make the command hang
+		_, _ = io.Copy(watch, read) // output that cannot be told must not make the command hang
 	})
+	var err error
 	exited := make(chan struct{})
-	go func() { defer close(exited); err = cmd.Wait() }()
+	go func() { defer close(exited); err = p.wait() }()
 	select {
 	case <-exited:
-		tree.end(c.Grace, nil)
 	case <-ctx.Done():
-		tree.end(c.Grace, cmd.Process)
+		p.end(c.Grace)
 		<-exited
 		err = context.Cause(ctx) // how it died is our doing
 	}
 	_ = read.SetReadDeadline(time.Now().Add(drain)) // a writer that escaped must not hold us
 	copying.Wait()
-	return errors.Join(verdict(err), read.Close())
+	return errors.Join(err, read.Close())
 }
 
-// verdict names how a command ended.
-func verdict(err error) error {
-	var exit *exec.ExitError
-	if !errors.As(err, &exit) {
-		return err
+// ended names how a process ended.
+func ended(status syscall.WaitStatus) error {
+	switch {
+	case status.Signaled():
+		return &ExitError{-1, status.Signal().String()}
+	case status.ExitStatus() != 0:
+		return &ExitError{Code: status.ExitStatus()}
 	}
-	if s, ok := exit.Sys().(syscall.WaitStatus); ok && s.Signaled() {
-		return &ExitError{-1, s.Signal().String()}
-	}
-	return &ExitError{Code: exit.ExitCode()}
+	return nil
 }
 
-// watch ends a command that runs or is silent for too long.
+// watch ends a command that runs or is silent for too long, or prints too much.
 type watch struct {
 	whole, idle *time.Timer
 	quiet       time.Duration
+	printed     atomic.Int64
+	most        Size
+	cancel      context.CancelCauseFunc
 }
 
 // newWatch starts the timers that c asks for.
 func newWatch(c Command, cancel context.CancelCauseFunc) *watch {
-	w := &watch{quiet: c.IdleTimeout}
+	w := &watch{quiet: c.IdleTimeout, most: c.Walls.Limits.Output, cancel: cancel}
 	if c.Timeout > 0 {
 		w.whole = time.AfterFunc(c.Timeout, func() {
 			cancel(fmt.Errorf("%w of %s: raise --timeout, or mend the script", ErrTimeout, c.Timeout))
@@ -135,6 +215,9 @@ func newWatch(c Command, cancel context.CancelCauseFunc) *watch {
 func (w *watch) Write(p []byte) (int, error) {
 	if w.idle != nil {
 		w.idle.Reset(w.quiet)
+	}
+	if Size(w.printed.Add(int64(len(p)))) > w.most {
+		w.cancel(&LimitError{fmt.Sprintf("it printed more than %s: raise --max-output, or make the script quieter", w.most)})
 	}
 	return len(p), nil
 }

@@ -14,6 +14,17 @@ import (
 	"time"
 )
 
+func TestMain(m *testing.M) {
+	if code, inside := Init(os.Args); inside {
+		os.Exit(code)
+	}
+	if len(os.Args) > 2 && os.Args[1] == "tool" {
+		tool(os.Args[2:])
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
 // output is a buffer that a command's output is written to while it is read.
 type output struct {
 	mu sync.Mutex
@@ -36,6 +47,7 @@ func shell(t *testing.T, script string, c Command) (string, error) {
 	t.Helper()
 	var out output
 	c.Args, c.Output, c.Dir = []string{"/bin/sh", "-c", script}, &out, t.TempDir()
+	c.View.Write = append(c.View.Write, c.Dir)
 	if c.Env == nil {
 		c.Env = []string{"PATH=/usr/bin:/bin"}
 	}
@@ -43,7 +55,7 @@ func shell(t *testing.T, script string, c Command) (string, error) {
 		c.Grace = 200 * time.Millisecond
 	}
 	err := Run(t.Context(), c)
-	if left := children(os.Getpid()); len(left) > 0 {
+	if left := children(); len(left) > 0 {
 		t.Errorf("%q left %v", script, left)
 	}
 	return out.String(), err
@@ -106,9 +118,9 @@ func TestCancelEndsTheTree(t *testing.T) {
 	why := errors.New("the session said so")
 	time.AfterFunc(200*time.Millisecond, func() { cancel(why) })
 	var out output
-	err := Run(ctx, Command{Args: []string{"/bin/sh", "-c", "sleep 300 & sleep 300"}, Output: &out, Dir: t.TempDir()})
-	if !errors.Is(err, why) || len(children(os.Getpid())) > 0 {
-		t.Errorf("%v, left %v", err, children(os.Getpid()))
+	err := Run(ctx, Command{Args: []string{"/bin/sh", "-c", "sleep 300 & sleep 300"}, Output: &out, Dir: "/usr"})
+	if !errors.Is(err, why) || len(children()) > 0 {
+		t.Errorf("%v, left %v", err, children())
 	}
 }
 
@@ -140,7 +152,7 @@ type refusing struct{}
 func (refusing) Write([]byte) (int, error) { return 0, errors.New("nobody listens") }
 
 func TestOutputThatCannotBeToldDoesNotHang(t *testing.T) {
-	c := Command{Args: []string{"/bin/sh", "-c", "i=0; while [ $i -lt 3000 ]; do echo 0123456789012345678901234567890123456789; i=$((i+1)); done"}, Output: refusing{}, Dir: t.TempDir(), Timeout: 30 * time.Second}
+	c := Command{Args: []string{"/bin/sh", "-c", "i=0; while [ $i -lt 3000 ]; do echo 0123456789012345678901234567890123456789; i=$((i+1)); done"}, Output: refusing{}, Dir: "/usr", Timeout: 30 * time.Second}
 	if err := Run(t.Context(), c); err != nil {
 		t.Error(err)
 	}

@@ -1,7 +1,7 @@
 package sandbox
 
 import (
-	"fmt"
+	"bytes"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,79 +13,113 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// attributes keep the command in our process group, which a session kills as a
-// whole.
-func attributes() *syscall.SysProcAttr { return nil }
-
 // tree is the processes that a command starts. We are their subreaper: what
 // loses its parent becomes our child, whatever session or group it is in.
 type tree struct{ before []int }
 
 func newTree() *tree {
 	_ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) // kernels since 3.4 have it
-	return &tree{children(os.Getpid())}
+	return &tree{children()}
 }
 
 const (
-	look     = 10 * time.Millisecond
+	look     = 5 * time.Millisecond
 	killTime = 5 * time.Second // a process in a system call may take a moment to die
 )
 
 // end asks every process of the tree to end, kills those that do not within
-// grace, and reaps them. leader is the command while it has not been waited
-// for: its waiter reaps it.
-func (t *tree) end(grace time.Duration, leader *os.Process) {
-	skip := 0
-	if leader != nil {
-		skip = leader.Pid
-	}
+// grace, and reaps them.
+func (t *tree) end(grace time.Duration) {
 	started := time.Now()
-	asked := map[int]bool{}
+	asked := false
 	for time.Since(started) < grace+killTime {
-		alive := t.alive()
-		if len(alive) == 0 {
+		mine := slices.DeleteFunc(children(), func(pid int) bool { return slices.Contains(t.before, pid) })
+		if len(mine) == 0 {
 			return
 		}
-		for _, pid := range alive {
-			switch {
-			case time.Since(started) >= grace:
-				_ = syscall.Kill(pid, syscall.SIGKILL) // it may be gone already
-			case !asked[pid]:
-				asked[pid] = true
-				_ = syscall.Kill(pid, syscall.SIGTERM)
-			}
-			if pid != skip {
-				_, _ = syscall.Wait4(pid, nil, syscall.WNOHANG, nil) // ours only when orphaned
-			}
+		switch {
+		case time.Since(started) >= grace:
+			signalFamily(mine, syscall.SIGKILL)
+		case !asked:
+			signalFamily(mine, syscall.SIGTERM)
+			asked = true
+		}
+		for _, pid := range mine {
+			_, _ = syscall.Wait4(pid, nil, syscall.WNOHANG, nil) // it may be alive still
 		}
 		time.Sleep(look)
 	}
 }
 
-// alive lists the tree's processes, the ended ones that nobody has waited for
-// yet included.
-func (t *tree) alive() []int {
-	var all []int
-	for _, pid := range children(os.Getpid()) {
-		if !slices.Contains(t.before, pid) {
-			all = append(all, pid)
-			all = append(all, descendants(pid)...)
+// process is a line of the system's table.
+type process struct{ pid, parent, group int }
+
+// family are the processes of the table that are or descend from one of roots.
+// One pass over the table sees more of a tree that changes quickly than a walk
+// down the tree does.
+func family(roots []int) []process {
+	table := processTable()
+	below := map[int][]process{}
+	var all []process
+	for _, p := range table {
+		below[p.parent] = append(below[p.parent], p)
+		if slices.Contains(roots, p.pid) {
+			all = append(all, p)
 		}
 	}
-	return all
-}
-
-func descendants(pid int) []int {
-	var all []int
-	for _, c := range children(pid) {
-		all = append(append(all, c), descendants(c)...)
+	for i := 0; i < len(all); i++ {
+		all = append(all, below[all[i].pid]...)
 	}
 	return all
 }
 
-// children reads /proc/<pid>/task/*/children.
-func children(pid int) []int {
-	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid)) // a pattern of ours
+// signalFamily signals the family, group by group: what is forked meanwhile is in
+// the same group. No group of the family has others in it, for each command
+// begins a session.
+func signalFamily(roots []int, s syscall.Signal) {
+	ours, _ := syscall.Getpgid(0)
+	groups := map[int]bool{ours: true, 0: true}
+	for _, p := range family(roots) {
+		if !groups[p.group] {
+			groups[p.group] = true
+			_ = syscall.Kill(-p.group, s) // it may be gone already
+		}
+		_ = syscall.Kill(p.pid, s)
+	}
+}
+
+// processTable reads /proc/*/stat.
+func processTable() []process {
+	dir, err := os.Open("/proc")
+	if err != nil {
+		return nil
+	}
+	defer dir.Close() //nolint:errcheck // nothing was written
+	names, _ := dir.Readdirnames(-1)
+	var all []process
+	for _, name := range names {
+		pid, err := strconv.Atoi(name)
+		if err != nil {
+			continue
+		}
+		text, err := os.ReadFile(filepath.Join("/proc", name, "stat"))
+		if err != nil {
+			continue // the process ended
+		}
+		fields := bytes.Fields(text[bytes.LastIndexByte(text, ')')+1:]) // state, parent, group; the name before may hold anything
+		if len(fields) < 3 {
+			continue
+		}
+		parent, _ := strconv.Atoi(string(fields[1]))
+		group, _ := strconv.Atoi(string(fields[2]))
+		all = append(all, process{pid, parent, group})
+	}
+	return all
+}
+
+// children are this process's own.
+func children() []int {
+	files, _ := filepath.Glob("/proc/self/task/*/children") // a pattern of ours
 	var pids []int
 	for _, file := range files {
 		text, err := os.ReadFile(file)

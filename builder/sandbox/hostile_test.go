@@ -1,0 +1,389 @@
+//go:build linux
+
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// canary must never be seen by a script. It stands in files, in our own
+// environment and in what servers answer.
+const (
+	canary    = "canary-3f9a"
+	canaryEnv = "CONDAWORKER_TEST_CANARY" // set in the runs that do the work
+)
+
+// tool is what hostile scripts run: this binary with a verb.
+func tool(args []string) {
+	switch args[0] {
+	case "memory":
+		var all [][]byte
+		for range 4096 {
+			b := make([]byte, mebi)
+			for i := 0; i < len(b); i += 4096 {
+				b[i] = 1
+			}
+			all = append(all, b)
+		}
+		fmt.Println(len(all))
+	case "connect":
+		c, err := net.Dial(args[1], args[2])
+		if err != nil {
+			fmt.Println("refused:", err)
+			return
+		}
+		_, err = io.WriteString(c, "GET / HTTP/1.0\r\n\r\n")
+		fmt.Println("connected", err)
+		_ = c.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
+		_, _ = io.Copy(os.Stdout, c)
+	case "run": // runs a script as the program would, for whoever kills it
+		c := Command{
+			Args: []string{"/bin/sh", "-c", args[2]}, Env: []string{"PATH=/usr/bin:/bin"}, Output: os.Stdout, Dir: args[3],
+			Walls: Walls{Mode: Mode(args[1])}, View: View{Write: []string{args[3]}},
+		}
+		fmt.Println(Run(context.Background(), c))
+	}
+}
+
+// hostile is one kind of attack.
+type hostile struct {
+	name   string
+	script string
+	limits Limits
+	want   string // in the error; "" when the script does no harm and ends well
+	says   string // in the output
+	small  string // its folder is a file system of this size, in the words of mount
+}
+
+// attacks use $TOOL, $HIDDEN (a home with credentials), $US (our process id),
+// $PREFIX and $READ (a folder that it may read).
+var attacks = []hostile{
+	{name: "fork bomb", script: `f() { f | f & }; f; sleep 60`, limits: Limits{Processes: 300}, want: "--max-processes"},
+	{name: "patient fork bomb", script: `while :; do setsid sleep 300 & done`, limits: Limits{Processes: 300}, want: "--max-processes"},
+	{name: "memory bomb", script: `$TOOL memory`, limits: Limits{Memory: 256 * mebi}, want: "--max-memory"},
+	{name: "memory of many", script: `for i in 1 2 3 4 5 6; do $TOOL memory & done; wait`, limits: Limits{Memory: 512 * mebi}, want: "--max-memory"},
+	{name: "disk fill", script: `cat /dev/zero > fill; sleep 60`, want: "fills the disk", small: "size=64m"},
+	{name: "file fill", script: `i=0; while :; do i=$((i+1)); : > $i || sleep 1; done`, want: "with files", small: "size=64m,nr_inodes=2000"},
+	{name: "endless log", script: `yes no end of it`, limits: Limits{Output: 64 * mebi}, want: "--max-output"},
+	{name: "a line without end", script: `tr '\0' x < /dev/zero`, limits: Limits{Output: 256 * mebi}, want: "--max-output"},
+	{name: "closed output, no end", script: `exec >&- 2>&-; while :; do :; done`, want: ErrTimeout.Error()},
+	{name: "ignores all signals", script: `trap '' TERM INT HUP QUIT; while :; do sleep 1; done`, want: ErrTimeout.Error()},
+	{name: "kills its parent", script: `kill -9 $PPID; kill -9 $US; kill -9 1; sleep 0.1; echo still here`, says: "still here"},
+	{name: "daemon holds stdout", script: `setsid sh -c 'trap "" TERM HUP; sleep 300' & echo done`, says: "done"},
+	{name: "writes the package later", script: `setsid sh -c 'trap "" TERM HUP; while :; do echo late >> $PREFIX/f; sleep 0.01; done' & sleep 0.1; echo done`, says: "done"},
+	{name: "reads credentials", script: `cat $HIDDEN/.aws/credentials ~/.aws/credentials; ls -aR $HIDDEN; true`},
+	{name: "links to credentials", script: `ln -s $HIDDEN/.aws/credentials l; cat l; ln $HIDDEN/.aws/credentials h && cat h; true`},
+	{name: "reads environments", script: `cat /proc/$PPID/environ /proc/$US/environ /proc/1/environ /proc/[0-9]*/environ; true`},
+	{name: "reads our memory", script: `cat /proc/$US/maps /proc/$PPID/maps; ls -l /proc/$US/fd/; cat /proc/$US/root$HIDDEN/.aws/credentials; cat /proc/$US/cwd/x; echo; grep -c . /proc/$US/mem; true`},
+	{name: "reads shadow", script: `grep -q root: /etc/shadow /etc/gshadow && echo ` + canary + `; true`},
+	{name: "changes what it may read", script: `echo x > $READ/new && echo ` + canary + `; echo x > /usr/new && echo ` + canary + `; rm $READ/file && echo ` + canary + `; cat $READ/file`, says: "readable"},
+	{name: "changes the kernel's settings", script: `for f in /proc/sys/kernel/core_pattern /proc/sys/vm/swappiness /proc/self/oom_score_adj; do v=$(cat $f); echo "$v" 2>/dev/null > $f && echo ` + canary + `; done; true`},
+	{name: "makes namespaces", script: `unshare -Ur true && echo ` + canary + `; mount -t tmpfs none /tmp && echo ` + canary + `; true`},
+	{name: "makes a device", script: `mknod d b 254 0 && echo ` + canary + `; true`},
+	{name: "asks the metadata service", script: `$TOOL connect tcp $HTTP`, says: "refused"},
+	{name: "TCP", script: `$TOOL connect tcp $TCP`, says: "refused"},
+	{name: "UDP", script: `$TOOL connect udp $UDP`},
+	{name: "abstract socket", script: `$TOOL connect unix @$ABSTRACT`, says: "refused"},
+	{name: "path socket", script: `$TOOL connect unix $HIDDEN/socket; cd $HIDDEN && $TOOL connect unix socket; true`, says: "refused"},
+}
+
+// Every attack ends with a named reason, as root and as an ordinary user, behind
+// namespaces and behind Landlock alone; the host's servers hear of none.
+func TestHostile(t *testing.T) {
+	if os.Getenv(canaryEnv) != "" {
+		for _, m := range []Mode{Require, Landlock} {
+			t.Run(string(m), func(t *testing.T) { attackAll(t, m) })
+		}
+		return
+	}
+	users := []uint32{uint32(os.Geteuid())}
+	if users[0] == 0 {
+		users = append(users, nobody)
+	}
+	for _, uid := range users {
+		t.Run(fmt.Sprintf("user %d", uid), func(t *testing.T) { runAs(t, uid, "^TestHostile$") })
+	}
+}
+
+// runAs runs tests of this binary as another user, in an environment with the
+// canary.
+func runAs(t *testing.T, uid uint32, tests string) {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "hostile") //nolint:usetesting // t.TempDir is not for other users
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	binary := filepath.Join(dir, "sandbox.test")
+	tmp := filepath.Join(dir, "tmp")
+	self, err := os.ReadFile("/proc/self/exe")
+	err = errors.Join(err, os.Chmod(dir, 0o755), os.WriteFile(binary, self, 0o755), os.Mkdir(tmp, 0o755), os.Chown(tmp, int(uid), int(uid)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	env := []string{canaryEnv + "=" + canary, "TMPDIR=" + tmp, "HOME=" + tmp, "PATH=" + os.Getenv("PATH"), "CONDAWORKER_TEST_NOSKIP=" + os.Getenv("CONDAWORKER_TEST_NOSKIP")}
+	for _, a := range attacks {
+		if a.small == "" || os.Geteuid() != 0 {
+			continue
+		}
+		fs := filepath.Join(dir, strings.ReplaceAll(a.name, " ", "-"))
+		if err := errors.Join(os.Mkdir(fs, 0o755), unix.Mount("tmpfs", fs, "tmpfs", 0, "mode=777,"+a.small)); err != nil {
+			t.Fatal(err)
+		}
+		defer unix.Unmount(fs, unix.MNT_DETACH)
+		env = append(env, strings.ReplaceAll(a.name, " ", "_")+"="+fs)
+	}
+	cmd := exec.CommandContext(t.Context(), binary, "-test.run", tests, "-test.v", "-test.timeout", "5m")
+	cmd.Dir, cmd.Env = dir, env
+	if os.Geteuid() == 0 {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
+	}
+	out, err := cmd.CombinedOutput()
+	if err != nil || testing.Verbose() {
+		t.Logf("%s", out)
+	}
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// servers are the host's: each counts whom it heard.
+type servers struct {
+	heard                    atomic.Int32
+	http, tcp, udp, abstract string
+}
+
+func (s *servers) accept(t *testing.T, network, address string) string {
+	t.Helper()
+	l, err := net.Listen(network, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			s.heard.Add(1)
+			_, _ = io.WriteString(c, canary)
+			c.Close()
+		}
+	}()
+	return l.Addr().String()
+}
+
+// startServers starts one of each kind; hidden gets a path socket.
+func startServers(t *testing.T, hidden string) *servers {
+	t.Helper()
+	s := &servers{}
+	s.tcp = s.accept(t, "tcp", "127.0.0.1:0")
+	s.abstract = fmt.Sprintf("condaworker-test-%d", os.Getpid())
+	s.accept(t, "unix", "@"+s.abstract)
+	s.accept(t, "unix", filepath.Join(hidden, "socket"))
+	packets, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { packets.Close() })
+	s.udp = packets.LocalAddr().String()
+	go func() {
+		b := make([]byte, 100)
+		for {
+			if _, _, err := packets.ReadFrom(b); err != nil {
+				return
+			}
+			s.heard.Add(1)
+		}
+	}()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	metadata := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		s.heard.Add(1)
+		_, _ = io.WriteString(w, canary)
+	})}
+	s.http = l.Addr().String()
+	go metadata.Serve(l)
+	t.Cleanup(func() { metadata.Close() })
+	return s
+}
+
+func attackAll(t *testing.T, m Mode) {
+	_, err := shell(t, "true", Command{Walls: Walls{Mode: m}})
+	if missing, ok := errors.AsType[*LayerError](err); ok && os.Getenv("CONDAWORKER_TEST_NOSKIP") == "" {
+		t.Skip(missing)
+	}
+	hidden := t.TempDir()
+	read := t.TempDir()
+	err = errors.Join(
+		os.Mkdir(filepath.Join(hidden, ".aws"), 0o755),
+		os.WriteFile(filepath.Join(hidden, ".aws", "credentials"), []byte(canary), 0o644),
+		os.WriteFile(filepath.Join(read, "file"), []byte("readable"), 0o644))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := startServers(t, hidden)
+	for _, a := range attacks {
+		t.Run(a.name, func(t *testing.T) {
+			dir := t.TempDir()
+			if a.small != "" {
+				if dir = os.Getenv(strings.ReplaceAll(a.name, " ", "_")); dir == "" {
+					return // only root can mount one
+				}
+				defer empty(t, dir)
+			}
+			attack(t, m, a, dir, read, []string{"HIDDEN=" + hidden, "HTTP=" + s.http, "TCP=" + s.tcp, "UDP=" + s.udp, "ABSTRACT=" + s.abstract})
+			if s.heard.Load() > 0 {
+				t.Error("a server of the host was reached")
+				s.heard.Store(0)
+			}
+		})
+	}
+}
+
+func empty(t *testing.T, dir string) {
+	names, _ := filepath.Glob(filepath.Join(dir, "*"))
+	for _, name := range names {
+		if err := os.RemoveAll(name); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// firstOutput keeps the beginning of what a script prints.
+type firstOutput struct {
+	output
+	n int
+}
+
+func (o *firstOutput) Write(p []byte) (int, error) {
+	if o.n += len(p); o.n < mebi {
+		_, _ = o.output.Write(p)
+	}
+	return len(p), nil
+}
+
+func attack(t *testing.T, m Mode, a hostile, dir, read string, env []string) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out firstOutput
+	c := Command{
+		Args: []string{"/bin/bash", "-c", a.script}, Dir: dir, Output: &out, Timeout: 30 * time.Second, Grace: 100 * time.Millisecond,
+		Env:   append(env, "PATH=/usr/bin:/bin:/usr/sbin:/sbin", "HOME="+dir, "PREFIX="+dir, "READ="+read, "TOOL="+self+" tool", "US="+strconv.Itoa(os.Getpid())),
+		Walls: Walls{Mode: m, Limits: a.limits}, View: View{Write: []string{dir}, Read: []string{read, self}, Tmp: t.TempDir()},
+		Began: func(l Layers) {
+			if len(l.Missing) > 0 {
+				t.Log(l)
+			}
+		},
+	}
+	if a.want == ErrTimeout.Error() {
+		c.Timeout = 500 * time.Millisecond
+	}
+	err = Run(t.Context(), c)
+	if a.want == "" && err != nil || a.want != "" && (err == nil || !strings.Contains(err.Error(), a.want)) {
+		t.Errorf("the error is %v, want one with %q\n%.2000s", err, a.want, out.String())
+	}
+	if !strings.Contains(out.String(), a.says) {
+		t.Errorf("it does not say %q\n%.2000s", a.says, out.String())
+	}
+	if strings.Contains(out.String(), canary) {
+		t.Errorf("it got through\n%.2000s", out.String())
+	}
+	if left := children(); len(left) > 0 {
+		t.Errorf("it left %v", left)
+	}
+	before, _ := os.ReadFile(filepath.Join(dir, "f"))
+	time.Sleep(50 * time.Millisecond)
+	if after, _ := os.ReadFile(filepath.Join(dir, "f")); len(after) != len(before) {
+		t.Error("something of it still writes")
+	}
+}
+
+// A program that is killed takes the script's processes with it.
+func TestKilled(t *testing.T) {
+	for _, m := range []Mode{Auto, Landlock, Off} {
+		t.Run(string(m), func(t *testing.T) {
+			marker := fmt.Sprintf("31536%03d.%d", os.Getpid()%1000, time.Now().UnixNano()%1e9)
+			script := "trap '' TERM; setsid sleep " + marker + " & (setsid sh -c 'trap \"\" TERM HUP; sleep " + marker + "; true' &) ; echo ready; sleep " + marker
+			cmd := exec.CommandContext(t.Context(), "/proc/self/exe", "tool", "run", string(m), script, t.TempDir())
+			said, err := cmd.StdoutPipe()
+			if err = errors.Join(err, cmd.Start()); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.ReadFull(said, make([]byte, len("ready"))); err != nil {
+				t.Fatal(err)
+			}
+			if len(running(marker)) == 0 {
+				t.Error("the script did not run")
+			}
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+			for range 1000 { // ten seconds at most
+				if len(running(marker)) == 0 {
+					return
+				}
+				time.Sleep(10 * time.Millisecond)
+			}
+			t.Errorf("left: %v", running(marker))
+			for _, pid := range running(marker) {
+				_ = syscall.Kill(pid, syscall.SIGKILL)
+			}
+		})
+	}
+}
+
+// running are the processes with marker in their arguments.
+func running(marker string) []int {
+	files, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	var pids []int
+	for _, file := range files {
+		text, _ := os.ReadFile(file)
+		if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file))); err == nil && strings.Contains(string(text), marker) && pid != os.Getpid() {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// An open network is TCP and UDP; the host's Unix sockets stay out of reach.
+func TestOpenNetwork(t *testing.T) {
+	hidden := t.TempDir()
+	s := startServers(t, hidden)
+	for _, m := range []Mode{Auto, Landlock} {
+		var layers Layers
+		self, err := os.Executable()
+		if err != nil {
+			t.Fatal(err)
+		}
+		env := []string{"TOOL=" + self + " tool"}
+		script := fmt.Sprintf("$TOOL connect tcp %s; $TOOL connect unix @%s; $TOOL connect unix %s/socket", s.tcp, s.abstract, hidden)
+		out, err := shell(t, script, Command{
+			Env: env, Walls: Walls{Mode: m, Network: true}, View: View{Read: []string{self}}, Began: func(l Layers) { layers = l },
+		})
+		if err != nil || strings.Count(out, canary) != 1 || strings.Count(out, "refused") != 2 || !strings.Contains(layers.String(), "network is open") {
+			t.Errorf("%s: %v, %s\n%s", m, err, layers, out)
+		}
+	}
+}

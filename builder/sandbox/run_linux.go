@@ -1,0 +1,267 @@
+package sandbox
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// order is what the process between is told to do.
+type order struct {
+	Command  []string
+	Dir      string
+	Env      []string
+	Grace    time.Duration
+	Walls    Walls
+	View     View
+	Spaces   bool // it is in namespaces of its own
+	User     bool // among them that of users
+	Root     bool // we are root
+	Required bool // a layer that is missing is an error
+}
+
+// news is what the process between tells us, in this order.
+type news struct {
+	Failed *LayerError `json:",omitempty"` // the walls do not stand, and nothing was run
+	Layers *Layers     `json:",omitempty"` // they stand
+	Ended  *outcome    `json:",omitempty"` // all processes are dead
+}
+
+// outcome is how the command ended.
+type outcome struct {
+	Status syscall.WaitStatus
+	Limit  string        // why it was ended; "" when it ended by itself
+	Start  string        // why it could not be started
+	Errno  syscall.Errno // the same as a number
+}
+
+// demand is what we tell the process between later; it also ends its command
+// when it hears nothing of us any more.
+type demand struct{ End bool }
+
+// run tries the strongest walls first and weaker ones where the host does not
+// let them stand.
+func run(ctx context.Context, c Command) error {
+	o := order{
+		Command: c.Args, Dir: c.Dir, Env: c.Env, Grace: c.Grace, Walls: c.Walls, View: c.View,
+		Root: os.Geteuid() == 0, Required: c.Walls.Mode == Require,
+	}
+	if o.Walls.Limits.Memory == 0 {
+		o.Walls.Limits.Memory = mostMemory()
+	}
+	var missing []string
+	for _, spaces := range spacesFor(c.Walls.Mode, o.Root) {
+		o.Spaces, o.User = spaces != 0, spaces&unix.CLONE_NEWUSER != 0
+		began := func(l Layers) {
+			if c.Began != nil {
+				l.Missing = append(l.Missing, missing...)
+				c.Began(l)
+			}
+		}
+		err := attempt(ctx, c, o, spaces, began)
+		failed, none := errors.AsType[*LayerError](err)
+		if !none || o.Required || !o.Spaces {
+			return err
+		}
+		missing = []string{failed.Layer + " namespace: " + failed.Reason}
+	}
+	return nil
+}
+
+// allSpaces are the namespaces that a command gets when it may have no network.
+const allSpaces = unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWNET
+
+// spacesFor are the sets of namespaces to try, best first.
+func spacesFor(m Mode, root bool) []uintptr {
+	switch {
+	case m == Off || m == Landlock:
+		return []uintptr{0}
+	case root: // may make them without that of users, where that is forbidden
+		return []uintptr{allSpaces | unix.CLONE_NEWUSER, allSpaces, 0}
+	}
+	return []uintptr{allSpaces | unix.CLONE_NEWUSER, 0}
+}
+
+// attempt runs the command behind one set of walls. A *LayerError: it was not
+// run.
+func attempt(ctx context.Context, c Command, o order, spaces uintptr, began func(Layers)) error {
+	ours, theirs, err := connected()
+	if err != nil {
+		return err
+	}
+	defer ours.Close() //nolint:errcheck // it is a socket that has been read to its end
+	read, write, err := os.Pipe()
+	if err != nil {
+		return errors.Join(err, theirs.Close())
+	}
+	p := &between{tree: newTree(), conn: ours, grace: c.Grace}
+	p.cmd = &exec.Cmd{
+		Path: "/proc/self/exe", Args: []string{initName}, Dir: "/", Env: []string{},
+		Stdout: write, Stderr: write, ExtraFiles: []*os.File{theirs}, SysProcAttr: attributes(o, spaces),
+	}
+	err = p.start()
+	err = errors.Join(err, write.Close(), theirs.Close())
+	if err != nil {
+		return errors.Join(&LayerError{"user", err.Error()}, read.Close())
+	}
+	p.enclose(o)
+	layers, err := p.begin(o)
+	if err != nil {
+		p.stop()
+		<-p.exited
+		p.leave()
+		return errors.Join(err, read.Close())
+	}
+	if p.group != nil {
+		layers.Held = append(layers.Held, "cgroup")
+	}
+	began(layers)
+	return follow(ctx, c, p, read)
+}
+
+// connected makes the two ends of a socket.
+func connected() (ours, theirs *os.File, err error) {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return nil, nil, fmt.Errorf("connect the sandbox: %w", err)
+	}
+	return os.NewFile(uintptr(pair[0]), "sandbox"), os.NewFile(uintptr(pair[1]), "sandbox"), nil
+}
+
+// attributes are how the process between starts. Its session is its own: what a
+// farm sends to our process group we pass on in order.
+func attributes(o order, spaces uintptr) *syscall.SysProcAttr {
+	a := &syscall.SysProcAttr{Setsid: true}
+	if o.Walls.Network {
+		spaces &^= unix.CLONE_NEWNET
+	}
+	a.Cloneflags = spaces
+	if !o.User {
+		return a
+	}
+	uid, gid := os.Geteuid(), os.Getegid()
+	inside, insideGroup := uid, gid
+	if o.Root { // a script that is root without root's rights fails at what others do not try, e.g. tar at chown
+		inside, insideGroup = nobody, nobody
+	}
+	a.UidMappings = []syscall.SysProcIDMap{{ContainerID: inside, HostID: uid, Size: 1}}
+	a.GidMappings = []syscall.SysProcIDMap{{ContainerID: insideGroup, HostID: gid, Size: 1}}
+	a.AmbientCaps = []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_NET_ADMIN, unix.CAP_SETPCAP, unix.CAP_DAC_OVERRIDE}
+	return a
+}
+
+// nobody is the user and the group that systems have for strangers.
+const nobody = 65534
+
+// between is the process that stands between us and a command.
+type between struct {
+	cmd   *exec.Cmd
+	conn  *os.File
+	tell  *json.Decoder
+	tree  *tree
+	grace time.Duration
+	group *group // nil where there is none
+	most  Size   // memory
+
+	exited <-chan struct{} // closed when it has been waited for
+}
+
+// start starts the process. A goroutine keeps its thread until the process is
+// waited for: the kernel ends it with that thread.
+func (p *between) start() error {
+	started, exited := make(chan error), make(chan struct{})
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := p.cmd.Start()
+		started <- err
+		if err == nil {
+			_ = p.cmd.Wait() // wait asks for the state
+		}
+		close(exited)
+	}()
+	p.exited = exited
+	return <-started
+}
+
+// begin gives the order and hears whether the walls stand.
+func (p *between) begin(o order) (Layers, error) {
+	p.tell = json.NewDecoder(p.conn)
+	if err := json.NewEncoder(p.conn).Encode(o); err != nil {
+		return Layers{}, fmt.Errorf("tell the sandbox what to run: %w", err)
+	}
+	var first news
+	err := p.tell.Decode(&first)
+	switch {
+	case err != nil:
+		return Layers{}, fmt.Errorf("the sandbox did not start (the program must call sandbox.Init first): %w", err)
+	case first.Failed != nil:
+		return Layers{}, first.Failed
+	case first.Layers == nil:
+		return Layers{}, errors.New("the sandbox did not say what it is made of")
+	}
+	return *first.Layers, nil
+}
+
+// wait hears how the command ended, and ends what may be left.
+func (p *between) wait() error {
+	var last news
+	err := p.tell.Decode(&last)
+	<-p.exited
+	p.tree.end(p.grace)
+	if full := p.leave(); full {
+		return &LimitError{tooMuchMemory(p.most)}
+	}
+	if err != nil || last.Ended == nil {
+		return fmt.Errorf("the sandbox was ended from outside (%s)", p.cmd.ProcessState)
+	}
+	return last.Ended.err()
+}
+
+// enclose gives the process a control group before it hears what to run.
+func (p *between) enclose(o order) {
+	if o.Walls.Mode == Off {
+		return
+	}
+	p.most = o.Walls.Limits.Memory
+	if p.group = newGroup(o.Walls.Limits); p.group != nil && !p.group.take(p.cmd.Process.Pid) {
+		p.leave()
+	}
+}
+
+// leave ends the control group. full: the kernel killed in it for want of memory.
+func (p *between) leave() (full bool) {
+	if p.group != nil {
+		full, p.group = p.group.end(), nil
+	}
+	return full
+}
+
+// err is the outcome as Run returns it.
+func (o outcome) err() error {
+	switch {
+	case o.Limit != "":
+		return &LimitError{o.Limit}
+	case o.Errno != 0:
+		return fmt.Errorf("%s: %w", o.Start, o.Errno)
+	}
+	return ended(o.Status)
+}
+
+// end asks the process between to end the command, and kills it when it does
+// not within the time that it has for that.
+func (p *between) end(grace time.Duration) {
+	_ = json.NewEncoder(p.conn).Encode(demand{End: true}) // it may be dead already
+	time.AfterFunc(grace+killTime+time.Second, p.stop)
+}
+
+// stop kills the process between, and with it its namespaces.
+func (p *between) stop() { _ = p.cmd.Process.Kill() } // it may be dead already

@@ -1,0 +1,117 @@
+package sandbox
+
+import (
+	"errors"
+	"slices"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// refused are system calls that no build needs: they change the machine, reach
+// around the other layers, or have been the way out of sandboxes before.
+var refused = []uintptr{
+	unix.SYS_MOUNT, unix.SYS_UMOUNT2, unix.SYS_PIVOT_ROOT, unix.SYS_CHROOT, unix.SYS_SETNS, unix.SYS_UNSHARE,
+	unix.SYS_OPEN_TREE, unix.SYS_MOVE_MOUNT, unix.SYS_FSOPEN, unix.SYS_FSCONFIG, unix.SYS_FSMOUNT, unix.SYS_FSPICK, unix.SYS_MOUNT_SETATTR,
+	unix.SYS_SWAPON, unix.SYS_SWAPOFF, unix.SYS_REBOOT, unix.SYS_ACCT, unix.SYS_QUOTACTL, unix.SYS_SYSLOG, unix.SYS_VHANGUP,
+	unix.SYS_INIT_MODULE, unix.SYS_FINIT_MODULE, unix.SYS_DELETE_MODULE, unix.SYS_KEXEC_LOAD, unix.SYS_KEXEC_FILE_LOAD,
+	unix.SYS_SETTIMEOFDAY, unix.SYS_CLOCK_SETTIME, unix.SYS_CLOCK_ADJTIME, unix.SYS_ADJTIMEX, unix.SYS_SETHOSTNAME, unix.SYS_SETDOMAINNAME,
+	unix.SYS_BPF, unix.SYS_PERF_EVENT_OPEN, unix.SYS_USERFAULTFD, unix.SYS_OPEN_BY_HANDLE_AT, unix.SYS_LOOKUP_DCOOKIE,
+	unix.SYS_ADD_KEY, unix.SYS_REQUEST_KEY, unix.SYS_KEYCTL, unix.SYS_KCMP,
+}
+
+// unknown are calls that programs do without when the kernel has not got them,
+// and whose arguments a filter cannot see.
+var unknown = []uintptr{unix.SYS_CLONE3, unix.SYS_IO_URING_SETUP, unix.SYS_IO_URING_ENTER, unix.SYS_IO_URING_REGISTER}
+
+// owners are the calls that change a file's owner.
+var owners = append([]uintptr{unix.SYS_FCHOWN, unix.SYS_FCHOWNAT}, oldOwners...)
+
+// newSpaces are clone's flags for namespaces.
+const newSpaces = unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP
+
+// seccomp refuses system calls.
+func (k *keeper) seccomp() (string, error) {
+	if machine == 0 {
+		return "", errors.New("this program has no filter for this kind of machine")
+	}
+	filter := k.filter()
+	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+	const setModeFilter = 1 // SECCOMP_SET_MODE_FILTER
+	_, _, errno := unix.Syscall(unix.SYS_SECCOMP, setModeFilter, 0, uintptr(unsafe.Pointer(&program)))
+	if errno != 0 {
+		return "", errno
+	}
+	return "", nil
+}
+
+// Where a filter finds what in the call's data (struct seccomp_data).
+const (
+	dataCall    = 0
+	dataMachine = 4
+	dataFirst   = 16 // the lower half of the first argument, on little endian machines
+)
+
+// Answers of a filter.
+const (
+	answerAllow = 0x7fff0000 // SECCOMP_RET_ALLOW
+	answerErrno = 0x00050000 // SECCOMP_RET_ERRNO
+)
+
+// filter is the program that the kernel runs at each call. Each rule is whole
+// in itself and leads to the next when it does not hold.
+func (k *keeper) filter() []unix.SockFilter {
+	f := []unix.SockFilter{load(dataMachine), jump(unix.BPF_JEQ, machine, 1, 0), answer(unix.ENOSYS), load(dataCall)}
+	if machine == unix.AUDIT_ARCH_X86_64 { // x32 has the calls once more under other numbers
+		f = append(f, jump(unix.BPF_JGE, 0x40000000, 0, 1), answer(unix.ENOSYS))
+	}
+	for _, call := range refused {
+		f = append(f, jump(unix.BPF_JEQ, uint32(call), 0, 1), answer(unix.EPERM))
+	}
+	for _, call := range unknown {
+		f = append(f, jump(unix.BPF_JEQ, uint32(call), 0, 1), answer(unix.ENOSYS))
+	}
+	if k.Root && !k.User { // a root without rights still tries to change owners, and gives up when it cannot
+		for _, call := range owners {
+			f = append(f, jump(unix.BPF_JEQ, uint32(call), 0, 1), answer(0))
+		}
+	}
+	f = append(f,
+		jump(unix.BPF_JEQ, unix.SYS_CLONE, 0, 4), load(dataFirst), jump(unix.BPF_JSET, newSpaces, 0, 1), answer(unix.EPERM), load(dataCall),
+		jump(unix.BPF_JEQ, unix.SYS_SOCKET, 1, 0), statement(unix.BPF_RET|unix.BPF_K, answerAllow), load(dataFirst))
+	for _, family := range k.families() {
+		f = append(f, jump(unix.BPF_JEQ, family, 0, 1), statement(unix.BPF_RET|unix.BPF_K, answerAllow))
+	}
+	return append(f, answer(unix.EAFNOSUPPORT))
+}
+
+// families are the kinds of sockets that lead nowhere they should not. Unix's
+// lead to the host's where its file system or its abstract names are in reach.
+func (k *keeper) families() []uint32 {
+	var all []uint32
+	if k.Spaces || k.Walls.Network {
+		all = append(all, unix.AF_INET, unix.AF_INET6, unix.AF_NETLINK)
+	}
+	if k.Spaces && (!k.Walls.Network || landlockVersion() >= landVersionScopes) {
+		all = append(all, unix.AF_UNIX)
+	}
+	return slices.Clip(all)
+}
+
+func statement(code uint16, value uint32) unix.SockFilter {
+	return unix.SockFilter{Code: code, K: value}
+}
+
+func load(offset uint32) unix.SockFilter {
+	return statement(unix.BPF_LD|unix.BPF_W|unix.BPF_ABS, offset)
+}
+
+// jump skips yes instructions when the loaded value compares, else no.
+func jump(compare uint16, value uint32, yes, no uint8) unix.SockFilter {
+	return unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_K | compare, Jt: yes, Jf: no, K: value}
+}
+
+// answer makes the call fail with errno; 0 is success.
+func answer(errno unix.Errno) unix.SockFilter {
+	return statement(unix.BPF_RET|unix.BPF_K, answerErrno|uint32(errno))
+}

@@ -1,0 +1,209 @@
+package sandbox
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// slack is how far above its limit the kernel lets the number of processes
+	// come: the watch has the better words.
+	slack = 4
+	// watchPause is the least time between two looks at what is used.
+	watchPause = 100 * time.Millisecond
+	// watchShare is what part of the time looking may take, while that leaves
+	// no more than watchMost between two looks: a bomb makes looking slow.
+	watchShare = 50
+	watchMost  = 500 * time.Millisecond
+)
+
+// watchUse looks at what the processes use, and tells when it is too much of
+// something. stop ends it.
+func (k *keeper) watchUse() (tooMuch <-chan string, stop func()) {
+	found, done := make(chan string, 1), make(chan struct{})
+	disks := k.disks()
+	go func() {
+		timer := time.NewTimer(watchPause)
+		defer timer.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-timer.C:
+			}
+			begun := time.Now()
+			if reason := k.tooMuch(disks); reason != "" {
+				found <- reason
+				return
+			}
+			timer.Reset(min(max(watchPause, watchShare*time.Since(begun)), watchMost))
+		}
+	}()
+	return found, func() { close(done) }
+}
+
+// tooMuch names the first limit that is passed.
+func (k *keeper) tooMuch(disks []disk) string {
+	for _, d := range disks {
+		if reason := d.full(k.Walls.Limits.FreeDisk); reason != "" {
+			return reason
+		}
+	}
+	all := k.processes()
+	if n := len(all); n > k.Walls.Limits.Processes {
+		return fmt.Sprintf("it has more than %d processes at once: raise --max-processes, or mend the script", k.Walls.Limits.Processes)
+	}
+	if left := machineMemory("MemAvailable"); left > 0 && left < machineMemory("MemTotal")/64 {
+		return fmt.Sprintf("the machine is out of memory (%s left): let the script run fewer things at once, or take a bigger machine", left/mebi*mebi)
+	}
+	most := k.Walls.Limits.Memory
+	if most > 0 && sum(all, resident) > most && sum(all, proportional) > most {
+		return tooMuchMemory(most)
+	}
+	return ""
+}
+
+func tooMuchMemory(most Size) string {
+	return fmt.Sprintf("it uses more than %s of memory: raise --max-memory, let the script run fewer things at once, or take a bigger machine", most)
+}
+
+// processes lists the command's processes.
+func (k *keeper) processes() []int {
+	if !k.Spaces {
+		var all []int
+		for _, p := range family(children()) {
+			all = append(all, p.pid)
+		}
+		return all
+	}
+	dir, err := os.Open("/proc") // the namespace's own
+	if err != nil {
+		return nil
+	}
+	defer dir.Close() //nolint:errcheck // nothing was written
+	names, _ := dir.Readdirnames(-1)
+	var all []int
+	for _, name := range names {
+		if pid, err := strconv.Atoi(name); err == nil && pid != os.Getpid() {
+			all = append(all, pid)
+		}
+	}
+	return all
+}
+
+const mebi = 1 << 20
+
+// sum adds up what each process uses; one that has ended uses nothing.
+func sum(pids []int, use func(pid int) Size) Size {
+	var all Size
+	for _, pid := range pids {
+		all += use(pid)
+	}
+	return all
+}
+
+// resident is a process's memory; what it shares counts fully.
+func resident(pid int) Size {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+	fields := bytes.Fields(text)
+	if err != nil || len(fields) < 2 {
+		return 0
+	}
+	pages, _ := strconv.ParseInt(string(fields[1]), 10, 64)
+	return Size(pages) * Size(os.Getpagesize())
+}
+
+// proportional is a process's memory with its part of what it shares. It costs
+// the kernel time in proportion.
+func proportional(pid int) Size {
+	return kilobytes(fmt.Sprintf("/proc/%d/smaps_rollup", pid), "Pss")
+}
+
+// machineMemory is a line of /proc/meminfo.
+func machineMemory(name string) Size { return kilobytes("/proc/meminfo", name) }
+
+// kilobytes finds "name: n kB" in a file.
+func kilobytes(file, name string) Size {
+	text, _ := os.ReadFile(file) // without it nothing is known
+	for line := range strings.Lines(string(text)) {
+		if value, ok := strings.CutPrefix(line, name+":"); ok {
+			n, _ := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(value), "kB")), 10, 64)
+			return Size(n) * 1024
+		}
+	}
+	return 0
+}
+
+// mostMemory is nine tenths of what there is: the machine's memory, or what our
+// cgroup may have of it.
+func mostMemory() Size {
+	most := machineMemory("MemTotal")
+	table, _ := os.ReadFile("/proc/self/cgroup")
+	for line := range strings.Lines(string(table)) {
+		parts := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		if len(parts) != 3 {
+			continue
+		}
+		file := filepath.Join("/sys/fs/cgroup", parts[2], "memory.max")
+		if parts[1] == "memory" {
+			file = filepath.Join("/sys/fs/cgroup/memory", parts[2], "memory.limit_in_bytes")
+		} else if parts[1] != "" {
+			continue
+		}
+		text, _ := os.ReadFile(file) // "max" and a file that is not there limit nothing
+		if n, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64); err == nil && n > 0 {
+			most = min(most, Size(n))
+		}
+	}
+	return most / 10 * 9
+}
+
+// disk is a file system that the command may write to, as it was at first.
+type disk struct {
+	path  string
+	bytes Size
+	files uint64
+}
+
+// disks are those of the command's folders.
+func (k *keeper) disks() []disk {
+	var all []disk
+	seen := map[unix.Fsid]bool{}
+	paths := k.View.Write
+	if k.Spaces && k.View.Tmp != "" {
+		paths = append([]string{"/tmp"}, paths...)
+	}
+	for _, path := range paths {
+		var s unix.Statfs_t
+		if unix.Statfs(path, &s) == nil && !seen[s.Fsid] {
+			seen[s.Fsid] = true
+			all = append(all, disk{path, Size(s.Bavail) * Size(s.Bsize), s.Ffree})
+		}
+	}
+	return all
+}
+
+// leastFiles is how many files may still be made when that is all right.
+const leastFiles = 10_000
+
+// full tells whether too little is left, or less than half of little.
+func (d disk) full(least Size) string {
+	var s unix.Statfs_t
+	if unix.Statfs(d.path, &s) != nil {
+		return ""
+	}
+	if left := Size(s.Bavail) * Size(s.Bsize); left < min(least, d.bytes/2) {
+		return fmt.Sprintf("it fills the disk of %s (%s left): free space there, build elsewhere (--work-dir), or lower --min-free-disk", d.path, left/mebi*mebi)
+	}
+	if s.Files > 0 && s.Ffree < min(leastFiles, d.files/2) { // some file systems do not count
+		return fmt.Sprintf("it fills the disk of %s with files (%d more can be made): remove files there, or build elsewhere (--work-dir)", d.path, s.Ffree)
+	}
+	return ""
+}
