@@ -23,6 +23,9 @@ import (
 // TestMain lets the test binary stand in for the programs that a build runs.
 func TestMain(m *testing.M) {
 	role, argument, _ := strings.Cut(os.Getenv("METER_TEST_CHILD"), " ")
+	if systemRole(role, argument) {
+		return
+	}
 	switch role {
 	case "":
 		os.Exit(m.Run())
@@ -66,7 +69,7 @@ func ready() {
 	_, _ = io.Copy(io.Discard, os.Stdin)
 }
 
-func command(t *testing.T, role string) *exec.Cmd {
+func command(t testing.TB, role string) *exec.Cmd {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
@@ -78,9 +81,13 @@ func command(t *testing.T, role string) *exec.Cmd {
 }
 
 // start starts a child and waits until it is ready; stop ends it.
-func start(t *testing.T, role string) (stop func()) {
+func start(t testing.TB, role string) (stop func()) {
 	t.Helper()
-	c := command(t, role)
+	return startCommand(t, command(t, role))
+}
+
+func startCommand(t testing.TB, c *exec.Cmd) (stop func()) {
+	t.Helper()
 	in, err := c.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
