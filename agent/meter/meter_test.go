@@ -427,7 +427,7 @@ func TestSeriesHoldsWhatWasLastSeen(t *testing.T) {
 	s.add(100*time.Millisecond, point{memory: 9, cpu: 5 * time.Second})
 	s.add(200*time.Millisecond, point{memory: 2, cpu: 4 * time.Second})
 	s.add(3500*time.Millisecond, point{memory: 3, cpu: 6 * time.Second})
-	if got, want := s.report(), (&Series{1, []float64{5, 5, 5, 6}, []int64{9, 2, 2, 3}, []int64{0, 0, 0, 0}, []int{0, 0, 0, 0}}); !cmp.Equal(got, want) {
+	if got, want := s.report(), (&Series{1, []float64{5.242, 5.545, 5.848, 6}, []int64{9, 2, 2, 3}, []int64{0, 0, 0, 0}, []int{0, 0, 0, 0}}); !cmp.Equal(got, want) {
 		t.Errorf("%+v", got)
 	}
 }

@@ -90,7 +90,7 @@ func asForks(memory []byte) {
 			panic(err)
 		}
 		if pid == 0 {
-			inFork(memory, uintptr(pipe[0]), uintptr(pipe[1]))
+			inFork(memory, uintptr(pipe[1]))
 		}
 		children[i] = int(pid)
 	}
@@ -112,7 +112,7 @@ func asForks(memory []byte) {
 // it, so that only the kernel may be asked for anything.
 //
 //go:norace
-func inFork(memory []byte, read, write uintptr) {
+func inFork(memory []byte, write uintptr) {
 	b := [1]byte{readAll(memory)}
 	_, _, _ = syscall.RawSyscall(syscall.SYS_WRITE, write, uintptr(unsafe.Pointer(&b)), 1) // ready
 	_, _, _ = syscall.RawSyscall(syscall.SYS_READ, 0, uintptr(unsafe.Pointer(&b)), 1)      // until the test is
