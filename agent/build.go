@@ -193,6 +193,7 @@ func (d *desk) buildAndPublish(ctx context.Context, o buildOptions, work string,
 		return err
 	}
 	built, err := builder.Build(ctx, request, p)
+	r.built(built)
 	if err != nil || target.Store == nil {
 		r.Packages = unpublished(built)
 		return err
