@@ -87,6 +87,8 @@ func (d *desk) createEnv(ctx context.Context, o envOptions) error {
 		phase, do := "create", env.Create
 		if o.dryRun {
 			phase, do = "solve", env.Solve
+		} else {
+			p.Folder("prefix", request.Prefix)
 		}
 		end := p.Phase(phase)
 		records, err := do(ctx, request)

@@ -29,7 +29,7 @@
 //
 // TestTruth compares with what is known on 2,000 short children, on four forks
 // that share 110 MiB and on a process that has 1 GiB for 50 ms, each out here
-// and in a pid namespace: processor time is within 0.5 % of what wait4 says,
+// and in a pid namespace: processor time is within 1 % of what wait4 says,
 // memory (by sum_pss, and by max_rss for the last) from 5 to 12 MiB above the known
 // figure, which is what the programs themselves need. BenchmarkOverhead tells
 // what measuring costs: 0.3 % of a processor for one process, 0.9 % for 50.

@@ -24,6 +24,7 @@ type Meter struct {
 	first counters
 	group string // the folder of this run's own control group; "" for none
 	tree  tree
+	begun chan struct{} // a phase has
 	quit  chan struct{}
 	loops sync.WaitGroup
 
@@ -45,7 +46,7 @@ type Meter struct {
 
 // Start begins to measure. It returns at once: the first look is later.
 func Start(o Options) *Meter {
-	m := &Meter{Options: o, start: time.Now(), group: group("/proc"), quit: make(chan struct{})}
+	m := &Meter{Options: o, start: time.Now(), group: group("/proc"), begun: make(chan struct{}, 1), quit: make(chan struct{})}
 	if m.Interval <= 0 {
 		m.Interval = 50 * time.Millisecond
 	}
@@ -54,8 +55,8 @@ func Start(o Options) *Meter {
 	}
 	m.first = m.count()
 	m.series.step = 2 * m.Interval
-	m.loops.Go(func() { m.repeat(m.Interval, m.lookAtTree) })
-	m.loops.Go(func() { m.repeat(4*m.Interval, m.lookAtDisk) })
+	m.loops.Go(func() { m.repeat(m.Interval, m.begun, m.lookAtTree) })
+	m.loops.Go(func() { m.repeat(4*m.Interval, nil, m.lookAtDisk) })
 	return m
 }
 
@@ -89,6 +90,10 @@ func (m *Meter) Phase(name string) *Phase {
 	}
 	p.peak.raise(peak{folders: m.disk})
 	m.open = append(m.open, p)
+	select {
+	case m.begun <- struct{}{}:
+	default: // it is known already
+	}
 	return p
 }
 
@@ -139,18 +144,27 @@ func (m *Meter) sum() *Report {
 // takes, so that both loops stay below one per cent together, and at least the
 // given pause. Where a look at the processes takes more than 10 ms it is more
 // often a busy machine that delays it than work of ours; two seconds are enough
-// then, unless that were more than a tenth of the time.
-func (m *Meter) repeat(pause time.Duration, look func() (most time.Duration)) {
+// then, unless that were more than a tenth of the time. Once a phase has begun
+// the first pauses are shorter, so that something is seen of a short one.
+func (m *Meter) repeat(pause time.Duration, begun <-chan struct{}, look func() (most time.Duration)) {
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
-	for {
+	for short := pause; ; {
 		select {
 		case <-m.quit:
 			return
+		case <-begun:
+			short = pause / 16
+			timer.Reset(short)
 		case <-timer.C:
-			begun := time.Now()
+			start := time.Now()
 			most := look()
-			cost := time.Since(begun)
+			cost := time.Since(start)
+			if short *= 2; short < pause {
+				timer.Reset(max(short, 10*cost))
+				continue
+			}
+			short = pause
 			timer.Reset(max(pause, min(200*cost, most), 10*cost))
 		}
 	}

@@ -456,6 +456,34 @@ func TestPulse(t *testing.T) {
 	})
 }
 
+// TestLooks are closer together at a phase's beginning, and rarer when they are
+// expensive.
+func TestLooks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &Meter{begun: make(chan struct{}), quit: make(chan struct{})}
+		start, cost := time.Now(), time.Duration(0)
+		var at []int64 // milliseconds
+		go m.repeat(160*time.Millisecond, m.begun, func() time.Duration {
+			at = append(at, time.Since(start).Milliseconds())
+			time.Sleep(cost)
+			return time.Second
+		})
+		time.Sleep(500 * time.Millisecond)
+		m.begun <- struct{}{}
+		time.Sleep(550 * time.Millisecond)
+		cost = 2 * time.Millisecond
+		time.Sleep(time.Second)
+		cost = 500 * time.Millisecond
+		time.Sleep(10 * time.Second)
+		close(m.quit)
+		synctest.Wait()
+		want := []int64{160, 320, 480, 510, 530, 570, 650, 810, 970, 1130, 1532, 1934, 2336, 7836}
+		if diff := cmp.Diff(want, at); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
 func TestProgressLine(t *testing.T) {
 	got := Progress{"test numpy", 61 * time.Second, 1.873, 5, 6, 7}.Line()
 	want := "phase test-numpy status running seconds 61 cpu-usage-percent 187.3 memory-used-bytes 5 disk-used-bytes 6 processes 7"
