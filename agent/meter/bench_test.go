@@ -12,12 +12,12 @@ func BenchmarkLook(b *testing.B) {
 	w := &tree{}
 	b.Run("rss", func(b *testing.B) {
 		for b.Loop() {
-			w.look(1 << 50)
+			w.look(1<<50, false)
 		}
 	})
 	b.Run("pss", func(b *testing.B) {
 		for b.Loop() {
-			w.look(0)
+			w.look(0, true)
 		}
 	})
 }

@@ -461,23 +461,23 @@ func TestPulse(t *testing.T) {
 func TestLooks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &Meter{begun: make(chan struct{}), quit: make(chan struct{})}
-		start, cost := time.Now(), time.Duration(0)
+		start, ask, cost := time.Now(), time.Duration(0), time.Duration(0)
 		var at []int64 // milliseconds
 		go m.repeat(160*time.Millisecond, m.begun, func() time.Duration {
 			at = append(at, time.Since(start).Milliseconds())
 			time.Sleep(cost)
-			return time.Second
+			return ask
 		})
 		time.Sleep(500 * time.Millisecond)
 		m.begun <- struct{}{}
 		time.Sleep(550 * time.Millisecond)
-		cost = 2 * time.Millisecond
+		ask = 400 * time.Millisecond
 		time.Sleep(time.Second)
 		cost = 500 * time.Millisecond
 		time.Sleep(10 * time.Second)
 		close(m.quit)
 		synctest.Wait()
-		want := []int64{160, 320, 480, 510, 530, 570, 650, 810, 970, 1130, 1532, 1934, 2336, 7836}
+		want := []int64{160, 320, 480, 510, 530, 570, 650, 810, 970, 1130, 1530, 1930, 2330, 7830}
 		if diff := cmp.Diff(want, at); diff != "" {
 			t.Error(diff)
 		}

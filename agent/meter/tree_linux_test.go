@@ -51,7 +51,7 @@ func TestSeparateMemoryAddsUp(t *testing.T) {
 func TestScanFindsTheSame(t *testing.T) {
 	defer start(t, "hold 30")()
 	fast, slow := &tree{}, &tree{slow: true, known: true}
-	a, b := fast.look(0), slow.look(0)
+	a, b := fast.look(0, true), slow.look(0, true)
 	if a.running() != 2 || b.running() != 2 {
 		t.Errorf("%d and %d processes, want 2", a.running(), b.running())
 	}
@@ -61,7 +61,7 @@ func TestScanFindsTheSame(t *testing.T) {
 	if fast.slow {
 		t.Log("this kernel does not list children")
 	}
-	if news := fast.look(1 << 40); news.memory != 0 || news.now < 30<<20 {
+	if news := fast.look(1<<40, false); news.memory != 0 || news.now < 30<<20 {
 		t.Errorf("asked for more than a terabyte, told of %d bytes, %d now", news.memory, news.now)
 	}
 }
@@ -70,7 +70,7 @@ func TestScanFindsTheSame(t *testing.T) {
 // does until it calls exec.
 func TestSameMemory(t *testing.T) {
 	defer start(t, "hold 1")()
-	children := listed(os.Getpid())
+	children := listed(process{id: processID{pid: os.Getpid()}})
 	if len(children) != 1 {
 		t.Fatalf("children %v, want one", children)
 	}
@@ -105,7 +105,7 @@ func TestChildBeforeExec(t *testing.T) {
 	}
 	w := &tree{}
 	for range 50 {
-		if p := w.look(0); p.memory > size*19/10 {
+		if p := w.look(0, true); p.memory > size*19/10 {
 			t.Errorf("%d bytes in %d processes: those of a child that has none of its own were added", p.memory, p.running())
 			break
 		}
@@ -123,7 +123,7 @@ func TestParseStat(t *testing.T) {
 		"12 (sh)" + rest: "sh", "12 (a b) c (d)" + rest + "\n": "a b) c (d", "12 ()" + rest: "", "12 (x\n) S 1)" + rest: "x\n) S 1",
 	} {
 		got, ok := parseStat([]byte(line))
-		want := process{processID{12, 987}, 7, name, cpu{1500 * time.Millisecond, 250 * time.Millisecond}, cpu{3 * time.Second, time.Second / 2}, 3 * int64(os.Getpagesize())}
+		want := process{processID{12, 987}, 7, name, cpu{1500 * time.Millisecond, 250 * time.Millisecond}, cpu{3 * time.Second, time.Second / 2}, true, 3 * int64(os.Getpagesize())}
 		if !ok || got != want {
 			t.Errorf("%q: %+v, %v", line, got, ok)
 		}

@@ -216,7 +216,7 @@ func runMeasured(t *testing.T, c *exec.Cmd) (got PhaseReport, truth time.Duratio
 	}
 	for lines := bufio.NewScanner(told); lines.Scan(); {
 		if lines.Text() == "ready" {
-			m.lookAtTree() // the child holds on for it
+			m.lookAtTree(true) // the child holds on for it
 			_ = in.Close()
 		}
 		_, _ = fmt.Fprintln(&out, lines.Text())
@@ -287,7 +287,7 @@ func TestNobodyWaits(t *testing.T) {
 	lines.Scan()
 	truth := truths(t, lines.Bytes()).Seconds()
 	lines.Scan()
-	m.lookAtTree()
+	m.lookAtTree(true)
 	if err := c.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
