@@ -24,8 +24,7 @@
 //
 // The first two are never more than processes really held at one time. What
 // they can miss is a peak that several processes make up together for less
-// than the time between two samples: 50 ms, or more when looking is expensive
-// (for PSS 250 times what it takes, some 20 ms for each GiB);
+// than the time between two samples: 50 ms, or 250 times what looking costs;
 // and one process's peak that is lower than an earlier one's.
 //
 // TestTruth compares with what is known on 2,000 short children, on four forks
