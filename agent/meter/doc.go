@@ -15,7 +15,8 @@
 //
 //   - the highest sum over the process tree that was sampled. On Linux each
 //     process counts with its proportional set size (PSS), so that pages which
-//     processes share, such as those of forks, count once;
+//     processes share, such as those of forks, count once; one that may not be
+//     asked counts with its anonymous memory;
 //   - the highest resident set that any one process ever had (ru_maxrss), which
 //     the kernel notes even if it lasted a millisecond between two samples;
 //   - where this run has a control group (version 2) of its own, the group's

@@ -461,20 +461,22 @@ func TestPulse(t *testing.T) {
 func TestLooks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &Meter{begun: make(chan struct{}), quit: make(chan struct{})}
-		start, ask, cost := time.Now(), time.Duration(0), time.Duration(0)
+		start := time.Now()
 		var at []int64 // milliseconds
-		go m.repeat(160*time.Millisecond, m.begun, func() time.Duration {
-			at = append(at, time.Since(start).Milliseconds())
-			time.Sleep(cost)
+		go m.repeat(160*time.Millisecond, m.begun, func() (ask time.Duration) {
+			now := time.Since(start)
+			at = append(at, now.Milliseconds())
+			if now > time.Second { // from here on it asks for more
+				ask = 400 * time.Millisecond
+			}
+			if now > 2*time.Second { // and from here on it takes long
+				time.Sleep(500 * time.Millisecond)
+			}
 			return ask
 		})
 		time.Sleep(500 * time.Millisecond)
 		m.begun <- struct{}{}
-		time.Sleep(550 * time.Millisecond)
-		ask = 400 * time.Millisecond
-		time.Sleep(time.Second)
-		cost = 500 * time.Millisecond
-		time.Sleep(10 * time.Second)
+		time.Sleep(12 * time.Second)
 		close(m.quit)
 		synctest.Wait()
 		want := []int64{160, 320, 480, 510, 530, 570, 650, 810, 970, 1130, 1530, 1930, 2330, 7830}

@@ -52,23 +52,32 @@ func (t *tree) look(known int64, must bool) sample {
 		s.now = int64(t.share * float64(rss))
 		return s
 	}
-	t.cost = spent(func() { s.addPSS() })
+	t.cost = spent(func() { s.addPSS(pssOf) })
 	s.now, s.cost = s.memory, t.cost
 	t.asked, t.share = time.Now(), min(1, float64(s.memory)/float64(max(1, rss)))
 	return s
 }
 
-// addPSS asks the kernel for every process's share of memory.
-func (s *sample) addPSS() {
+// addPSS asks the kernel for every process's share of memory. One that may not
+// be asked, such as the sandbox's own when it shuts others out, counts with its
+// anonymous memory; where none may be, the sum is one of RSS.
+func (s *sample) addPSS(pssOf func(pid int) (int64, error)) {
+	told, rss := false, int64(0)
 	for _, p := range s.processes {
 		if p.parent != 0 && sameMemory(p.id.pid, p.parent) {
 			continue // a child between vfork and exec: it is its parent still
 		}
 		pss, err := pssOf(p.id.pid)
 		if errors.Is(err, fs.ErrPermission) {
-			pss, s.method = p.rss, methodRSS
+			status, _ := os.ReadFile("/proc/" + strconv.Itoa(p.id.pid) + "/status") // it may be gone
+			pss = kib(status, "RssAnon:")
 		}
+		told = told || err == nil
 		s.memory += pss
+		rss += p.rss
+	}
+	if !told {
+		s.memory, s.method = rss, methodRSS
 	}
 }
 

@@ -1,6 +1,7 @@
 package meter
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -114,6 +115,35 @@ func TestChildBeforeExec(t *testing.T) {
 	wg.Wait()
 	if err := syscall.Munmap(held); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestSecretive has a process that does not tell its PSS, as another user's or
+// the sandbox's own, and then nobody that does.
+func TestSecretive(t *testing.T) {
+	defer start(t, "hold 60")()
+	all := (&tree{}).processes()
+	if len(all) != 2 {
+		t.Fatalf("%+v", all)
+	}
+	own, err := pssOf(all[0].id.pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	one := sample{processes: all, method: methodPSS}
+	one.addPSS(func(pid int) (int64, error) {
+		if pid == all[0].id.pid {
+			return own, nil
+		}
+		return 0, fs.ErrPermission
+	})
+	if held := one.memory - own; one.method != methodPSS || held < 60<<20 || held > all[1].rss {
+		t.Errorf("%d bytes by %s, of which %d are resident", held, one.method, all[1].rss)
+	}
+	none := sample{processes: all, method: methodPSS}
+	none.addPSS(func(int) (int64, error) { return 0, fs.ErrPermission })
+	if none.method != methodRSS || none.memory != all[0].rss+all[1].rss {
+		t.Errorf("%d bytes by %s", none.memory, none.method)
 	}
 }
 
