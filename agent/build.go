@@ -202,6 +202,7 @@ func (d *desk) buildAndPublish(ctx context.Context, o buildOptions, work string,
 	}
 	request.Channels = d.observe(request.Channels)
 	built, err := builder.Build(ctx, request, p)
+	r.built(built)
 	if err != nil || target.Store == nil {
 		r.Packages = unpublished(built)
 		return err

@@ -95,6 +95,8 @@ func (d *desk) createEnv(ctx context.Context, o envOptions) error {
 		phase, do := "create", env.Create
 		if o.dryRun {
 			phase, do = "solve", env.Solve
+		} else {
+			p.Folder("prefix", request.Prefix)
 		}
 		request.Warn = p.Warn
 		request.Channels = d.observe(request.Channels)

@@ -1,7 +1,14 @@
 package agent
 
 import (
+	"cmp"
+	"path"
+	"path/filepath"
+
 	"github.com/condaworker/condaworker/agent/meter"
+	"github.com/condaworker/condaworker/agent/picture"
+	"github.com/condaworker/condaworker/builder"
+	"github.com/condaworker/condaworker/builder/pack"
 	"github.com/condaworker/condaworker/env/persist"
 	"github.com/condaworker/condaworker/indexer"
 	"github.com/condaworker/condaworker/lock"
@@ -24,6 +31,8 @@ type report struct {
 
 	Environments []persist.Environment `json:"environments,omitempty"` // of env list
 	Cleaned      []persist.Cleaned     `json:"cleaned,omitempty"`      // of env clean and exit
+
+	contents map[string]pack.Summary // of packages that were built, by file name
 }
 
 // outcome notes how the run ended. A run may fail outside of its phases.
@@ -31,4 +40,42 @@ func (r *report) outcome(err error) {
 	if err != nil {
 		r.Status, r.Error, r.ExitCode = "failed", err.Error(), exitCode(err)
 	}
+}
+
+// built notes what is in packages while it is known.
+func (r *report) built(packages []builder.Package) {
+	r.contents = map[string]pack.Summary{}
+	for _, p := range packages {
+		r.contents[filepath.Base(p.Path)] = p.Summary
+	}
+}
+
+// draw writes the report as a page, if one is asked for.
+func (r *report) draw(o reportOptions, result string) error {
+	if o.picture == "" {
+		return nil
+	}
+	page, err := picture.Page(picture.Run{
+		Verb: o.verb, Version: r.Version, Result: result, Error: r.Error, ExitCode: r.ExitCode,
+		Report: r.Report, Packages: r.pictures(),
+	})
+	if err != nil {
+		return err
+	}
+	return writeReport("--report-html", o.picture, page)
+}
+
+// pictures are the packages as the page shows them.
+func (r *report) pictures() []picture.Package {
+	var all []picture.Package
+	for _, p := range r.Packages {
+		name := path.Base(cmp.Or(p.Key, filepath.ToSlash(p.Path)))
+		is := r.contents[name]
+		one := picture.Package{Name: name, Channel: p.Channel, SHA256: p.SHA256, Size: p.Size, Files: is.Files, Bytes: is.Bytes}
+		for _, f := range is.Largest {
+			one.Largest = append(one.Largest, picture.File(f))
+		}
+		all = append(all, one)
+	}
+	return all
 }

@@ -15,7 +15,9 @@ import (
 
 // reportOptions are the flags of a verb that tells programs what it did.
 type reportOptions struct {
+	verb    string
 	report  string
+	picture string
 	format  string
 	summary bool // people get the resource summary at the end of the log
 
@@ -23,7 +25,9 @@ type reportOptions struct {
 }
 
 func (o *reportOptions) flags(c *cobra.Command) {
+	o.verb = c.Name()
 	c.Flags().StringVar(&o.report, "report", "", "write what the run did and used to this file as JSON, on failure too")
+	c.Flags().StringVar(&o.picture, "report-html", "", "write the same to this file as a page for people, with how it went over time")
 	c.Flags().StringVar(&o.format, "format", "text", "text, or json: print the report on stdout and the log on stderr")
 }
 
@@ -32,15 +36,23 @@ func (o *reportOptions) validate() error {
 	if o.format != "text" && o.format != "json" {
 		return usageError{fmt.Errorf("--format %s: it is text or json", o.format)}
 	}
-	if o.report == "" {
+	if o.report != "" && o.report == o.picture {
+		return usageError{fmt.Errorf("--report and --report-html both name %s; they are two files", o.report)}
+	}
+	return errors.Join(canWrite("--report", o.report), canWrite("--report-html", o.picture))
+}
+
+// canWrite finds out whether a flag names a file that can be made; "" is none.
+func canWrite(flag, file string) error {
+	if file == "" {
 		return nil
 	}
-	if info, err := os.Stat(o.report); err == nil && info.IsDir() {
-		return usageError{fmt.Errorf("--report %s: it is a folder; name a file", o.report)}
+	if info, err := os.Stat(file); err == nil && info.IsDir() {
+		return usageError{fmt.Errorf("%s %s: it is a folder; name a file", flag, file)}
 	}
-	folder := filepath.Dir(o.report)
+	folder := filepath.Dir(file)
 	if info, err := os.Stat(folder); err != nil || !info.IsDir() {
-		return usageError{fmt.Errorf("--report %s: there is no folder %s; make it first", o.report, folder)}
+		return usageError{fmt.Errorf("%s %s: there is no folder %s; make it first", flag, file, folder)}
 	}
 	return nil
 }
@@ -62,7 +74,7 @@ func (d *desk) run(ctx context.Context, o reportOptions, do work) error {
 	err = why(ctx, err)
 	r.Report = m.Stop()
 	r.outcome(err)
-	err = errors.Join(err, d.deliver(r, o))
+	err = errors.Join(err, d.deliver(r, o), r.draw(o, result))
 	if err == nil {
 		d.result(result)
 	}
@@ -82,13 +94,18 @@ func (d *desk) deliver(r report, o reportOptions) error {
 	case o.summary && len(r.Phases) > 0: // a run that was refused used nothing
 		err = d.out.Print([]byte(meter.Summary(r.Report)))
 	}
-	if o.report == "" {
-		return err
+	return errors.Join(err, writeReport("--report", o.report, text))
+}
+
+// writeReport writes what a flag asks for to the file that it names; "" is none.
+func writeReport(flag, file string, text []byte) error {
+	if file == "" {
+		return nil
 	}
-	if failed := os.WriteFile(o.report, text, 0o644); failed != nil {
-		err = errors.Join(err, fmt.Errorf("write --report: %w", failed))
+	if err := os.WriteFile(file, text, 0o644); err != nil {
+		return fmt.Errorf("write %s: %w", flag, err)
 	}
-	return err
+	return nil
 }
 
 // result is the last status of a run that succeeded; the monitor shows it.

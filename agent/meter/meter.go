@@ -24,6 +24,7 @@ type Meter struct {
 	first counters
 	group string // the folder of this run's own control group; "" for none
 	tree  tree
+	begun chan struct{} // a phase has
 	quit  chan struct{}
 	loops sync.WaitGroup
 
@@ -45,7 +46,7 @@ type Meter struct {
 
 // Start begins to measure. It returns at once: the first look is later.
 func Start(o Options) *Meter {
-	m := &Meter{Options: o, start: time.Now(), group: group("/proc"), quit: make(chan struct{})}
+	m := &Meter{Options: o, start: time.Now(), group: group("/proc"), begun: make(chan struct{}, 1), quit: make(chan struct{})}
 	if m.Interval <= 0 {
 		m.Interval = 50 * time.Millisecond
 	}
@@ -54,8 +55,8 @@ func Start(o Options) *Meter {
 	}
 	m.first = m.count()
 	m.series.step = 2 * m.Interval
-	m.loops.Go(func() { m.repeat(m.Interval, m.lookAtTree) })
-	m.loops.Go(func() { m.repeat(4*m.Interval, m.lookAtDisk) })
+	m.loops.Go(func() { m.repeat(m.Interval, m.begun, m.sampleTree) })
+	m.loops.Go(func() { m.repeat(4*m.Interval, nil, m.sampleDisk) })
 	return m
 }
 
@@ -78,7 +79,7 @@ func (m *Meter) Watch(name, path string) {
 // Phase begins a step called name, e.g. fetch. Phases follow one another; what
 // happens while two are open counts in both.
 func (m *Meter) Phase(name string) *Phase {
-	counted, seen := m.count(), m.tree.look(0)
+	counted, seen := m.count(), m.tree.look(0, true)
 	p := &Phase{meter: m, name: name, start: time.Now(), first: counted, base: counted.plus(seen.living())}
 	p.ranks.begin(seen.processes)
 	m.mu.Lock()
@@ -89,6 +90,10 @@ func (m *Meter) Phase(name string) *Phase {
 	}
 	p.peak.raise(peak{folders: m.disk})
 	m.open = append(m.open, p)
+	select {
+	case m.begun <- struct{}{}:
+	default: // it is known already
+	}
 	return p
 }
 
@@ -103,7 +108,7 @@ func (m *Meter) Stop() Report {
 		p.End(errStopped)
 	}
 	if noPhase && !stopped {
-		m.lookAtTree()
+		m.lookAtTree(true)
 		m.measureDisk()
 	}
 	m.mu.Lock()
@@ -135,29 +140,48 @@ func (m *Meter) sum() *Report {
 	return r
 }
 
-// repeat looks every so often until Stop: at least 200 times what looking
-// takes, so that both loops stay below one per cent together, and at least the
-// given pause. Where a look at the processes takes more than 10 ms it is more
-// often a busy machine that delays it than work of ours; two seconds are enough
-// then, unless that were more than a tenth of the time.
-func (m *Meter) repeat(pause time.Duration, look func() (most time.Duration)) {
+// repeat looks every so often until Stop: after the given pause at least, and
+// after what the look itself asks for. Once a phase has begun the first pauses
+// are shorter, so that something is seen of a short one.
+func (m *Meter) repeat(pause time.Duration, begun <-chan struct{}, look func() (ask time.Duration)) {
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
-	for {
+	for short := pause; ; {
 		select {
 		case <-m.quit:
 			return
+		case <-begun:
+			short = pause / 16
+			timer.Reset(short)
 		case <-timer.C:
-			begun := time.Now()
-			most := look()
-			cost := time.Since(begun)
-			timer.Reset(max(pause, min(200*cost, most), 10*cost))
+			start := time.Now()
+			ask := look()
+			slow := 10 * time.Since(start) // a busy machine delays it
+			if short *= 2; short < pause {
+				timer.Reset(max(short, slow))
+				continue
+			}
+			short = pause
+			timer.Reset(max(pause, ask, slow))
 		}
 	}
 }
 
-// lookAtTree samples the processes.
-func (m *Meter) lookAtTree() (most time.Duration) {
+// Each loop looks so rarely that it takes a fifth of a per cent of a processor;
+// with two fifths for PSS and what the run time system adds, they stay below
+// one in all.
+const rarely = 500
+
+// sampleTree looks at the processes.
+func (m *Meter) sampleTree() (ask time.Duration) {
+	var memory time.Duration
+	all := spent(func() { memory = m.lookAtTree(false) })
+	return rarely * (all - memory)
+}
+
+// lookAtTree looks at the processes, and at their memory in any case if must.
+// It returns the processor time that memory took.
+func (m *Meter) lookAtTree(must bool) (cost time.Duration) {
 	m.mu.Lock()
 	known := m.total.memory
 	for _, p := range m.open {
@@ -165,8 +189,9 @@ func (m *Meter) lookAtTree() (most time.Duration) {
 	}
 	m.mu.Unlock()
 	counted := readCounters().cpu // before the look: nobody's time is in both
-	m.sawTree(counted, m.tree.look(known))
-	return 2 * time.Second
+	s := m.tree.look(known, must)
+	m.sawTree(counted, s)
+	return s.cost
 }
 
 // sawTree notes a look in the total, in the series and in every open phase.
@@ -186,14 +211,17 @@ func (m *Meter) sawTree(counted cpu, s sample) {
 	m.series.add(time.Since(m.start), m.now)
 }
 
-// lookAtDisk samples the folders, unless a phase's end wants to.
-func (m *Meter) lookAtDisk() (most time.Duration) {
+// sampleDisk looks at the folders, unless a phase's end wants to.
+func (m *Meter) sampleDisk() (ask time.Duration) {
 	m.walking.Lock()
 	defer m.walking.Unlock()
-	if use, done := walk(m.folders(), &m.hurry); done {
+	var use folders
+	var done bool
+	cost := spent(func() { use, done = walk(m.folders(), &m.hurry) })
+	if done {
 		m.sawDisk(use)
 	}
-	return time.Hour
+	return rarely * cost
 }
 
 // measureDisk measures the folders exactly.

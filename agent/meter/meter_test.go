@@ -23,6 +23,9 @@ import (
 // TestMain lets the test binary stand in for the programs that a build runs.
 func TestMain(m *testing.M) {
 	role, argument, _ := strings.Cut(os.Getenv("METER_TEST_CHILD"), " ")
+	if systemRole(role, argument) {
+		return
+	}
 	switch role {
 	case "":
 		os.Exit(m.Run())
@@ -66,7 +69,7 @@ func ready() {
 	_, _ = io.Copy(io.Discard, os.Stdin)
 }
 
-func command(t *testing.T, role string) *exec.Cmd {
+func command(t testing.TB, role string) *exec.Cmd {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
@@ -78,9 +81,13 @@ func command(t *testing.T, role string) *exec.Cmd {
 }
 
 // start starts a child and waits until it is ready; stop ends it.
-func start(t *testing.T, role string) (stop func()) {
+func start(t testing.TB, role string) (stop func()) {
 	t.Helper()
-	c := command(t, role)
+	return startCommand(t, command(t, role))
+}
+
+func startCommand(t testing.TB, c *exec.Cmd) (stop func()) {
+	t.Helper()
 	in, err := c.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -420,7 +427,7 @@ func TestSeriesHoldsWhatWasLastSeen(t *testing.T) {
 	s.add(100*time.Millisecond, point{memory: 9, cpu: 5 * time.Second})
 	s.add(200*time.Millisecond, point{memory: 2, cpu: 4 * time.Second})
 	s.add(3500*time.Millisecond, point{memory: 3, cpu: 6 * time.Second})
-	if got, want := s.report(), (&Series{1, []float64{5, 5, 5, 6}, []int64{9, 2, 2, 3}, []int64{0, 0, 0, 0}, []int{0, 0, 0, 0}}); !cmp.Equal(got, want) {
+	if got, want := s.report(), (&Series{1, []float64{5.242, 5.545, 5.848, 6}, []int64{9, 2, 2, 3}, []int64{0, 0, 0, 0}, []int{0, 0, 0, 0}}); !cmp.Equal(got, want) {
 		t.Errorf("%+v", got)
 	}
 }
@@ -445,6 +452,36 @@ func TestPulse(t *testing.T) {
 			if p.Phase != "script" || p.Time != time.Duration(i+1)*time.Minute || p.Memory == 0 && runtime.GOOS != "darwin" {
 				t.Errorf("%+v", p)
 			}
+		}
+	})
+}
+
+// TestLooks are closer together at a phase's beginning, and rarer when they are
+// expensive.
+func TestLooks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &Meter{begun: make(chan struct{}), quit: make(chan struct{})}
+		start := time.Now()
+		var at []int64 // milliseconds
+		go m.repeat(160*time.Millisecond, m.begun, func() (ask time.Duration) {
+			now := time.Since(start)
+			at = append(at, now.Milliseconds())
+			if now > time.Second { // from here on it asks for more
+				ask = 400 * time.Millisecond
+			}
+			if now > 2*time.Second { // and from here on it takes long
+				time.Sleep(500 * time.Millisecond)
+			}
+			return ask
+		})
+		time.Sleep(500 * time.Millisecond)
+		m.begun <- struct{}{}
+		time.Sleep(12 * time.Second)
+		close(m.quit)
+		synctest.Wait()
+		want := []int64{160, 320, 480, 510, 530, 570, 650, 810, 970, 1130, 1530, 1930, 2330, 7830}
+		if diff := cmp.Diff(want, at); diff != "" {
+			t.Error(diff)
 		}
 	})
 }

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
-	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -39,53 +37,13 @@ func allocate(size int) []byte {
 	return b
 }
 
-func ownCPU(t *testing.T) time.Duration {
+func ownCPU(t testing.TB) time.Duration {
 	t.Helper()
 	var r syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
 		t.Fatal(err)
 	}
 	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
-}
-
-// TestCPUOfShortChildren compares with what wait4 says of each child.
-func TestCPUOfShortChildren(t *testing.T) {
-	const atOnce = 4
-	children := 2000
-	first := command(t, "quick")
-	if err := first.Run(); err != nil {
-		t.Fatal(err)
-	}
-	if first.ProcessState.UserTime()+first.ProcessState.SystemTime() > 15*time.Millisecond {
-		children = 100 // not short ones: the race detector takes its time to start
-	}
-	m := Start(Options{})
-	p, own := m.Phase("script"), ownCPU(t)
-	var truth atomic.Int64
-	var wg sync.WaitGroup
-	for range atOnce {
-		wg.Go(func() {
-			for range children / atOnce {
-				c := command(t, "quick")
-				if err := c.Run(); err != nil {
-					t.Error(err)
-					return
-				}
-				truth.Add(int64(c.ProcessState.UserTime() + c.ProcessState.SystemTime()))
-			}
-		})
-	}
-	wg.Wait()
-	want := (time.Duration(truth.Load()) + ownCPU(t) - own).Seconds()
-	got := p.End(nil)
-	cpu := got.CPUUser + got.CPUSys
-	t.Logf("%.3f s of CPU, %.3f s by wait4, %.3f s wall", cpu, want, got.Seconds)
-	if cpu < want*0.95 || cpu > want*1.05 {
-		t.Errorf("measured %.3f s of CPU, the truth is %.3f s", cpu, want)
-	}
-	if r := m.Stop(); r.CPUUser+r.CPUSys < cpu {
-		t.Errorf("less in all than in a phase: %+v", r)
-	}
 }
 
 // TestBurstOfMemory has a child die right after it touched its memory.

@@ -51,7 +51,7 @@ func (p *Phase) Exited(code int, signal string) {
 func (p *Phase) End(err error) PhaseReport {
 	m := p.meter
 	p.quiet()
-	m.lookAtTree()
+	m.lookAtTree(true)
 	m.mu.Lock()
 	last := m.count()
 	lost := p.peak.lost(last.minus(p.first.cpu))

@@ -34,6 +34,7 @@ type series struct {
 	step   time.Duration // what a point stands for
 	points []point
 	last   point // as last seen, which holds until something else is
+	at     time.Duration
 }
 
 // add notes what was seen at a time after the start.
@@ -43,11 +44,27 @@ func (s *series) add(at time.Duration, p point) {
 	for ; i >= maxPoints; i = int(at / s.step) {
 		s.halve()
 	}
-	for len(s.points) <= i {
-		s.points = append(s.points, s.last)
+	for j := max(0, len(s.points)-1); j < i; j++ {
+		if j == len(s.points) {
+			s.points = append(s.points, s.last)
+		}
+		s.points[j].cpu = s.between(p, at, time.Duration(j+1)*s.step)
+	}
+	if len(s.points) == i {
+		s.points = append(s.points, p)
 	}
 	s.points[i] = s.points[i].most(p)
-	s.last = p
+	s.last, s.at = p, at
+}
+
+// between is what was used until a moment between the last look and this one:
+// evenly, since nobody looked.
+func (s *series) between(p point, at, moment time.Duration) time.Duration {
+	if at <= s.at {
+		return p.cpu
+	}
+	share := float64(moment-s.at) / float64(at-s.at)
+	return s.last.cpu + time.Duration(share*float64(p.cpu-s.last.cpu))
 }
 
 // halve doubles the step.

@@ -4,10 +4,11 @@ import "time"
 
 // sample is what one look at the process tree shows.
 type sample struct {
-	processes []process // parents before their children; this process is the first
-	memory    int64     // in bytes; 0 if it is no more than what was known before
-	method    string    // how memory was found
-	now       int64     // memory at this moment, estimated where it was not measured
+	processes []process     // parents before their children; this process is the first
+	memory    int64         // in bytes; 0 if it is no more than what was known before
+	method    string        // how memory was found
+	now       int64         // memory at this moment, estimated where it was not measured
+	cost      time.Duration // processor time that measuring memory took
 }
 
 // process is one of the tree.
@@ -17,6 +18,7 @@ type process struct {
 	name   string
 	own    cpu   // of its threads
 	waited cpu   // of the children that it has waited for
+	single bool  // it is known to have one thread
 	rss    int64 // in bytes; 0 for one that has ended and was not waited for yet
 }
 

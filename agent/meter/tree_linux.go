@@ -5,7 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -20,19 +20,26 @@ type tree struct {
 	slow  bool // the kernel does not list children: all processes are read
 	known bool // slow is known
 
-	asked time.Time // when PSS was last asked for
-	share float64   // of the sum of RSS that the sum of PSS was then
+	asked time.Time     // when PSS was last asked for
+	cost  time.Duration // processor time that the answer took
+	share float64       // of the sum of RSS that the sum of PSS was then
 }
 
-// pssPause is the time after which PSS is asked for although it cannot be a new
-// peak: only to show how it goes.
-const pssPause = time.Second
+const (
+	// pssPause is the time after which PSS is asked for although it cannot be a
+	// new peak: only to show how it goes.
+	pssPause = time.Second
+	// pssRarely times what PSS takes passes before it is asked for again: that is
+	// two fifths of a per cent of a processor.
+	pssRarely = 250
+)
 
 // look returns the tree and the sum of its PSS, which counts a page that n
 // processes share as 1/n in each. The kernel has to walk the page tables for
 // it, so it is asked only if the sum of RSS, which is cheap and never less, is
-// above known: otherwise it would be no news.
-func (t *tree) look(known int64) sample {
+// above known, otherwise it would be no news, and not more often than may be,
+// unless must says so.
+func (t *tree) look(known int64, must bool) sample {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s := sample{processes: t.processes(), method: methodPSS}
@@ -40,23 +47,38 @@ func (t *tree) look(known int64) sample {
 	for _, p := range s.processes {
 		rss += p.rss
 	}
-	if rss <= known && t.share > 0 && time.Since(t.asked) < pssPause {
+	since := time.Since(t.asked)
+	if t.share > 0 && !must && (since < pssRarely*t.cost || rss <= known && since < pssPause) {
 		s.now = int64(t.share * float64(rss))
 		return s
 	}
+	t.cost = spent(func() { s.addPSS(pssOf) })
+	s.now, s.cost = s.memory, t.cost
+	t.asked, t.share = time.Now(), min(1, float64(s.memory)/float64(max(1, rss)))
+	return s
+}
+
+// addPSS asks the kernel for every process's share of memory. One that may not
+// be asked, such as the sandbox's own when it shuts others out, counts with its
+// anonymous memory; where none may be, the sum is one of RSS.
+func (s *sample) addPSS(pssOf func(pid int) (int64, error)) {
+	told, rss := false, int64(0)
 	for _, p := range s.processes {
 		if p.parent != 0 && sameMemory(p.id.pid, p.parent) {
 			continue // a child between vfork and exec: it is its parent still
 		}
 		pss, err := pssOf(p.id.pid)
 		if errors.Is(err, fs.ErrPermission) {
-			pss, s.method = p.rss, methodRSS
+			status, _ := os.ReadFile("/proc/" + strconv.Itoa(p.id.pid) + "/status") // it may be gone
+			pss = kib(status, "RssAnon:")
 		}
+		told = told || err == nil
 		s.memory += pss
+		rss += p.rss
 	}
-	s.now = s.memory
-	t.asked, t.share = time.Now(), min(1, float64(s.memory)/float64(max(1, rss)))
-	return s
+	if !told {
+		s.memory, s.method = rss, methodRSS
+	}
 }
 
 // processes returns the tree, parents before children.
@@ -67,7 +89,7 @@ func (t *tree) processes() []process {
 	all, children := []process{own}, t.children()
 	seen := map[int]bool{self: true} // one that loses its parent moves up
 	for i := 0; i < len(all); i++ {
-		for _, pid := range children(all[i].id.pid) {
+		for _, pid := range children(all[i]) {
 			if seen[pid] {
 				continue
 			}
@@ -86,7 +108,7 @@ const tick = time.Second / 100
 
 // readProcess reads /proc/<pid>/stat.
 func readProcess(pid int) (process, bool) {
-	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	text, err := readSmall("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
 		return process{}, false
 	}
@@ -100,7 +122,7 @@ func parseStat(text []byte) (process, bool) {
 	if open < 1 || end < open {
 		return process{}, false
 	}
-	const utime, start, rss = 11, 19, 21 // places after the name: fields 14, 22, 24
+	const utime, threads, start, rss = 11, 17, 19, 21 // places after the name: fields 14, 20, 22, 24
 	fields := strings.Fields(string(text[end+1:]))
 	if len(fields) <= rss {
 		return process{}, false
@@ -118,11 +140,12 @@ func parseStat(text []byte) (process, bool) {
 		own:    cpu{ticks(utime), ticks(utime + 1)},
 		waited: cpu{ticks(utime + 2), ticks(utime + 3)},
 		rss:    number(rss) * int64(os.Getpagesize()),
+		single: number(threads) == 1,
 	}, err == nil
 }
 
 // children returns what tells a process's children.
-func (t *tree) children() func(pid int) []int {
+func (t *tree) children() func(process) []int {
 	if !t.known {
 		own := strconv.Itoa(os.Getpid())
 		_, err := os.Stat("/proc/self/task/" + own + "/children") // CONFIG_PROC_CHILDREN
@@ -132,29 +155,58 @@ func (t *tree) children() func(pid int) []int {
 		return listed
 	}
 	all := scan()
-	return func(pid int) []int { return all[pid] }
+	return func(p process) []int { return all[p.id.pid] }
 }
 
 // listed returns the children of all threads of a process.
-func listed(pid int) []int {
-	tasks := filepath.Join("/proc", strconv.Itoa(pid), "task")
+func listed(p process) (found []int) {
+	pid := strconv.Itoa(p.id.pid)
+	tasks := "/proc/" + pid + "/task"
+	if p.single {
+		return childrenOf(found, tasks+"/"+pid)
+	}
 	threads, err := os.ReadDir(tasks)
 	if err != nil {
 		return nil
 	}
-	var found []int
 	for _, thread := range threads {
-		text, err := os.ReadFile(filepath.Join(tasks, thread.Name(), "children"))
-		if err != nil {
-			continue
-		}
-		for word := range strings.FieldsSeq(string(text)) {
-			if child, err := strconv.Atoi(word); err == nil {
-				found = append(found, child)
-			}
+		found = childrenOf(found, tasks+"/"+thread.Name())
+	}
+	return found
+}
+
+// childrenOf adds the children of one thread.
+func childrenOf(found []int, thread string) []int {
+	text, err := readSmall(thread + "/children")
+	if err != nil {
+		return found
+	}
+	for word := range strings.FieldsSeq(string(text)) {
+		if child, err := strconv.Atoi(word); err == nil {
+			found = append(found, child)
 		}
 	}
 	return found
+}
+
+// readSmall reads a file of /proc. It does without what package os does for
+// files that may block or be large, which costs as much as the file.
+func readSmall(path string) ([]byte, error) {
+	fd, err := syscall.Open(path, syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer syscall.Close(fd) //nolint:errcheck // only read
+	text := make([]byte, 0, 1024)
+	for {
+		n, err := syscall.Read(fd, text[len(text):cap(text)])
+		if err != nil || n == 0 {
+			return text, err
+		}
+		if text = text[:len(text)+n]; len(text) == cap(text) {
+			text = slices.Grow(text, cap(text))
+		}
+	}
 }
 
 // scan returns the children of every process of the machine.

@@ -1,6 +1,7 @@
 package meter
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -51,7 +52,7 @@ func TestSeparateMemoryAddsUp(t *testing.T) {
 func TestScanFindsTheSame(t *testing.T) {
 	defer start(t, "hold 30")()
 	fast, slow := &tree{}, &tree{slow: true, known: true}
-	a, b := fast.look(0), slow.look(0)
+	a, b := fast.look(0, true), slow.look(0, true)
 	if a.running() != 2 || b.running() != 2 {
 		t.Errorf("%d and %d processes, want 2", a.running(), b.running())
 	}
@@ -61,7 +62,7 @@ func TestScanFindsTheSame(t *testing.T) {
 	if fast.slow {
 		t.Log("this kernel does not list children")
 	}
-	if news := fast.look(1 << 40); news.memory != 0 || news.now < 30<<20 {
+	if news := fast.look(1<<40, false); news.memory != 0 || news.now < 30<<20 {
 		t.Errorf("asked for more than a terabyte, told of %d bytes, %d now", news.memory, news.now)
 	}
 }
@@ -70,7 +71,7 @@ func TestScanFindsTheSame(t *testing.T) {
 // does until it calls exec.
 func TestSameMemory(t *testing.T) {
 	defer start(t, "hold 1")()
-	children := listed(os.Getpid())
+	children := listed(process{id: processID{pid: os.Getpid()}})
 	if len(children) != 1 {
 		t.Fatalf("children %v, want one", children)
 	}
@@ -105,7 +106,7 @@ func TestChildBeforeExec(t *testing.T) {
 	}
 	w := &tree{}
 	for range 50 {
-		if p := w.look(0); p.memory > size*19/10 {
+		if p := w.look(0, true); p.memory > size*19/10 {
 			t.Errorf("%d bytes in %d processes: those of a child that has none of its own were added", p.memory, p.running())
 			break
 		}
@@ -117,13 +118,42 @@ func TestChildBeforeExec(t *testing.T) {
 	}
 }
 
+// TestSecretive has a process that does not tell its PSS, as another user's or
+// the sandbox's own, and then nobody that does.
+func TestSecretive(t *testing.T) {
+	defer start(t, "hold 60")()
+	all := (&tree{}).processes()
+	if len(all) != 2 {
+		t.Fatalf("%+v", all)
+	}
+	own, err := pssOf(all[0].id.pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	one := sample{processes: all, method: methodPSS}
+	one.addPSS(func(pid int) (int64, error) {
+		if pid == all[0].id.pid {
+			return own, nil
+		}
+		return 0, fs.ErrPermission
+	})
+	if held := one.memory - own; one.method != methodPSS || held < 60<<20 || held > all[1].rss {
+		t.Errorf("%d bytes by %s, of which %d are resident", held, one.method, all[1].rss)
+	}
+	none := sample{processes: all, method: methodPSS}
+	none.addPSS(func(int) (int64, error) { return 0, fs.ErrPermission })
+	if none.method != methodRSS || none.memory != all[0].rss+all[1].rss {
+		t.Errorf("%d bytes by %s", none.memory, none.method)
+	}
+}
+
 func TestParseStat(t *testing.T) {
 	rest := " S 7 1 1 0 -1 4194560 1 2 3 4 150 25 300 50 20 0 1 0 987 4096 3 18446744073709551615"
 	for line, name := range map[string]string{
 		"12 (sh)" + rest: "sh", "12 (a b) c (d)" + rest + "\n": "a b) c (d", "12 ()" + rest: "", "12 (x\n) S 1)" + rest: "x\n) S 1",
 	} {
 		got, ok := parseStat([]byte(line))
-		want := process{processID{12, 987}, 7, name, cpu{1500 * time.Millisecond, 250 * time.Millisecond}, cpu{3 * time.Second, time.Second / 2}, 3 * int64(os.Getpagesize())}
+		want := process{processID{12, 987}, 7, name, cpu{1500 * time.Millisecond, 250 * time.Millisecond}, cpu{3 * time.Second, time.Second / 2}, true, 3 * int64(os.Getpagesize())}
 		if !ok || got != want {
 			t.Errorf("%q: %+v, %v", line, got, ok)
 		}

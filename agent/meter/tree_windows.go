@@ -11,7 +11,7 @@ import (
 type tree struct{}
 
 // look sums up working sets.
-func (*tree) look(int64) sample {
+func (*tree) look(int64, bool) sample {
 	s := sample{method: methodRSS}
 	seen := map[int32]bool{} // a parent's number may have been given again
 	for todo := []*gopsutil.Process{{Pid: int32(os.Getpid())}}; len(todo) > 0; todo = todo[1:] {

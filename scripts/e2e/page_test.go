@@ -85,10 +85,16 @@ func (b *browser) do(t *testing.T, actions ...chromedp.Action) {
 // visit loads a page and insists that nothing of it goes wrong.
 func (b *browser) visit(t *testing.T, home, page string) {
 	t.Helper()
+	b.visitUntil(t, home, page, "#rows")
+}
+
+// visitUntil is the same for a page that is there when an element is.
+func (b *browser) visitUntil(t *testing.T, home, page, element string) {
+	t.Helper()
 	b.mu.Lock()
 	b.home, b.complaint = home, nil
 	b.mu.Unlock()
-	b.do(t, chromedp.Navigate(page), chromedp.WaitReady("#rows"))
+	b.do(t, chromedp.Navigate(page), chromedp.WaitReady(element))
 	t.Cleanup(func() {
 		b.mu.Lock()
 		defer b.mu.Unlock()

@@ -1,0 +1,5 @@
+//go:build !linux
+
+package meter
+
+func systemRole(string, string) bool { return false }
