@@ -119,7 +119,7 @@ func (r *RepoData) withTwin(file string) json.RawMessage {
 		return record
 	}
 	keys["legacy_bz2_md5"] = json.RawMessage("null")
-	if twin, found := r.Packages[stem+".tar.bz2"]; found {
+	if twin, found := r.Packages.Get(stem + ".tar.bz2"); found {
 		var other Record
 		if json.Unmarshal(twin, &other) == nil && other.MD5 != "" {
 			keys["legacy_bz2_md5"] = appendString(nil, other.MD5)

@@ -105,17 +105,6 @@ func readObject(text []byte, what string) (map[string]json.RawMessage, error) {
 	return out, nil
 }
 
-// readRecords is readObject of an object whose values are records: a map that
-// grew as they come would be made over and over.
-func readRecords(text []byte, what string) (map[string]json.RawMessage, error) {
-	if len(text) < recordSize || text[0] != '{' {
-		return readObject(text, what)
-	}
-	out := make(map[string]json.RawMessage, len(text)/recordSize)
-	maps.Insert(out, members(text))
-	return out, nil
-}
-
 // recordSize is about what a record takes, in bytes.
 const recordSize = 512
 

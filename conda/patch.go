@@ -45,7 +45,7 @@ func ParsePatch(text []byte) (*Patch, error) {
 // files that r does not have are passed over.
 func (p *Patch) Apply(r *RepoData) (*RepoData, error) {
 	out := &RepoData{
-		Packages: maps.Clone(r.Packages), PackagesConda: maps.Clone(r.PackagesConda), V3: map[string]map[string]json.RawMessage{},
+		Packages: r.Packages.clone(), PackagesConda: r.PackagesConda.clone(), V3: map[string]map[string]json.RawMessage{},
 		Removed: slices.Clone(r.Removed), Other: maps.Clone(r.Other),
 	}
 	for kind, records := range r.V3 {

@@ -112,7 +112,7 @@ func TestV3(t *testing.T) {
 	}
 	r.Set("old-1-0.conda", json.RawMessage(`{"schema_version":2,"flags":[],"extra_depends":{},"depends":["when=1"]}`))
 	r.Set("old-1-0.tar.bz2", json.RawMessage(`{"schema_version":3}`))
-	if len(r.PackagesConda) != 1 || len(r.Packages) != 0 || len(r.V3["conda"]) != 5 || len(r.V3["tar.bz2"]) != 1 || r.Len() != 7 {
+	if r.PackagesConda.Len() != 1 || r.Packages.Len() != 0 || len(r.V3["conda"]) != 5 || len(r.V3["tar.bz2"]) != 1 || r.Len() != 7 {
 		t.Errorf("%s", r.Encode().Bytes())
 	}
 	back, err := ParseRepoData(r.Encode().Bytes())

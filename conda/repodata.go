@@ -17,8 +17,8 @@ import (
 // of hundreds of thousands a solve looks at a few, and what no rule here reads
 // must survive a rewrite.
 type RepoData struct {
-	Packages      map[string]json.RawMessage            // .tar.bz2 file name to record
-	PackagesConda map[string]json.RawMessage            // .conda file name to record
+	Packages      Records                               // by .tar.bz2 file name
+	PackagesConda Records                               // by .conda file name
 	V3            map[string]map[string]json.RawMessage // CEP 48: kind (conda, tar.bz2, …) to file name without it to record
 	Removed       []string                              // file names that were taken out
 	Other         map[string]json.RawMessage            // all other top-level keys, e.g. info
@@ -30,7 +30,6 @@ type RepoData struct {
 // NewRepoData returns the index of an empty subdir, e.g. of linux-64.
 func NewRepoData(subdir string) *RepoData {
 	return &RepoData{
-		Packages: map[string]json.RawMessage{}, PackagesConda: map[string]json.RawMessage{},
 		V3: map[string]map[string]json.RawMessage{},
 		Other: map[string]json.RawMessage{
 			"info":             encodeObject(map[string]json.RawMessage{"subdir": appendString(nil, subdir)}),
@@ -44,35 +43,60 @@ func NewRepoData(subdir string) *RepoData {
 // text without any character is an empty index, as CEP 36 says. The result
 // keeps text, which must not be changed any more.
 func ParseRepoData(text []byte) (*RepoData, error) {
-	if len(bytes.TrimSpace(text)) > 0 && !json.Valid(text) {
-		return nil, fmt.Errorf("read repodata.json: %w", whyInvalid(text))
+	r := &RepoData{Other: map[string]json.RawMessage{}, V3: map[string]map[string]json.RawMessage{}}
+	if len(bytes.TrimSpace(text)) == 0 {
+		return r, nil
 	}
-	if string(bytes.TrimSpace(text)) == "null" {
-		return nil, errors.New("read repodata.json: it is null, not an object")
+	s := scanner{text: text}
+	var wrong error
+	whole := s.wholeObject(func(from, to int) bool {
+		key, _ := s.name(from, to)
+		ok, err := r.member(string(key), &s)
+		wrong = errors.Join(wrong, err)
+		return ok
+	})
+	switch {
+	case whole:
+		return r, wrong
+	case valid(text):
+		return nil, errors.New("read repodata.json: it is no JSON object")
 	}
-	top, err := readObject(text, "repodata.json")
-	if err != nil {
-		return nil, err
+	return nil, fmt.Errorf("read repodata.json: %w", whyInvalid(text))
+}
+
+// member reads one member of the index. It is not ok if it is not JSON.
+func (r *RepoData) member(key string, s *scanner) (ok bool, err error) {
+	begin := s.at
+	switch key {
+	case "packages":
+		return s.recordsOf(key, &r.Packages)
+	case "packages.conda":
+		return s.recordsOf(key, &r.PackagesConda)
 	}
-	r := &RepoData{Other: top}
-	if r.Packages, err = readRecords(top["packages"], "packages of repodata.json"); err != nil {
-		return nil, err
+	if !s.value(2) {
+		return false, nil
 	}
-	if r.PackagesConda, err = readRecords(top["packages.conda"], "packages.conda of repodata.json"); err != nil {
-		return nil, err
-	}
-	if r.V3, err = readV3(top["v3"]); err != nil {
-		return nil, err
-	}
-	if removed := top["removed"]; removed != nil {
-		if err := json.Unmarshal(removed, &r.Removed); err != nil {
-			return nil, fmt.Errorf("read removed of repodata.json: %w", err)
+	value := s.text[begin:s.at:s.at]
+	switch key {
+	case "v3":
+		r.V3, err = readV3(value)
+	case "removed":
+		r.Removed = nil
+		if err := json.Unmarshal(value, &r.Removed); err != nil {
+			return true, fmt.Errorf("read removed of repodata.json: %w", err)
 		}
+	default:
+		r.Other[key] = value
 	}
-	for _, key := range []string{"packages", "packages.conda", "v3", "removed"} {
-		delete(top, key)
+	return true, err
+}
+
+func (s *scanner) recordsOf(key string, to *Records) (ok bool, err error) {
+	records, is, ok := s.records()
+	if *to = records; !is {
+		err = fmt.Errorf("read %s of repodata.json: it is no JSON object", key)
 	}
-	return r, nil
+	return ok, err
 }
 
 func readV3(text []byte) (map[string]map[string]json.RawMessage, error) {
@@ -119,9 +143,9 @@ func (r *RepoData) Encode() *Text {
 	e.object(slices.Sorted(keysAnd(top, "packages", "packages.conda", "removed")), func(key string) {
 		switch key {
 		case "packages":
-			e.records(r.Packages)
+			e.records(&r.Packages)
 		case "packages.conda":
-			e.records(r.PackagesConda)
+			e.records(&r.PackagesConda)
 		case "removed":
 			e.text.add(appendStrings(nil, slices.Compact(slices.Sorted(slices.Values(r.Removed)))))
 		default:
@@ -141,19 +165,36 @@ type encoder struct {
 func (e *encoder) object(keys []string, value func(key string)) {
 	separator := byte('{')
 	for _, key := range keys {
-		e.scratch = append(appendString(append(e.scratch[:0], separator), key), ':')
-		e.text.add(e.scratch)
+		e.name(separator, key)
 		value(key)
 		separator = ','
 	}
+	e.end(separator)
+}
+
+// members writes an object.
+func (e *encoder) members(all iter.Seq2[string, json.RawMessage]) {
+	separator := byte('{')
+	for key, value := range all {
+		e.name(separator, key)
+		e.value(value)
+		separator = ','
+	}
+	e.end(separator)
+}
+
+// name writes a member's name behind what separates it from the one before.
+func (e *encoder) name(separator byte, key string) {
+	e.scratch = append(appendString(append(e.scratch[:0], separator), key), ':')
+	e.text.add(e.scratch)
+}
+
+// end ends an object; separator is what would come before another member.
+func (e *encoder) end(separator byte) {
 	if separator == '{' {
 		e.text.add([]byte{'{'})
 	}
 	e.text.add([]byte{'}'})
-}
-
-func (e *encoder) records(m map[string]json.RawMessage) {
-	e.object(slices.Sorted(maps.Keys(m)), func(file string) { e.value(m[file]) })
 }
 
 // value writes valid JSON without the blanks between its words.
@@ -206,10 +247,10 @@ func kindOf(file string) string {
 
 // Record returns the record of a package file as it is in the index.
 func (r *RepoData) Record(file string) (json.RawMessage, bool) {
-	if record, found := r.PackagesConda[file]; found {
+	if record, found := r.PackagesConda.Get(file); found {
 		return record, true
 	}
-	if record, found := r.Packages[file]; found {
+	if record, found := r.Packages.Get(file); found {
 		return record, true
 	}
 	kind := kindOf(file)
@@ -230,16 +271,16 @@ func (r *RepoData) Set(file string, record json.RawMessage) {
 		}
 		r.V3[kind][strings.TrimSuffix(file, "."+kind)] = record
 	case kind == "conda":
-		r.PackagesConda[file] = record
+		r.PackagesConda.Set(file, record)
 	default:
-		r.Packages[file] = record
+		r.Packages.Set(file, record)
 	}
 }
 
 // Delete takes the record of a package file out.
 func (r *RepoData) Delete(file string) {
-	delete(r.PackagesConda, file)
-	delete(r.Packages, file)
+	r.PackagesConda.Delete(file)
+	r.Packages.Delete(file)
 	kind := kindOf(file)
 	if v3 := r.V3[kind]; v3 != nil {
 		delete(v3, strings.TrimSuffix(file, "."+kind))
@@ -253,8 +294,8 @@ func (r *RepoData) Delete(file string) {
 // are neither .conda nor .tar.bz2 are not files of a subdir and are left out.
 func (r *RepoData) All() iter.Seq2[string, json.RawMessage] {
 	return func(yield func(string, json.RawMessage) bool) {
-		for _, all := range []map[string]json.RawMessage{r.Packages, r.PackagesConda} {
-			for file, record := range all {
+		for _, all := range []*Records{&r.Packages, &r.PackagesConda} {
+			for file, record := range all.All() {
 				if !yield(file, record) {
 					return
 				}
@@ -272,7 +313,7 @@ func (r *RepoData) All() iter.Seq2[string, json.RawMessage] {
 
 // Len is the number of package files that All yields.
 func (r *RepoData) Len() int {
-	return len(r.Packages) + len(r.PackagesConda) + len(r.V3["conda"]) + len(r.V3["tar.bz2"])
+	return r.Packages.Len() + r.PackagesConda.Len() + len(r.V3["conda"]) + len(r.V3["tar.bz2"])
 }
 
 // needsV3 tells whether a record says something that clients of the older maps
@@ -341,20 +382,20 @@ func (r *RepoData) group() {
 			r.byName[f.Name] = append(r.byName[f.Name], file)
 		}
 	}
-	for file := range r.PackagesConda {
+	for file := range r.PackagesConda.All() {
 		add(file)
 	}
-	for file := range r.Packages {
-		if _, twin := r.PackagesConda[strings.TrimSuffix(file, ".tar.bz2")+".conda"]; !twin {
+	for file := range r.Packages.All() {
+		if _, twin := r.PackagesConda.Get(strings.TrimSuffix(file, ".tar.bz2") + ".conda"); !twin {
 			add(file)
 		}
 	}
 }
 
 func (r *RepoData) decode(file, name string) (Record, error) {
-	raw, found := r.PackagesConda[file]
+	raw, found := r.PackagesConda.Get(file)
 	if !found {
-		raw = r.Packages[file]
+		raw, _ = r.Packages.Get(file)
 	}
 	var record Record
 	if err := json.Unmarshal(raw, &record); err != nil {

@@ -148,7 +148,7 @@ func largeIndex(n int) []byte {
 		if i > 0 {
 			b.WriteByte(',')
 		}
-		name, version := fmt.Sprintf("package-%06d", i/12), fmt.Sprintf("1.%d.0", i%12)
+		name, version := fmt.Sprintf("package-%06d", i/12), fmt.Sprintf("1.%02d.0", i%12)
 		fmt.Fprintf(&b, `"%s-%s-h0123456_0.conda":{"build":"h0123456_0","build_number":0,"depends":["python >=3.11,<3.12.0a0","libstdcxx >=13",`+
 			`"numpy >=1.26,<3","openssl >=3.3.2,<4.0a0","zlib"],"license":"GPL-3.0-or-later","license_family":"GPL","md5":"%032d","name":"%s",`+
 			`"sha256":"%064d","size":%d,"subdir":"linux-64","timestamp":1700000000000,"version":"%s","constrains":["foo-bar-baz-qux >=1.2.3.4"]}`,
@@ -189,6 +189,9 @@ func FuzzParseRepoData(f *testing.F) {
 	f.Add([]byte(oldIndex))
 	f.Add([]byte(`{"packages":{"a\"b-1-0.conda":{}},"a":[{},"\\",-1.5e3,true]}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
+		if valid(text) != json.Valid(text) {
+			t.Fatalf("valid %v, json.Valid %v", valid(text), json.Valid(text))
+		}
 		r, err := ParseRepoData(bytes.Clone(text))
 		if err != nil {
 			return

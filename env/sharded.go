@@ -144,10 +144,10 @@ func decodeShard(text []byte, subdir, name string) ([]conda.Record, error) {
 	}
 	data := conda.NewRepoData(subdir)
 	for file, e := range shard.Packages {
-		data.Packages[file] = e.Record
+		data.Packages.Set(file, e.Record)
 	}
 	for file, e := range shard.PackagesConda {
-		data.PackagesConda[file] = e.Record
+		data.PackagesConda.Set(file, e.Record)
 	}
 	records, _ := data.Records(name) // a broken record is not an offer
 	return records, nil

@@ -35,9 +35,9 @@ func channelOf(t *testing.T, n int) *mem.Store {
 	s := &mem.Store{}
 	for i := range n {
 		file := fmt.Sprintf("package-%d-1.0-h1234567_%d.conda", i/10, i%10)
-		base.PackagesConda[file] = json.RawMessage(fmt.Sprintf(
+		base.PackagesConda.Set(file, json.RawMessage(fmt.Sprintf(
 			`{"build":"h1234567_%d","build_number":%d,"depends":["python >=3.11"],"md5":"%x","name":"package-%d","sha256":"%064x","size":%d,"subdir":"linux-64","version":"1.0"}`,
-			i%10, i%10, md5.Sum([]byte(file)), i/10, i, len(file)))
+			i%10, i%10, md5.Sum([]byte(file)), i/10, i, len(file))))
 		putRaw(t, s, "linux-64/"+file, []byte(file))
 	}
 	reindexOK(t, s, Options{Subdirs: []string{"noarch"}})

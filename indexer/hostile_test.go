@@ -223,7 +223,7 @@ func TestEntriesThatAreNoPackages(t *testing.T) {
 		t.Errorf("removed %q, want %q", r.Removed, want)
 	}
 	data, err := conda.ParseRepoData(stored(t, s, "linux-64/repodata.json"))
-	if err != nil || len(data.Packages) != 0 || len(data.PackagesConda) != 1 || indexed(t, s, "linux-64")["tool-1.0-0.conda"].Name != "tool" {
+	if err != nil || data.Packages.Len() != 0 || data.PackagesConda.Len() != 1 || indexed(t, s, "linux-64")["tool-1.0-0.conda"].Name != "tool" {
 		t.Errorf("%+v, %v", data, err)
 	}
 }

@@ -122,8 +122,8 @@ func indexed(t *testing.T, s store.Reader, subdir string) map[string]conda.Recor
 		t.Fatal(err)
 	}
 	all := map[string]conda.Record{}
-	for _, records := range []map[string]json.RawMessage{data.Packages, data.PackagesConda} {
-		for file, raw := range records {
+	for _, records := range []*conda.Records{&data.Packages, &data.PackagesConda} {
+		for file, raw := range records.All() {
 			var r conda.Record
 			if err := json.Unmarshal(raw, &r); err != nil {
 				t.Fatal(err)

@@ -130,13 +130,17 @@ func (r *run) exportsAtFirst(ctx context.Context, e *edition, known state) (cond
 // dropGone takes out records whose objects are gone, and those that lie in the
 // map of another kind of package, where clients would not find them.
 func (e *edition) dropGone(stored map[string]store.Info, report *SubdirReport) {
-	for kind, records := range map[string]map[string]json.RawMessage{".tar.bz2": e.base.Packages, ".conda": e.base.PackagesConda} {
-		for file := range records {
+	for kind, records := range map[string]*conda.Records{".tar.bz2": &e.base.Packages, ".conda": &e.base.PackagesConda} {
+		var misplaced []string
+		for file := range records.All() {
 			if !strings.HasSuffix(file, kind) {
-				delete(records, file)
-				report.Removed = append(report.Removed, file)
+				misplaced = append(misplaced, file)
 			}
 		}
+		for _, file := range misplaced {
+			records.Delete(file)
+		}
+		report.Removed = append(report.Removed, misplaced...)
 	}
 	var gone []string
 	for file := range e.base.All() {

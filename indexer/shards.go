@@ -127,10 +127,10 @@ func (e *edition) shardsOf(names map[string]bool, exports conda.RunExports) map[
 			to(s)[key] = shards.Entry{Record: record, RunExports: exports[file]}
 		}
 	}
-	for file, record := range e.data.Packages {
+	for file, record := range e.data.Packages.All() {
 		add(file, file, record, func(s *shards.Shard) map[string]shards.Entry { return s.Packages })
 	}
-	for file, record := range e.data.PackagesConda {
+	for file, record := range e.data.PackagesConda.All() {
 		add(file, file, record, func(s *shards.Shard) map[string]shards.Entry { return s.PackagesConda })
 	}
 	for kind, records := range e.data.V3 {

@@ -110,7 +110,7 @@ func syntheticChannel(dir string, n int, seed uint64) (channel string, names []s
 		return "", nil, err
 	}
 	all := map[string]map[string]shards.Entry{}
-	for file, record := range data.PackagesConda {
+	for file, record := range data.PackagesConda.All() {
 		name, err := conda.ParseFileName(file)
 		if err != nil {
 			return "", nil, err
