@@ -141,6 +141,9 @@ func appendCompact(out []byte, raw []byte) []byte {
 
 // appendString writes a JSON string in which "<", ">" and "&" stay as they are.
 func appendString(out []byte, s string) []byte {
+	if isPlain(s) {
+		return append(append(append(out, '"'), s...), '"')
+	}
 	var buffer bytes.Buffer
 	e := json.NewEncoder(&buffer)
 	e.SetEscapeHTML(false)
@@ -148,4 +151,14 @@ func appendString(out []byte, s string) []byte {
 		panic(err) // a string can always be encoded
 	}
 	return append(out, bytes.TrimSuffix(buffer.Bytes(), []byte("\n"))...)
+}
+
+// isPlain tells whether s has only characters that stand for themselves in JSON.
+func isPlain(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c == '"' || c == '\\' || c >= 0x7f {
+			return false
+		}
+	}
+	return true
 }

@@ -3,6 +3,7 @@ package conda
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"iter"
 	"maps"
 	"slices"
@@ -56,6 +57,16 @@ func (s *scanner) records() (r Records, isObject, ok bool) {
 	s.blanks = s.blanks || outer
 	r.n = max(r.n, len(r.places))
 	return r, true, ok
+}
+
+// recordsOf reads records into to. It is not ok if they are not JSON; what names
+// them in errors.
+func (s *scanner) recordsOf(what string, to *Records) (ok bool, err error) {
+	records, is, ok := s.records()
+	if *to = records; ok && !is {
+		err = fmt.Errorf("read %s: it is no JSON object", what)
+	}
+	return ok, err
 }
 
 // unsort keeps the records read so far as if they had been set: their text cannot
@@ -186,4 +197,12 @@ func (e *encoder) records(r *Records) {
 		return true
 	})
 	e.end(separator)
+}
+
+// NameIn is the package name that the file name of a package begins with, told
+// sooner than ParseFileName does, which also checks it. Of other names it is "".
+func NameIn(file string) string {
+	rest, _, _ := cutLast(file)
+	name, _, _ := cutLast(rest)
+	return name
 }

@@ -15,6 +15,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -35,6 +36,7 @@ func main() {
 	python := flag.String("python", "python3", "a Python with conda-index and py-rattler")
 	sizes := flag.String("n", "1000", "packages in the channel; several separated by commas")
 	gateway := flag.String("s3", "", "the program versitygw: the channels are in a bucket of it")
+	stock := flag.String("stock", "", "keep the packages in this folder, and take those that are there: to write 10^5 of them takes longer than to index them")
 	folder := flag.String("fill", "", "write the packages from,to into this folder and end; the command calls itself so: a peak of memory is inherited by what a process starts")
 	flag.Parse()
 	if *folder != "" {
@@ -49,7 +51,7 @@ func main() {
 		}
 		return
 	}
-	if err := run(context.Background(), *python, *sizes, *gateway); err != nil {
+	if err := run(context.Background(), *python, *sizes, *gateway, *stock); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
@@ -61,7 +63,7 @@ type indexer struct {
 	command func(root string) []string
 }
 
-func run(ctx context.Context, python, sizes, gateway string) error {
+func run(ctx context.Context, python, sizes, gateway, stock string) error {
 	work, err := os.MkdirTemp("", "bench-index-")
 	if err != nil {
 		return err
@@ -101,7 +103,7 @@ func run(ctx context.Context, python, sizes, gateway string) error {
 		if err != nil {
 			return fmt.Errorf("-n %s: %w", sizes, err)
 		}
-		if err := compare(ctx, all, b, work, n); err != nil {
+		if err := compare(ctx, all, b, work, cmp.Or(stock, filepath.Join(work, fmt.Sprint("stock-", n))), n); err != nil {
 			return err
 		}
 	}
@@ -116,14 +118,17 @@ sys.stdout.flush()
 os._exit(0)
 `
 
-// compare times all indexers on channels of n packages, in b or in folders. The
-// ratio is to the first one's wall time.
-func compare(ctx context.Context, all []indexer, b *bucket, work string, n int) error {
-	stock := filepath.Join(work, fmt.Sprint("stock-", n))
-	if err := fillApart(ctx, stock, 0, n+2); err != nil {
-		return err
+// compare times all indexers on channels of n packages of the stock, in b or in
+// folders. The ratio is to the first one's wall time.
+func compare(ctx context.Context, all []indexer, b *bucket, work, stock string, n int) error {
+	if _, err := os.Stat(filepath.Join(stock, "linux-64", file(n+1))); err != nil {
+		if err := fillApart(ctx, stock, 0, n+2); err != nil {
+			return err
+		}
 	}
-	defer os.RemoveAll(stock) //nolint:errcheck // of a temporary folder
+	if strings.HasPrefix(stock, work) {
+		defer os.RemoveAll(stock) //nolint:errcheck // of a temporary folder
+	}
 	first := map[string]float64{}
 	for _, x := range all {
 		c, err := newChannel(b, stock, work)
