@@ -16,6 +16,17 @@ import (
 // must be valid JSON (json.Valid); values share its memory.
 func members(text []byte) iter.Seq2[string, json.RawMessage] {
 	return func(yield func(string, json.RawMessage) bool) {
+		for name, value := range named(text) {
+			if !yield(string(name), value) {
+				return
+			}
+		}
+	}
+}
+
+// named is members without a string for each name.
+func named(text []byte) iter.Seq2[[]byte, json.RawMessage] {
+	return func(yield func([]byte, json.RawMessage) bool) {
 		i := bytes.IndexByte(text, '{') + 1
 		for {
 			start := i + bytes.IndexAny(text[i:], `"}`)
@@ -23,13 +34,16 @@ func members(text []byte) iter.Seq2[string, json.RawMessage] {
 				return
 			}
 			end := endOfString(text, start)
-			key := unquote(text[start:end])
+			name := text[start+1 : end-1]
+			if bytes.IndexByte(name, '\\') >= 0 {
+				name = []byte(unquote(text[start:end]))
+			}
 			i = end + bytes.IndexByte(text[end:], ':') + 1
 			for isBlank(text[i]) {
 				i++
 			}
 			end = endOfValue(text, i)
-			if !yield(key, text[i:end:end]) {
+			if !yield(name, text[i:end:end]) {
 				return
 			}
 			i = end

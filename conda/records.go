@@ -81,6 +81,9 @@ func (r *Records) unsort() {
 
 func (r *Records) nameAt(p place) []byte {
 	from := p.name + 1
+	if r.compact {
+		return r.text[from : p.record-uint32(len(`":`))]
+	}
 	return r.text[from : from+uint32(bytes.IndexByte(r.text[from:], '"'))] //nolint:gosec // within maxText
 }
 

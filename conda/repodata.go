@@ -491,8 +491,8 @@ func Stamped(record json.RawMessage) int64 {
 	if !bytes.Contains(record, []byte(stampKey)) || record[0] != '{' {
 		return 0
 	}
-	for key, value := range members(record) {
-		if key == "indexed_timestamp" {
+	for key, value := range named(record) {
+		if string(key) == stampKey {
 			at, err := strconv.ParseInt(string(value), 10, 64)
 			if err != nil {
 				return 0
@@ -516,9 +516,9 @@ func HashesOf(record json.RawMessage) (h Hashes, ok bool) {
 	if len(record) == 0 || record[0] != '{' {
 		return h, false
 	}
-	for key, value := range members(record) {
+	for key, value := range named(record) {
 		var err error
-		switch key {
+		switch string(key) {
 		case "size":
 			h.Size, err = strconv.ParseInt(string(value), 10, 64)
 		case "sha256":
