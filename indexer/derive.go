@@ -36,12 +36,10 @@ type maker struct {
 	contentType string
 }
 
-// derivedNames are the objects that every subdir has beside repodata.json. The
-// one that takes longest to make, on a processor of its own, comes last.
+// derivedNames are the objects that every subdir has beside repodata.json.
 var derivedNames = []string{runExportsName, shards.IndexName, site.DataName, zstName}
 
-// makers has one for each object that can be derived. Shards come after
-// run_exports.json, which they repeat.
+// makers has one for each object that can be derived.
 var makers = map[string]*maker{
 	zstName:          {make: zstd, contentType: "application/zstd"},
 	runExportsName:   {make: makeRunExports, reads: true, contentType: "application/json"},
@@ -253,20 +251,16 @@ func (r *run) catchUp(ctx context.Context, e *edition) error {
 // deriveOnce writes what is not made from e, several objects at a time: a write
 // is mostly waiting. An error that is no conflict comes before one that is.
 func (r *run) deriveOnce(ctx context.Context, e *edition, parts map[string]*part, report *SubdirReport) error {
-	names := e.names()
-	errs, written := make([]error, len(names)), make([]int64, len(names))
-	exported := make(chan struct{}) // run_exports.json is done, which shards need
+	due := slices.DeleteFunc(e.names(), func(name string) bool { return !e.due(parts[name]) })
+	if slices.Contains(due, runExportsName) || slices.Contains(due, shards.IndexName) {
+		if _, err := r.runExports(ctx, e, parts); err != nil { // which both need
+			return fmt.Errorf("derive %s: %w", runExportsName, err)
+		}
+	}
+	errs, written := make([]error, len(due)), make([]int64, len(due))
 	var wg sync.WaitGroup
-	for i, name := range names {
-		wg.Go(func() {
-			switch name {
-			case runExportsName:
-				defer close(exported)
-			case shards.IndexName:
-				<-exported
-			}
-			written[i], errs[i] = r.deriveOne(ctx, e, name, parts)
-		})
+	for i, name := range due {
+		wg.Go(func() { written[i], errs[i] = r.deriveOne(ctx, e, name, parts) })
 	}
 	wg.Wait()
 	for _, n := range written {
@@ -278,14 +272,21 @@ func (r *run) deriveOnce(ctx context.Context, e *edition, parts map[string]*part
 	return errors.Join(errs...)
 }
 
-// deriveOne writes one derived object, unless it is made from e already, and
-// returns its bytes.
+// due tells whether p has to be made from e. The shards of a channel that another
+// indexer keeps without any are as many as its packages, and left to a run that
+// lists the subdir.
+func (e *edition) due(p *part) bool {
+	isShards := p.name == shards.IndexName
+	if isShards && e.part && !p.exists && e.meta[metaShards] == "" {
+		return false
+	}
+	return !p.exists || p.source != e.source || p.again || isShards && !e.shards.complete()
+}
+
+// deriveOne writes one derived object and returns its bytes.
 func (r *run) deriveOne(ctx context.Context, e *edition, name string, parts map[string]*part) (int64, error) {
 	p := parts[name]
 	current := p.exists && p.source == e.source
-	if current && !p.again && (name != shards.IndexName || e.shards.complete()) || e.leaves(p) {
-		return 0, nil
-	}
 	text, err := makers[name].make(ctx, r, e, parts)
 	if err != nil {
 		return 0, fmt.Errorf("derive %s: %w", name, err)
@@ -306,13 +307,6 @@ func (r *run) deriveOne(ctx context.Context, e *edition, name string, parts map[
 	}
 	*p = part{object: &object{info: in, exists: true}, name: name, source: meta[metaSource]}
 	return text.Len(), nil
-}
-
-// leaves tells whether an object is left to a run that lists the subdir: the
-// shards of a channel that another indexer keeps without any are as many as
-// its packages.
-func (e *edition) leaves(p *part) bool {
-	return e.part && p.name == shards.IndexName && !p.exists && e.meta[metaShards] == ""
 }
 
 // older are the bytes of the object that is about to be replaced, nil when

@@ -262,8 +262,7 @@ func (e *edition) again(parts map[string]*part) {
 	}
 }
 
-// names are the objects that are derived from this edition, in the order in
-// which they are written.
+// names are the objects that are derived from this edition.
 func (e *edition) names() []string {
 	names := slices.Clone(derivedNames)
 	if also := e.meta[metaAlso]; also != "" {

@@ -93,10 +93,10 @@ func run(ctx context.Context, python, sizes, gateway, stock string, records int)
 	var b *bucket
 	all := []indexer{
 		{"condaworker", func(root string) []string { return []string{program, "reindex", root} }},
+		{"rattler", func(root string) []string { return []string{python, "-c", rattler, root} }},
 		{"conda-index", func(root string) []string {
 			return []string{python, "-m", "conda_index", root, "--zst", "--run-exports", "--write-shards"}
 		}},
-		{"rattler", func(root string) []string { return []string{python, "-c", rattler, root} }},
 	}
 	if gateway != "" {
 		if b, err = startBucket(ctx, gateway, work); err != nil {
