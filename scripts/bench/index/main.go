@@ -14,7 +14,8 @@
 // and py-rattler. A peer that cannot be run is said and left out. cold is a
 // channel without an index, again the same without a change, more one package
 // added; publish is that of one more package, which only condaworker has: the
-// others have their more beside it. With -records it publishes
+// others have their more beside it. (limit) is what no indexer can do without:
+// see limits. With -records it publishes
 // into an index of so many records, for its peak of memory.
 package main
 
@@ -170,6 +171,11 @@ func compare(ctx context.Context, all []indexer, b *bucket, work, stock string, 
 			printLine(n, x.name, kind, used, used.wall/first[kind])
 			if kind == "more" && first["publish"] > 0 {
 				printLine(n, x.name, "publish", used, used.wall/first["publish"])
+			}
+		}
+		if x.name == "condaworker" {
+			if err := limits(ctx, c, n); err != nil {
+				return err
 			}
 		}
 		if err := c.remove(); err != nil {
