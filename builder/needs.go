@@ -28,9 +28,13 @@ func (b *build) runNeeds() (needs, error) {
 		from []recipe.Dependency
 		to   *[]string
 	}{
-		{q.Run, &n.depends}, {q.RunConstraints, &n.constrains},
-		{q.RunExports.Weak, &n.exports.Weak}, {q.RunExports.Strong, &n.exports.Strong}, {q.RunExports.Noarch, &n.exports.Noarch},
-		{q.RunExports.WeakConstraints, &n.exports.WeakConstrains}, {q.RunExports.StrongConstraints, &n.exports.StrongConstrains},
+		{q.Run, &n.depends},
+		{q.RunConstraints, &n.constrains},
+		{q.RunExports.Weak, &n.exports.Weak},
+		{q.RunExports.Strong, &n.exports.Strong},
+		{q.RunExports.Noarch, &n.exports.Noarch},
+		{q.RunExports.WeakConstraints, &n.exports.WeakConstrains},
+		{q.RunExports.StrongConstraints, &n.exports.StrongConstrains},
 	} {
 		if *list.to, err = b.resolved(list.from); err != nil {
 			return n, err

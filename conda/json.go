@@ -16,6 +16,17 @@ import (
 // must be valid JSON (json.Valid); values share its memory.
 func members(text []byte) iter.Seq2[string, json.RawMessage] {
 	return func(yield func(string, json.RawMessage) bool) {
+		for name, value := range named(text) {
+			if !yield(string(name), value) {
+				return
+			}
+		}
+	}
+}
+
+// named is members without a string for each name.
+func named(text []byte) iter.Seq2[[]byte, json.RawMessage] {
+	return func(yield func([]byte, json.RawMessage) bool) {
 		i := bytes.IndexByte(text, '{') + 1
 		for {
 			start := i + bytes.IndexAny(text[i:], `"}`)
@@ -23,13 +34,16 @@ func members(text []byte) iter.Seq2[string, json.RawMessage] {
 				return
 			}
 			end := endOfString(text, start)
-			key := unquote(text[start:end])
+			name := text[start+1 : end-1]
+			if bytes.IndexByte(name, '\\') >= 0 {
+				name = []byte(unquote(text[start:end]))
+			}
 			i = end + bytes.IndexByte(text[end:], ':') + 1
 			for isBlank(text[i]) {
 				i++
 			}
 			end = endOfValue(text, i)
-			if !yield(key, text[i:end:end]) {
+			if !yield(name, text[i:end:end]) {
 				return
 			}
 			i = end
@@ -141,6 +155,9 @@ func appendCompact(out []byte, raw []byte) []byte {
 
 // appendString writes a JSON string in which "<", ">" and "&" stay as they are.
 func appendString(out []byte, s string) []byte {
+	if isPlain(s) {
+		return append(append(append(out, '"'), s...), '"')
+	}
 	var buffer bytes.Buffer
 	e := json.NewEncoder(&buffer)
 	e.SetEscapeHTML(false)
@@ -148,4 +165,14 @@ func appendString(out []byte, s string) []byte {
 		panic(err) // a string can always be encoded
 	}
 	return append(out, bytes.TrimSuffix(buffer.Bytes(), []byte("\n"))...)
+}
+
+// isPlain tells whether s has only characters that stand for themselves in JSON.
+func isPlain(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c == '"' || c == '\\' || c >= 0x7f {
+			return false
+		}
+	}
+	return true
 }

@@ -84,17 +84,24 @@ func TestNormalRunExports(t *testing.T) {
 }
 
 func TestRunExportsThereAndBack(t *testing.T) {
-	r := RunExports{"a-1-0.conda": json.RawMessage(`{}`), "b-1-0.tar.bz2": json.RawMessage(`{"weak":["b"]}`)}
-	text := r.Encode("linux-64")
+	var r RunExports
+	r.Set("a-1-0.conda", json.RawMessage(`{}`))
+	r.Set("b-1-0.tar.bz2", json.RawMessage(`{"weak":["b"]}`))
+	text := r.Encode("linux-64").Bytes()
 	want := `{"info":{"arch":"64","platform":"linux","subdir":"linux-64","version":1},"packages":{"b-1-0.tar.bz2":{"run_exports":{"weak":["b"]}}},"packages.conda":{"a-1-0.conda":{"run_exports":{}}}}`
 	if string(text) != want {
 		t.Errorf("got  %s\nwant %s", text, want)
 	}
 	back, err := ParseRunExports(text)
-	if err != nil || len(back) != 2 || string(back["b-1-0.tar.bz2"]) != `{"weak":["b"]}` {
-		t.Errorf("%s, %v", back, err)
+	if err != nil || len(slices.Collect(back.Files())) != 2 || string(back.Get("b-1-0.tar.bz2")) != `{"weak":["b"]}` {
+		t.Errorf("%s, %v", text, err)
 	}
-	if !json.Valid(r.Encode("noarch")) {
+	back.Set("a-1-0.conda", nil)
+	back.Set("b-1-0.tar.bz2", json.RawMessage(`{"weak":["b"]}`))
+	if got := string(back.Encode("linux-64").Bytes()); got != strings.Replace(want, `"a-1-0.conda":{"run_exports":{}}`, "", 1) {
+		t.Error(got)
+	}
+	if !json.Valid(r.Encode("noarch").Bytes()) {
 		t.Error("noarch")
 	}
 	if _, err := ParseRunExports([]byte(`{"packages`)); err == nil {

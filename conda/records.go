@@ -3,6 +3,7 @@ package conda
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"iter"
 	"maps"
 	"slices"
@@ -58,6 +59,16 @@ func (s *scanner) records() (r Records, isObject, ok bool) {
 	return r, true, ok
 }
 
+// recordsOf reads records into to. It is not ok if they are not JSON; what names
+// them in errors.
+func (s *scanner) recordsOf(what string, to *Records) (ok bool, err error) {
+	records, is, ok := s.records()
+	if *to = records; ok && !is {
+		err = fmt.Errorf("read %s: it is no JSON object", what)
+	}
+	return ok, err
+}
+
 // unsort keeps the records read so far as if they had been set: their text cannot
 // be used piece by piece.
 func (r *Records) unsort() {
@@ -70,6 +81,9 @@ func (r *Records) unsort() {
 
 func (r *Records) nameAt(p place) []byte {
 	from := p.name + 1
+	if r.compact {
+		return r.text[from : p.record-uint32(len(`":`))]
+	}
 	return r.text[from : from+uint32(bytes.IndexByte(r.text[from:], '"'))] //nolint:gosec // within maxText
 }
 
@@ -186,4 +200,12 @@ func (e *encoder) records(r *Records) {
 		return true
 	})
 	e.end(separator)
+}
+
+// NameIn is the package name that the file name of a package begins with, told
+// sooner than ParseFileName does, which also checks it. Of other names it is "".
+func NameIn(file string) string {
+	rest, _, _ := cutLast(file)
+	name, _, _ := cutLast(rest)
+	return name
 }

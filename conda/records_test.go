@@ -20,12 +20,16 @@ func TestRecordsAreSplicedAsTheyWouldBeMade(t *testing.T) {
 		return fmt.Appendf(nil, `{"depends":[],"license":"%s","n":%d}`, strings.Repeat("x", i*10), edition)
 	}
 	forms := map[string]func(string) string{
-		"compact":  func(text string) string { return text },
-		"blanks":   func(text string) string { return strings.ReplaceAll(text, ":", " : ") },
-		"a line":   func(text string) string { return text + "\n" },
-		"escaped":  func(text string) string { return strings.ReplaceAll(text, `"p05-`, `"\u007005-`) },
-		"unsorted": func(text string) string { return strings.Replace(text, `"packages.conda":{`, `"packages.conda":{"p99-1-0.conda":{},`, 1) },
-		"twice":    func(text string) string { return strings.Replace(text, `"packages.conda":{`, `"packages.conda":{"p00-1-0.conda":{},`, 1) },
+		"compact": func(text string) string { return text },
+		"blanks":  func(text string) string { return strings.ReplaceAll(text, ":", " : ") },
+		"a line":  func(text string) string { return text + "\n" },
+		"escaped": func(text string) string { return strings.ReplaceAll(text, `"p05-`, `"\u007005-`) },
+		"unsorted": func(text string) string {
+			return strings.Replace(text, `"packages.conda":{`, `"packages.conda":{"p99-1-0.conda":{},`, 1)
+		},
+		"twice": func(text string) string {
+			return strings.Replace(text, `"packages.conda":{`, `"packages.conda":{"p00-1-0.conda":{},`, 1)
+		},
 	}
 	for seed := range 300 {
 		rnd := rand.New(rand.NewPCG(uint64(seed), 1))

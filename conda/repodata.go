@@ -69,9 +69,9 @@ func (r *RepoData) member(key string, s *scanner) (ok bool, err error) {
 	begin := s.at
 	switch key {
 	case "packages":
-		return s.recordsOf(key, &r.Packages)
+		return s.recordsOf(key+" of repodata.json", &r.Packages)
 	case "packages.conda":
-		return s.recordsOf(key, &r.PackagesConda)
+		return s.recordsOf(key+" of repodata.json", &r.PackagesConda)
 	}
 	if !s.value(2) {
 		return false, nil
@@ -89,14 +89,6 @@ func (r *RepoData) member(key string, s *scanner) (ok bool, err error) {
 		r.Other[key] = value
 	}
 	return true, err
-}
-
-func (s *scanner) recordsOf(key string, to *Records) (ok bool, err error) {
-	records, is, ok := s.records()
-	if *to = records; !is {
-		err = fmt.Errorf("read %s of repodata.json: it is no JSON object", key)
-	}
-	return ok, err
 }
 
 func readV3(text []byte) (map[string]map[string]json.RawMessage, error) {
@@ -443,7 +435,7 @@ var notIndexed = []string{
 // all keys as they are there but those that no index carries, with the
 // archive's hashes (lower-case hex) and size (bytes). Keys are sorted.
 func RecordFromIndex(index []byte, md5, sha256 string, size int64) (json.RawMessage, error) {
-	if !json.Valid(index) {
+	if !valid(index) {
 		return nil, fmt.Errorf("read index.json: %w", whyInvalid(index))
 	}
 	keys, err := readObject(index, "index.json")
@@ -499,8 +491,8 @@ func Stamped(record json.RawMessage) int64 {
 	if !bytes.Contains(record, []byte(stampKey)) || record[0] != '{' {
 		return 0
 	}
-	for key, value := range members(record) {
-		if key == "indexed_timestamp" {
+	for key, value := range named(record) {
+		if string(key) == stampKey {
 			at, err := strconv.ParseInt(string(value), 10, 64)
 			if err != nil {
 				return 0
@@ -524,9 +516,9 @@ func HashesOf(record json.RawMessage) (h Hashes, ok bool) {
 	if len(record) == 0 || record[0] != '{' {
 		return h, false
 	}
-	for key, value := range members(record) {
+	for key, value := range named(record) {
 		var err error
-		switch key {
+		switch string(key) {
 		case "size":
 			h.Size, err = strconv.ParseInt(string(value), 10, 64)
 		case "sha256":

@@ -5,13 +5,80 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
+	"slices"
 	"strings"
 )
 
 // RunExports is a subdir's run_exports.json (CEP 12): for each package file the
 // requirements that it adds to those which are built with it. Of a file that it
-// lacks they are not known; an empty object says that there are none.
-type RunExports map[string]json.RawMessage
+// lacks they are not known; an empty object says that there are none. The zero
+// value knows of none.
+type RunExports struct{ packages, conda Records }
+
+// of is the map that a file belongs to; nil: it is no package.
+func (r *RunExports) of(file string) *Records {
+	switch kindOf(file) {
+	case "conda":
+		return &r.conda
+	case "tar.bz2":
+		return &r.packages
+	}
+	return nil
+}
+
+// Get returns the run_exports of a file, nil if they are not known.
+func (r *RunExports) Get(file string) json.RawMessage {
+	of := r.of(file)
+	if of == nil {
+		return nil
+	}
+	entry, found := of.Get(file)
+	if !found {
+		return nil
+	}
+	if exports, ok := bytes.CutPrefix(entry, []byte(exportsBegin)); ok && exports[0] == '{' {
+		if end := endOfValue(exports, 0); end == len(exports)-1 {
+			return exports[:end:end]
+		}
+	}
+	keys, err := readObject(entry, file+" in run_exports.json")
+	if err != nil {
+		return nil
+	}
+	return keys["run_exports"]
+}
+
+const exportsBegin = `{"run_exports":`
+
+// Set notes what a file exports; nil: it is not known.
+func (r *RunExports) Set(file string, exports json.RawMessage) {
+	of := r.of(file)
+	if of == nil {
+		return
+	}
+	if exports == nil {
+		of.Delete(file)
+		return
+	}
+	entry := slices.Concat([]byte(exportsBegin), exports, []byte{'}'})
+	if was, _ := of.Get(file); !bytes.Equal(was, entry) {
+		of.Set(file, entry)
+	}
+}
+
+// Files yields the files of which it is known.
+func (r *RunExports) Files() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, all := range []*Records{&r.packages, &r.conda} {
+			for file := range all.All() {
+				if !yield(file) {
+					return
+				}
+			}
+		}
+	}
+}
 
 // NormalRunExports returns a package's info/run_exports.json as an index has
 // it: an object by strength. A list is weak run_exports (CEP 34), and a package
@@ -36,32 +103,35 @@ func NormalRunExports(text []byte) (json.RawMessage, error) {
 }
 
 // ParseRunExports reads run_exports.json.
-func ParseRunExports(text []byte) (RunExports, error) {
-	if !json.Valid(text) {
-		return nil, fmt.Errorf("read run_exports.json: %w", whyInvalid(text))
-	}
-	top, err := readObject(text, "run_exports.json")
-	if err != nil {
-		return nil, err
-	}
-	all := RunExports{}
-	for _, key := range []string{"packages", "packages.conda"} {
-		packages, err := readObject(top[key], key+" of run_exports.json")
-		if err != nil {
-			return nil, err
+func ParseRunExports(text []byte) (*RunExports, error) {
+	s, r := scanner{text: text}, &RunExports{}
+	var wrong error
+	whole := s.wholeObject(func(from, to int) bool {
+		of := &r.packages
+		switch key, _ := s.name(from, to); string(key) {
+		case "packages.conda":
+			of = &r.conda
+		case "packages":
+		default:
+			return s.value(2)
 		}
-		for file, raw := range packages {
-			entry, err := readObject(raw, file+" in run_exports.json")
-			if err == nil && entry["run_exports"] != nil {
-				all[file] = entry["run_exports"]
-			}
-		}
+		ok, err := s.recordsOf("packages of run_exports.json", of)
+		wrong = errors.Join(wrong, err)
+		return ok
+	})
+	switch {
+	case whole && wrong == nil:
+		return r, nil
+	case wrong != nil:
+		return nil, wrong
+	case valid(text):
+		return nil, errors.New("read run_exports.json: it is no JSON object")
 	}
-	return all, nil
+	return nil, fmt.Errorf("read run_exports.json: %w", whyInvalid(text))
 }
 
 // Encode returns run_exports.json of subdir: keys sorted, no blanks.
-func (r RunExports) Encode(subdir string) []byte {
+func (r *RunExports) Encode(subdir string) *Text {
 	platform, arch, _ := strings.Cut(subdir, "-")
 	info := map[string]json.RawMessage{
 		"arch": appendString(nil, arch), "platform": appendString(nil, platform),
@@ -70,15 +140,18 @@ func (r RunExports) Encode(subdir string) []byte {
 	if arch == "" {
 		info["arch"] = json.RawMessage("null")
 	}
-	maps := map[string]map[string]json.RawMessage{"conda": {}, "tar.bz2": {}}
-	for file, exports := range r {
-		if packages := maps[kindOf(file)]; packages != nil {
-			packages[file] = append(append([]byte(`{"run_exports":`), exports...), '}')
+	e := encoder{text: &Text{}}
+	e.object([]string{"info", "packages", "packages.conda"}, func(key string) {
+		switch key {
+		case "info":
+			e.value(encodeObject(info))
+		case "packages":
+			e.records(&r.packages)
+		default:
+			e.records(&r.conda)
 		}
-	}
-	return encodeObject(map[string]json.RawMessage{
-		"info": encodeObject(info), "packages": encodeObject(maps["tar.bz2"]), "packages.conda": encodeObject(maps["conda"]),
 	})
+	return e.text
 }
 
 // Exports are the run_exports of one package: match specs that it adds to the

@@ -3,7 +3,6 @@ package conda
 import (
 	"bytes"
 	"encoding/binary"
-	"encoding/json"
 )
 
 // scanner goes through a JSON text (RFC 8259) once: it checks it and tells where
@@ -163,7 +162,6 @@ func escapeLen(b []byte) int {
 	return 0
 }
 
-
 func isHex(c byte) bool { return isDigit(c) || 'a' <= c|0x20 && c|0x20 <= 'f' }
 
 func (s *scanner) number() bool {
@@ -222,11 +220,10 @@ func valid(text []byte) bool {
 // name returns the member name at from..to. It is plain if it stands there as
 // Encode writes it.
 func (s *scanner) name(from, to int) (name []byte, plain bool) {
-	quoted := s.text[from:to]
-	for _, c := range quoted {
+	for _, c := range s.text[from:to] {
 		if c == '\\' || c >= 0x7f {
-			return []byte(unquote(json.RawMessage(quoted))), false
+			return []byte(unquote(s.text[from:to])), false
 		}
 	}
-	return quoted[1 : len(quoted)-1], true
+	return s.text[from+1 : to-1], true
 }

@@ -20,8 +20,17 @@ const (
 	smallest  = 128 // bytes that are worth a piece of their own
 )
 
-// TextOf is a text in one piece, which it shares.
-func TextOf(b []byte) *Text { return &Text{pieces: [][]byte{b}, size: int64(len(b))} }
+// TextOf is a text of pieces, which it shares.
+func TextOf(pieces ...[]byte) *Text {
+	t := &Text{}
+	for _, b := range pieces {
+		if len(b) > 0 {
+			t.pieces = append(t.pieces, b)
+			t.size += int64(len(b))
+		}
+	}
+	return t
+}
 
 // Len is the text's length in bytes.
 func (t *Text) Len() int64 { return t.size }
@@ -82,6 +91,17 @@ func (r *textReader) Read(b []byte) (n int, err error) {
 		return 0, io.EOF
 	}
 	return n, nil
+}
+
+// WriteTo writes what was not read yet, a piece at a time.
+func (r *textReader) WriteTo(w io.Writer) (all int64, err error) {
+	for ; r.piece < len(r.text.pieces) && err == nil; r.piece, r.off = r.piece+1, 0 {
+		var n int
+		n, err = w.Write(r.text.pieces[r.piece][r.off:])
+		all += int64(n)
+	}
+	r.pos += all
+	return all, err
 }
 
 func (r *textReader) Seek(offset int64, whence int) (int64, error) {

@@ -25,7 +25,7 @@ const maxRunExports = 1 << 20
 type Exporters struct {
 	Request Request // its Channels, Local and Cache count
 
-	files map[subdirOf]conda.RunExports
+	files map[subdirOf]*conda.RunExports
 }
 
 // subdirOf names a subdir of a channel.
@@ -56,8 +56,11 @@ func (e *Exporters) text(ctx context.Context, r conda.Record) ([]byte, error) {
 			continue
 		}
 		all, err := e.file(ctx, c, r.Subdir)
-		if text, known := all[r.FileName]; known || err != nil {
-			return text, err
+		if err != nil {
+			return nil, err
+		}
+		if text := all.Get(r.FileName); text != nil {
+			return text, nil
 		}
 	}
 	p, err := (&offers{request: e.Request, ctx: ctx}).archive(r)
@@ -72,7 +75,7 @@ func (e *Exporters) text(ctx context.Context, r conda.Record) ([]byte, error) {
 
 // file reads run_exports.json of a subdir: the compressed one, or where there is
 // none, the plain one. Where there is neither, nothing is known of any package.
-func (e *Exporters) file(ctx context.Context, c Channel, subdir string) (conda.RunExports, error) {
+func (e *Exporters) file(ctx context.Context, c Channel, subdir string) (*conda.RunExports, error) {
 	at := subdirOf{c.URL, subdir}
 	if all, done := e.files[at]; done {
 		return all, nil
@@ -83,7 +86,7 @@ func (e *Exporters) file(ctx context.Context, c Channel, subdir string) (conda.R
 	} else if errors.Is(err, fs.ErrNotExist) && !errors.Is(err, store.ErrNoChannel) {
 		text, err = readAll(ctx, c.Reader, subdir+"/"+runExportsFile)
 	}
-	var all conda.RunExports
+	all := &conda.RunExports{}
 	switch {
 	case err == nil:
 		all, err = conda.ParseRunExports(text)
@@ -94,7 +97,7 @@ func (e *Exporters) file(ctx context.Context, c Channel, subdir string) (conda.R
 		return nil, fmt.Errorf("read %s/%s of channel %s: %w", subdir, runExportsFile, c.URL, err)
 	}
 	if e.files == nil {
-		e.files = map[subdirOf]conda.RunExports{}
+		e.files = map[subdirOf]*conda.RunExports{}
 	}
 	e.files[at] = all
 	return all, nil

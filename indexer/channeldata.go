@@ -226,7 +226,7 @@ func (d channelData) addSubdir(ctx context.Context, r *run) error {
 	}
 	exports, err := conda.ParseRunExports(o.text)
 	if err != nil {
-		exports = conda.RunExports{} // a reindex mends it, and comes here again
+		exports = &conda.RunExports{} // a reindex mends it, and comes here again
 	}
 	newest, ofVersion := map[string]reference{}, map[string]reference{}
 	for file, text := range data.All() {
@@ -248,7 +248,7 @@ func (d channelData) addSubdir(ctx context.Context, r *run) error {
 		d.builds[name] = append(d.builds[name], ref)
 	}
 	for _, ref := range ofVersion {
-		if e := exports[path.Base(ref.key)]; len(e) > len("{}") {
+		if e := exports.Get(path.Base(ref.key)); len(e) > len("{}") {
 			d.Packages[ref.record.Name].RunExports[ref.record.Version] = e
 		}
 	}

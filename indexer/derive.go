@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 
 	"github.com/condaworker/condaworker/conda"
@@ -30,17 +31,15 @@ const metaSource = "repodata-sha256"
 
 // maker makes the text of a derived object.
 type maker struct {
-	make        func(ctx context.Context, r *run, e *edition, parts map[string]*part) ([]byte, error)
+	make        func(ctx context.Context, r *run, e *edition, parts map[string]*part) (*conda.Text, error)
 	reads       bool // it is made from its older self
 	contentType string
 }
 
-// derivedNames are the objects that every subdir has beside repodata.json. The
-// one that takes longest to make, on a processor of its own, comes last.
+// derivedNames are the objects that every subdir has beside repodata.json.
 var derivedNames = []string{runExportsName, shards.IndexName, site.DataName, zstName}
 
-// makers has one for each object that can be derived. Shards come after
-// run_exports.json, which they repeat.
+// makers has one for each object that can be derived.
 var makers = map[string]*maker{
 	zstName:          {make: zstd, contentType: "application/zstd"},
 	runExportsName:   {make: makeRunExports, reads: true, contentType: "application/json"},
@@ -50,38 +49,43 @@ var makers = map[string]*maker{
 	site.DataName:    {make: pageData, reads: true, contentType: "text/javascript; charset=utf-8"},
 }
 
-func zstd(_ context.Context, _ *run, e *edition, _ map[string]*part) ([]byte, error) {
+func zstd(_ context.Context, _ *run, e *edition, _ map[string]*part) (*conda.Text, error) {
 	if e.packed == nil {
 		e.pack()
 	}
-	return e.packed()
+	p := e.packed()
+	return p.text, p.err
 }
 
 // pack begins to compress e's text, beside what comes before it is needed.
 func (e *edition) pack() {
-	type result struct {
-		text []byte
-		err  error
-	}
-	text, packed := e.text, make(chan result, 1)
-	go func() {
+	text := e.text
+	e.packed = meanwhile(func() packed {
 		b, err := archive.ZstdOf(text.Reader(), text.Len())
-		packed <- result{b, err}
-	}()
-	e.packed = sync.OnceValues(func() ([]byte, error) {
-		r := <-packed
-		return r.text, r.err
+		return packed{conda.TextOf(b), err}
 	})
 }
 
-func currentText(_ context.Context, _ *run, e *edition, _ map[string]*part) ([]byte, error) {
-	return e.data.Current().Encode().Bytes(), nil
+type packed struct {
+	text *conda.Text
+	err  error
+}
+
+// meanwhile begins to do what will be asked for later, maybe more than once.
+func meanwhile[T any](do func() T) func() T {
+	done := make(chan T, 1)
+	go func() { done <- do() }()
+	return sync.OnceValue(func() T { return <-done })
+}
+
+func currentText(_ context.Context, _ *run, e *edition, _ map[string]*part) (*conda.Text, error) {
+	return e.data.Current().Encode(), nil
 }
 
 // pageData changes what it has of the packages that e changes.
-func pageData(ctx context.Context, r *run, e *edition, parts map[string]*part) ([]byte, error) {
+func pageData(ctx context.Context, r *run, e *edition, parts map[string]*part) (*conda.Text, error) {
 	p := parts[site.DataName]
-	if e.was == "" || p.source != e.was || e.all {
+	if !e.follows(p) {
 		return site.Data(e.subdir, e.data, nil, nil), nil
 	}
 	old, err := r.older(ctx, p)
@@ -97,8 +101,8 @@ func pageData(ctx context.Context, r *run, e *edition, parts map[string]*part) (
 	return site.Data(e.subdir, e.data, old, changed), nil
 }
 
-func unpatchedText(_ context.Context, _ *run, e *edition, _ map[string]*part) ([]byte, error) {
-	return e.base.Encode().Bytes(), nil
+func unpatchedText(_ context.Context, _ *run, e *edition, _ map[string]*part) (*conda.Text, error) {
+	return e.base.Encode(), nil
 }
 
 // ask finds out the versions of derived objects, a request for each at a time.
@@ -240,47 +244,69 @@ func (r *run) catchUp(ctx context.Context, e *edition) error {
 	}
 	e.index, e.data, e.base, e.text, e.source = index, data, data, conda.TextOf(index.text), hexSHA256(index.text)
 	e.packed = nil
-	e.was, e.all, e.patch, e.meta = "", true, nil, nonNil(maps.Clone(index.info.Meta))
+	e.was, e.all, e.patch, e.meta = noText, true, nil, nonNil(maps.Clone(index.info.Meta))
 	return nil
 }
 
-// deriveOnce writes what is not made from e.
+// deriveOnce writes what is not made from e, several objects at a time: a write
+// is mostly waiting. An error that is no conflict comes before one that is.
 func (r *run) deriveOnce(ctx context.Context, e *edition, parts map[string]*part, report *SubdirReport) error {
-	for _, name := range e.names() {
-		p := parts[name]
-		current := p.exists && p.source == e.source
-		if current && !p.again && (name != shards.IndexName || e.shards.complete()) || e.leaves(p) {
-			continue
+	due := slices.DeleteFunc(e.names(), func(name string) bool { return !e.due(parts[name]) })
+	if slices.Contains(due, runExportsName) || slices.Contains(due, shards.IndexName) {
+		if _, err := r.runExports(ctx, e, parts); err != nil { // which both need
+			return fmt.Errorf("derive %s: %w", runExportsName, err)
 		}
-		text, err := makers[name].make(ctx, r, e, parts)
-		if err != nil {
-			return fmt.Errorf("derive %s: %w", name, err)
-		}
-		if current && p.text != nil && bytes.Equal(text, p.text) {
-			continue
-		}
-		meta := map[string]string{metaSource: e.source}
-		if e.part && name == shards.IndexName && p.source == "" || e.lost && (name == shards.IndexName || name == runExportsName) {
-			meta = nil // of the other packages it says what it said
-		}
-		in, err := r.s.Put(ctx, r.subdir+"/"+name, bytes.NewReader(text), store.PutOptions{
-			Cond: p.over(), Meta: meta,
-			ContentType: makers[name].contentType, CacheControl: indexCache,
-		})
-		if err != nil {
-			return err
-		}
-		parts[name] = &part{object: &object{info: in, exists: true, text: text}, name: name, source: meta[metaSource]}
-		report.Written += int64(len(text))
 	}
-	return nil
+	errs, written := make([]error, len(due)), make([]int64, len(due))
+	var wg sync.WaitGroup
+	for i, name := range due {
+		wg.Go(func() { written[i], errs[i] = r.deriveOne(ctx, e, name, parts) })
+	}
+	wg.Wait()
+	for _, n := range written {
+		report.Written += n
+	}
+	if i := slices.IndexFunc(errs, func(err error) bool { return err != nil && !errors.Is(err, store.ErrConflict) }); i >= 0 {
+		return errs[i]
+	}
+	return errors.Join(errs...)
 }
 
-// leaves tells whether an object is left to a run that lists the subdir: the
-// shards of a channel that another indexer keeps without any are as many as
-// its packages.
-func (e *edition) leaves(p *part) bool {
-	return e.part && p.name == shards.IndexName && !p.exists && e.meta[metaShards] == ""
+// due tells whether p has to be made from e. The shards of a channel that another
+// indexer keeps without any are as many as its packages, and left to a run that
+// lists the subdir.
+func (e *edition) due(p *part) bool {
+	isShards := p.name == shards.IndexName
+	if isShards && e.part && !p.exists && e.meta[metaShards] == "" {
+		return false
+	}
+	return !p.exists || p.source != e.source || p.again || isShards && !e.shards.complete()
+}
+
+// deriveOne writes one derived object and returns its bytes.
+func (r *run) deriveOne(ctx context.Context, e *edition, name string, parts map[string]*part) (int64, error) {
+	p := parts[name]
+	current := p.exists && p.source == e.source
+	text, err := makers[name].make(ctx, r, e, parts)
+	if err != nil {
+		return 0, fmt.Errorf("derive %s: %w", name, err)
+	}
+	if current && p.text != nil && bytes.Equal(text.Bytes(), p.text) {
+		return 0, nil
+	}
+	meta := map[string]string{metaSource: e.source}
+	if name == shards.IndexName && e.part && p.source == "" || (name == shards.IndexName || name == runExportsName) && e.lost {
+		meta = nil // of the other packages it says what it said
+	}
+	in, err := r.s.Put(ctx, r.subdir+"/"+name, text.Reader(), store.PutOptions{
+		Cond: p.over(), Meta: meta,
+		ContentType: makers[name].contentType, CacheControl: indexCache,
+	})
+	if err != nil {
+		return 0, err
+	}
+	*p = part{object: &object{info: in, exists: true}, name: name, source: meta[metaSource]}
+	return text.Len(), nil
 }
 
 // older are the bytes of the object that is about to be replaced, nil when

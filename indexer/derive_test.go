@@ -55,7 +55,7 @@ func derivedRight(t *testing.T, s store.Reader) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for file := range exports {
+	for file := range exports.Files() {
 		if _, found := data.Record(file); !found {
 			t.Errorf("run_exports.json has %s, which is not in the index", file)
 		}
@@ -102,8 +102,8 @@ func TestDerivedObjects(t *testing.T) {
 	commitOK(t, s, publishOK(t, s, simple(t, "second")), publishOK(t, s, simple(t, "third_x")))
 	derivedRight(t, s)
 	exports, err := conda.ParseRunExports(stored(t, s, "linux-64/"+runExportsName))
-	if err != nil || string(exports["first-1.0-0.conda"]) != `{"weak":["first >=1.0,<2"]}` || string(exports["second-1.0-0.conda"]) != "{}" {
-		t.Errorf("%s, %v", exports, err)
+	if err != nil || string(exports.Get("first-1.0-0.conda")) != `{"weak":["first >=1.0,<2"]}` || string(exports.Get("second-1.0-0.conda")) != "{}" {
+		t.Errorf("%v, %v", exports, err)
 	}
 	x := shardIndex(t, s)
 	if x.Subdir != "linux-64" || x.BaseURL != "./" || x.ShardsBaseURL != "./shards/" || x.Shards["third_x"] == (shards.Sum{}) {
@@ -147,8 +147,8 @@ func TestEachDerivedObjectIsMended(t *testing.T) {
 			}
 			reindexOK(t, s, Options{Full: true})
 			derivedRight(t, s)
-			if exports, _ := conda.ParseRunExports(stored(t, s, "linux-64/"+runExportsName)); len(exports) != 3 {
-				t.Errorf("%s %s: run_exports %s", name, how, exports)
+			if exports, _ := conda.ParseRunExports(stored(t, s, "linux-64/"+runExportsName)); len(slices.Collect(exports.Files())) != 3 {
+				t.Errorf("%s %s: run_exports %v", name, how, exports)
 			}
 		}
 	}
@@ -312,8 +312,8 @@ func TestPatchInstructions(t *testing.T) {
 	check("after a commit")
 	reindexOK(t, s, Options{})
 	check("after a reindex")
-	if exports, _ := conda.ParseRunExports(stored(t, s, "linux-64/"+runExportsName)); string(exports["tool-1.0-0.conda"]) != `{"weak":["tool"]}` {
-		t.Errorf("run_exports %s", exports)
+	if exports, _ := conda.ParseRunExports(stored(t, s, "linux-64/"+runExportsName)); string(exports.Get("tool-1.0-0.conda")) != `{"weak":["tool"]}` {
+		t.Errorf("run_exports %v", exports)
 	}
 
 	putRaw(t, s, "linux-64/"+patchName, []byte(`{"packages`))

@@ -20,22 +20,22 @@ import (
 // and what it says.
 type edition struct {
 	subdir string
-	index  *object                // the repodata.json that it replaces, or is once committed
-	base   *conda.RepoData        // records as their packages have them
-	data   *conda.RepoData        // records as clients see them: base, patched
-	patch  *conda.Patch           // nil: there are no instructions
-	meta   map[string]string      // of repodata.json
-	text   *conda.Text            // repodata.json
-	source string                 // the sha256 of text
-	packed func() ([]byte, error) // text, compressed; nil: nobody has begun to
+	index  *object           // the repodata.json that it replaces, or is once committed
+	base   *conda.RepoData   // records as their packages have them
+	data   *conda.RepoData   // records as clients see them: base, patched
+	patch  *conda.Patch      // nil: there are no instructions
+	meta   map[string]string // of repodata.json
+	text   *conda.Text       // repodata.json
+	source string            // the sha256 of text
+	packed func() packed     // text, compressed; nil: nobody has begun to
 
-	was     string                     // the sha256 of the text it replaces, "" if that was none
+	was     func() string              // the sha256 of the text it replaces, "" if that was none
 	anew    bool                       // what it replaces is no index: it is made from what is stored alone
 	files   map[string]bool            // by which the two differ
 	all     bool                       // or any other
 	part    bool                       // only these files are known to be right: nothing was listed
 	learnt  map[string]json.RawMessage // run_exports of packages that were looked into
-	exports conda.RunExports           // of all, once they are asked for
+	exports *conda.RunExports          // of all, once they are asked for
 	lost    bool                       // of some they should be known and are not: a run that lists the subdir looks again
 	shards  *shardFolder               // nil: not looked at
 }
@@ -81,14 +81,29 @@ func (r *run) complete(ctx context.Context, e *edition, l listing) error {
 // successor is an edition that will replace index.
 func (r *run) successor(index *object) *edition {
 	e := &edition{
-		subdir: r.subdir, index: index, meta: map[string]string{}, files: map[string]bool{},
+		subdir: r.subdir, index: index, was: noText, meta: map[string]string{}, files: map[string]bool{},
 		learnt: map[string]json.RawMessage{},
 	}
 	maps.Copy(e.meta, index.info.Meta)
 	if index.exists {
-		e.was = hexSHA256(index.text)
+		e.was = meanwhile(func() string { return hexSHA256(index.text) })
 	}
 	return e
+}
+
+// follows tells whether p was made from the text that e replaces, so that it is
+// right but for the files by which the two differ.
+func (e *edition) follows(p *part) bool { return !e.all && p.source != "" && p.source == e.was() }
+
+func noText() string { return "" }
+
+// touched are the files of which e says anything new.
+func (e *edition) touched() map[string]bool {
+	files := maps.Clone(e.files)
+	for file := range e.learnt {
+		files[file] = true
+	}
+	return files
 }
 
 var errNothing = errors.New("it has no packages and no info")
@@ -213,6 +228,9 @@ func (e *edition) finish(r *run) error {
 		e.data = patched
 	}
 	e.text = e.data.Encode()
+	if len(e.files) > 0 && !r.o.Check { // it is another text, surely
+		e.pack()
+	}
 	sum := sha256.New()
 	if _, err := io.Copy(sum, e.text.Reader()); err != nil {
 		return err
@@ -223,7 +241,7 @@ func (e *edition) finish(r *run) error {
 
 // changed tells whether there is anything to commit.
 func (e *edition) changed() bool {
-	return e.source != e.was || !maps.Equal(e.meta, nonNil(e.index.info.Meta))
+	return e.source != e.was() || !maps.Equal(e.meta, nonNil(e.index.info.Meta))
 }
 
 func nonNil(m map[string]string) map[string]string {
@@ -244,8 +262,7 @@ func (e *edition) again(parts map[string]*part) {
 	}
 }
 
-// names are the objects that are derived from this edition, in the order in
-// which they are written.
+// names are the objects that are derived from this edition.
 func (e *edition) names() []string {
 	names := slices.Clone(derivedNames)
 	if also := e.meta[metaAlso]; also != "" {

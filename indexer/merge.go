@@ -75,7 +75,7 @@ func (r *run) merge(ctx context.Context, e *edition, known state, stored map[str
 		switch reason := known.bad(file, in); {
 		case !r.o.Full && reason != "":
 			r.take(e, known, file, looked{bad: badPackage{errors.New(reason)}}, report)
-		case r.o.Full || !known.knows(file, record, in), known.exported(file, record) && exports[file] == nil:
+		case r.o.Full || !known.knows(file, record, in), known.exported(file, record) && exports.Get(file) == nil:
 			fresh = append(fresh, file)
 		default:
 			e.restamp(file, record, known)
@@ -108,21 +108,22 @@ func (s state) exported(file string, record json.RawMessage) bool {
 }
 
 // exportsAtFirst is run_exports.json, if a package may be missing there.
-func (r *run) exportsAtFirst(ctx context.Context, e *edition, known state) (conda.RunExports, error) {
+func (r *run) exportsAtFirst(ctx context.Context, e *edition, known state) (*conda.RunExports, error) {
+	none := &conda.RunExports{}
 	doubtful := false
 	for file, record := range e.base.All() {
 		doubtful = doubtful || known.exported(file, record)
 	}
 	if known.files != nil && !doubtful {
-		return nil, nil
+		return none, nil
 	}
 	o, err := r.read(ctx, runExportsName)
 	if err != nil || !o.exists {
-		return nil, err
+		return none, err
 	}
 	exports, err := conda.ParseRunExports(o.text)
 	if err != nil {
-		return nil, nil //nolint:nilerr // it is made anew
+		return none, nil //nolint:nilerr // it is made anew
 	}
 	return exports, nil
 }

@@ -14,7 +14,7 @@ const runExportsName = "run_exports.json"
 // makeRunExports makes run_exports.json (CEP 12). Packages of which nobody has
 // looked what they export are left out of it, as CEP 21 has it for shards: a
 // full run looks.
-func makeRunExports(ctx context.Context, r *run, e *edition, parts map[string]*part) ([]byte, error) {
+func makeRunExports(ctx context.Context, r *run, e *edition, parts map[string]*part) (*conda.Text, error) {
 	all, err := r.runExports(ctx, e, parts)
 	if err != nil {
 		return nil, err
@@ -24,7 +24,7 @@ func makeRunExports(ctx context.Context, r *run, e *edition, parts map[string]*p
 
 // runExports are those of all files in e: what this run has learnt, what
 // run_exports.json knows, and what another indexer keeps in the record itself.
-func (r *run) runExports(ctx context.Context, e *edition, parts map[string]*part) (conda.RunExports, error) {
+func (r *run) runExports(ctx context.Context, e *edition, parts map[string]*part) (*conda.RunExports, error) {
 	if e.exports != nil {
 		return e.exports, nil
 	}
@@ -32,28 +32,57 @@ func (r *run) runExports(ctx context.Context, e *edition, parts map[string]*part
 	if err != nil {
 		return nil, err
 	}
-	old := conda.RunExports{}
+	all := &conda.RunExports{}
 	if text != nil {
-		if old, err = conda.ParseRunExports(text); err != nil {
+		if all, err = conda.ParseRunExports(text); err != nil {
 			r.warn(fmt.Sprintf("%s/%s is made anew: %v", e.subdir, runExportsName, err))
+			all = &conda.RunExports{}
 		}
 	}
-	e.exports = conda.RunExports{}
-	var lost []string
-	for file, record := range e.data.All() {
-		exports := e.exportsOf(file, record, old)
-		if exports != nil {
-			e.exports[file] = exports
-		} else if conda.Stamped(record) != 0 {
+	e.exports = all
+	lost := e.export(all, text != nil && err == nil && e.follows(parts[runExportsName]))
+	e.lost = e.part && len(lost) > 0
+	if e.part {
+		return all, nil
+	}
+	return all, r.findLost(ctx, e, lost)
+}
+
+// export brings run_exports up to e: of the files that e changes if they were
+// right before, else of all. It returns files of which a run of ours has known
+// them, and nobody does now.
+func (e *edition) export(all *conda.RunExports, right bool) (lost []string) {
+	set := func(file string, record json.RawMessage) {
+		exports := e.exportsOf(file, record, all)
+		all.Set(file, exports)
+		if exports == nil && conda.Stamped(record) != 0 {
 			lost = append(lost, file)
 		}
 	}
-	e.lost = len(lost) > 0
-	if e.part {
-		return e.exports, nil
+	for file := range e.touched() {
+		if record, found := e.data.Record(file); found {
+			set(file, record)
+		} else {
+			all.Set(file, nil)
+		}
 	}
-	e.lost = false
-	return e.exports, r.findLost(ctx, e, lost)
+	if right {
+		return lost
+	}
+	lost = nil
+	for file, record := range e.data.All() {
+		set(file, record)
+	}
+	var gone []string
+	for file := range all.Files() {
+		if _, found := e.data.Record(file); !found {
+			gone = append(gone, file)
+		}
+	}
+	for _, file := range gone {
+		all.Set(file, nil)
+	}
+	return lost
 }
 
 // findLost looks again into packages that an index run of ours has looked into
@@ -68,21 +97,21 @@ func (r *run) findLost(ctx context.Context, e *edition, files []string) error {
 	}
 	for i, file := range files {
 		if found[i].bad == nil && found[i].runExports != nil {
-			e.exports[file] = found[i].runExports
+			e.exports.Set(file, found[i].runExports)
 		}
 	}
 	return nil
 }
 
-func (e *edition) exportsOf(file string, record json.RawMessage, old conda.RunExports) json.RawMessage {
+func (e *edition) exportsOf(file string, record json.RawMessage, old *conda.RunExports) json.RawMessage {
 	if patched, found := e.patch.RunExports(file); found {
 		return patched
 	}
 	if learnt := e.learnt[file]; learnt != nil {
 		return learnt
 	}
-	if old[file] != nil {
-		return old[file]
+	if known := old.Get(file); known != nil {
+		return known
 	}
 	return conda.RunExportsOf(record)
 }

@@ -18,9 +18,9 @@ func TestLostRunExportsAreFoundAgain(t *testing.T) {
 		exports := map[string]string{"info/run_exports.json": `{"weak": ["a >=1.0"]}`}
 		publishOK(t, s, condatest.Write(t, "a-1.0-0.conda", index("a", "1.0", 0, "linux-64"), exports))
 		reindexOK(t, s, Options{})
-		late := conda.RunExports{}.Encode("linux-64")
+		late := new(conda.RunExports).Encode("linux-64")
 		meta := map[string]string{metaSource: strings.Repeat("0", 64)}
-		if _, err := s.Put(t.Context(), "linux-64/"+runExportsName, strings.NewReader(string(late)), store.PutOptions{Meta: meta}); err != nil {
+		if _, err := s.Put(t.Context(), "linux-64/"+runExportsName, late.Reader(), store.PutOptions{Meta: meta}); err != nil {
 			t.Fatal(err)
 		}
 		if commitBetween {
@@ -31,8 +31,8 @@ func TestLostRunExportsAreFoundAgain(t *testing.T) {
 		}
 		reindexOK(t, s, Options{})
 		all, err := conda.ParseRunExports(stored(t, s, "linux-64/"+runExportsName))
-		if err != nil || !strings.Contains(string(all["a-1.0-0.conda"]), "a >=1.0") {
-			t.Errorf("%s: %s %v", name, all, err)
+		if err != nil || !strings.Contains(string(all.Get("a-1.0-0.conda")), "a >=1.0") {
+			t.Errorf("%s: %v %v", name, all, err)
 		}
 	}
 }
@@ -45,14 +45,14 @@ func TestWhoeverWasFirstKnewLess(t *testing.T) {
 	publishOK(t, s, condatest.Write(t, "a-1.0-0.conda", index("a", "1.0", 0, "linux-64"), exports))
 	s.Fault = once("linux-64/"+runExportsName, func() {
 		meta := map[string]string{metaSource: hexSHA256(stored(t, s, "linux-64/"+indexName))}
-		text := string(conda.RunExports{}.Encode("linux-64"))
+		text := string(new(conda.RunExports).Encode("linux-64").Bytes())
 		if _, err := s.Put(t.Context(), "linux-64/"+runExportsName, strings.NewReader(text), store.PutOptions{Meta: meta}); err != nil {
 			t.Fatal(err)
 		}
 	})
 	reindexOK(t, s, Options{})
 	all, err := conda.ParseRunExports(stored(t, s, "linux-64/"+runExportsName))
-	if err != nil || !strings.Contains(string(all["a-1.0-0.conda"]), "a >=1.0") {
-		t.Errorf("%s %v", all, err)
+	if err != nil || !strings.Contains(string(all.Get("a-1.0-0.conda")), "a >=1.0") {
+		t.Errorf("%v %v", all, err)
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -35,7 +34,7 @@ const (
 // makeShards writes the shards that e changes and returns their index. Shards
 // are named after their contents and come first, so that an index never names
 // one that is not there.
-func makeShards(ctx context.Context, r *run, e *edition, parts map[string]*part) ([]byte, error) {
+func makeShards(ctx context.Context, r *run, e *edition, parts map[string]*part) (*conda.Text, error) {
 	exports, err := r.runExports(ctx, e, parts)
 	if err != nil {
 		return nil, err
@@ -47,9 +46,8 @@ func makeShards(ctx context.Context, r *run, e *edition, parts map[string]*part)
 	}
 	x := shards.Index{Subdir: e.subdir, BaseURL: cmp.Or(e.data.BaseURL(), "./"), ShardsBaseURL: "./" + shards.Folder + "/", Shards: map[string]shards.Sum{}}
 	changed := e.changedNames()
-	exact := e.was != "" && p.source == e.was && !e.all && e.shards.complete()
 	switch {
-	case exact, e.part && p.source == "":
+	case e.follows(p) && e.shards.complete(), e.part && p.source == "":
 		maps.Copy(x.Shards, old.Shards)
 	default: // each is made again, and written if it is another
 		changed = nil
@@ -61,7 +59,7 @@ func makeShards(ctx context.Context, r *run, e *edition, parts map[string]*part)
 	if maps.Equal(x.Shards, old.Shards) && old.CreatedAt != "" {
 		x.CreatedAt = old.CreatedAt
 	}
-	return archive.Zstd(x.Encode()), nil
+	return conda.TextOf(archive.Zstd(x.Encode())), nil
 }
 
 // oldShards is the stored index of shards. One that cannot be read is made
@@ -86,11 +84,9 @@ func (r *run) oldShards(ctx context.Context, p *part) (shards.Index, error) {
 // changedNames are the packages by which e differs from what it replaces.
 func (e *edition) changedNames() map[string]bool {
 	names := map[string]bool{}
-	for _, files := range []iter.Seq[string]{maps.Keys(e.files), maps.Keys(e.learnt)} {
-		for file := range files {
-			if name := packageOf(file); name != "" {
-				names[name] = true
-			}
+	for file := range e.touched() {
+		if name := packageOf(file); name != "" {
+			names[name] = true
 		}
 	}
 	return names
@@ -107,14 +103,17 @@ func packageOf(file string) string {
 
 // shardsOf are the shards of the given packages, of all with names nil. One
 // whose last file went is empty.
-func (e *edition) shardsOf(names map[string]bool, exports conda.RunExports) map[string]*shards.Shard {
+func (e *edition) shardsOf(names map[string]bool, exports *conda.RunExports) map[string]*shards.Shard {
 	all := map[string]*shards.Shard{}
 	for name := range names {
 		all[name] = emptyShard()
 	}
 	of := func(file string) *shards.Shard {
+		if names != nil && !names[strings.ToLower(conda.NameIn(file))] {
+			return nil // most of a large index
+		}
 		name := packageOf(file)
-		if name == "" || names != nil && !names[name] {
+		if name == "" {
 			return nil
 		}
 		if all[name] == nil {
@@ -124,7 +123,7 @@ func (e *edition) shardsOf(names map[string]bool, exports conda.RunExports) map[
 	}
 	add := func(file, key string, record json.RawMessage, to func(*shards.Shard) map[string]shards.Entry) {
 		if s := of(file); s != nil {
-			to(s)[key] = shards.Entry{Record: record, RunExports: exports[file]}
+			to(s)[key] = shards.Entry{Record: record, RunExports: exports.Get(file)}
 		}
 	}
 	for file, record := range e.data.Packages.All() {

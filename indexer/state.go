@@ -120,10 +120,11 @@ func (s state) knew(file string, in store.Info, record json.RawMessage) bool {
 // bad is why an object that was looked into before cannot be indexed, "" when
 // it is another now.
 func (s state) bad(file string, in store.Info) string {
-	if e := s.files[file]; e.Print == fingerprint(in, refusal) {
-		return e.Bad
+	e := s.files[file]
+	if e.Bad == "" || e.Print != fingerprint(in, refusal) {
+		return ""
 	}
-	return ""
+	return e.Bad
 }
 
 // writeState keeps what this run learnt. It runs after the commit, and its

@@ -40,8 +40,8 @@ func TestRunExportsComeBackWithTheirPackage(t *testing.T) {
 	foreignIndex(t, s, all, "a-1.0-0.conda", "b-1.0-0.conda")
 	reindexOK(t, s, Options{})
 	exports, err := conda.ParseRunExports(stored(t, s, "linux-64/"+runExportsName))
-	if err != nil || exports["a-1.0-0.conda"] == nil {
-		t.Errorf("run_exports of a: %s, %v", exports["a-1.0-0.conda"], err)
+	if err != nil || exports.Get("a-1.0-0.conda") == nil {
+		t.Errorf("run_exports of a: %s, %v", exports.Get("a-1.0-0.conda"), err)
 	}
 	derivedRight(t, s)
 }

@@ -159,7 +159,7 @@ func (w *world) inZstd(subdir, file string) error {
 
 func (w *world) inRunExports(subdir, file string) error {
 	all, err := conda.ParseRunExports(w.bucket.objects[subdir+"/run_exports.json"].body)
-	if err == nil && all[file] == nil {
+	if err == nil && all.Get(file) == nil {
 		err = errNotThere
 	}
 	return err

@@ -320,7 +320,8 @@ func TestTestsInOtherLanguagesV0(t *testing.T) {
 	with := func(more ...string) []string { return append([]string{"perl 5.32.*"}, more...) }
 	want := []Test{
 		{Requires: with(), Python: &PythonTest{Imports: []string{"a"}, NoPip: true}},
-		{Requires: with(), Perl: []string{"B"}}, {Requires: with(), R: []string{"c"}},
+		{Requires: with(), Perl: []string{"B"}},
+		{Requires: with(), R: []string{"c"}},
 		{Requires: with(), Script: Script{File: "run_test.pl", Interpreter: "perl"}},
 		{Requires: with("r-base"), Script: Script{File: "run_test.r", Interpreter: "rscript"}},
 		{Requires: with("lua"), Script: Script{File: "run_test.lua", Interpreter: "lua"}},

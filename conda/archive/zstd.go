@@ -58,7 +58,7 @@ func newDecoder(r io.Reader, threads int) (*zstd.Decoder, error) {
 // the time. It also makes it smaller than the level between the two.
 const (
 	small = 32 << 10
-	large = 16 << 20
+	large = 1 << 20
 
 	// textWindow finds as much in an index, where what is alike lies close, as a
 	// larger window does, and sooner.
@@ -82,7 +82,7 @@ func ZstdOf(r io.Reader, size int64) ([]byte, error) {
 		return Zstd(text), err
 	}
 	var out bytes.Buffer
-	e, err := newEncoder(nil, zstd.SpeedFastest, 1, textWindow)
+	e, err := newEncoder(nil, zstd.SpeedFastest, min(2, runtime.GOMAXPROCS(0)), textWindow)
 	if err != nil {
 		return nil, err
 	}

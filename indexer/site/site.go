@@ -60,24 +60,91 @@ func page(subdirs []string, up string, inside bool) ([]byte, error) {
 //
 // old is an earlier text that is right but for the packages called changed;
 // nil if there is none. It saves the reading of all other records.
-func Data(subdir string, r *conda.RepoData, old []byte, changed map[string]bool) []byte {
-	packages, err := parse(old)
-	if err != nil || changed == nil {
-		packages, changed = map[string]json.RawMessage{}, nil
+func Data(subdir string, r *conda.RepoData, old []byte, changed map[string]bool) *conda.Text {
+	begin := slices.Concat([]byte(call), []byte(`{"subdir":`), encode(subdir), []byte(`,"packages":[`))
+	rows, ok := cut(old, begin)
+	if !ok || changed == nil {
+		rows, changed = nil, nil
 	}
+	fresh := map[string][]byte{}
 	for name := range changed {
-		delete(packages, name)
+		fresh[name] = nil
 	}
 	for name, files := range byName(r, changed) {
 		if builds := read(r, files); len(builds) > 0 {
-			packages[name] = encode(newestFirst(builds).row(name))
+			fresh[name] = encode(newestFirst(builds).row(name))
 		}
 	}
-	all := contents{Subdir: subdir, Packages: make([]json.RawMessage, 0, len(packages))}
-	for _, name := range slices.Sorted(maps.Keys(packages)) {
-		all.Packages = append(all.Packages, packages[name])
+	return conda.TextOf(slices.Concat([][]byte{begin}, merge(rows, fresh), [][]byte{[]byte("]}" + end)})...)
+}
+
+// merge puts fresh rows by name, nil for none, in the place of those that were
+// there. It returns the pieces of the list, commas included.
+func merge(rows []row, fresh map[string][]byte) [][]byte {
+	var pieces [][]byte
+	add := func(text []byte) {
+		if len(pieces) > 0 {
+			pieces = append(pieces, []byte{','})
+		}
+		pieces = append(pieces, text)
 	}
-	return slices.Concat([]byte(call), encode(all), []byte(end))
+	for _, name := range slices.Sorted(maps.Keys(fresh)) {
+		at, found := slices.BinarySearchFunc(rows, name, func(r row, name string) int { return strings.Compare(r.name, name) })
+		if at > 0 {
+			add(span(rows[:at]))
+		}
+		if rows = rows[at:]; found {
+			rows = rows[1:]
+		}
+		if fresh[name] != nil {
+			add(fresh[name])
+		}
+	}
+	if len(rows) > 0 {
+		add(span(rows))
+	}
+	return pieces
+}
+
+// row is a package as it stands in a text, and all that follows it there.
+type row struct {
+	name string
+	from []byte
+	size int
+}
+
+// span is the text from the first to the last of rows that follow one another.
+func span(rows []row) []byte {
+	last := rows[len(rows)-1]
+	return rows[0].from[:len(rows[0].from)-len(last.from)+last.size]
+}
+
+// between stands between two rows and nowhere else: within a text a quote has a
+// backslash before it, and a build is not followed by three brackets.
+const between = `]]],["`
+
+// cut takes apart a text that Data made. It is not ok if it is another.
+func cut(text, begin []byte) (rows []row, ok bool) {
+	text, begins := bytes.CutPrefix(text, begin)
+	text, ends := bytes.CutSuffix(text, []byte("]}"+end))
+	if !begins || !ends {
+		return nil, false
+	}
+	for len(text) > 0 {
+		r := row{from: text, size: len(text)}
+		if i := bytes.Index(text, []byte(between)); i >= 0 {
+			r.size = i + len("]]]")
+		}
+		name, begins := bytes.CutPrefix(text[:r.size], []byte(`["`))
+		length := bytes.IndexAny(name, `"\\`)
+		if !begins || length < 0 || name[length] != '"' || !bytes.HasSuffix(name, []byte("]]]")) {
+			return nil, false
+		}
+		r.name = string(name[:length])
+		rows = append(rows, r)
+		text = text[min(r.size+1, len(text)):]
+	}
+	return rows, slices.IsSortedFunc(rows, func(a, b row) int { return strings.Compare(a.name, b.name) })
 }
 
 // encode never fails: strings and numbers always have a form. It escapes < and
@@ -95,8 +162,10 @@ func encode(v any) []byte {
 func byName(r *conda.RepoData, names map[string]bool) map[string][]conda.FileName {
 	all := map[string][]conda.FileName{}
 	for file := range r.All() {
-		f, err := conda.ParseFileName(file)
-		if err == nil && (names == nil || names[f.Name]) {
+		if names != nil && !names[conda.NameIn(file)] {
+			continue // most of a large index
+		}
+		if f, err := conda.ParseFileName(file); err == nil {
 			all[f.Name] = append(all[f.Name], f)
 		}
 	}

@@ -211,7 +211,7 @@ func (s *Store) Put(ctx context.Context, key string, body io.ReadSeeker, o store
 	if err != nil {
 		return store.Info{}, fmt.Errorf("write %s: %w", key, err)
 	}
-	defer os.Remove(temp) //nolint:errcheck // gone already when the write succeeded
+	defer temp.remove() // gone already when the write succeeded
 	err = s.place(ctx, temp, name, key, o)
 	if errors.Is(err, store.ErrConflict) {
 		in, same, readErr := store.Same(ctx, s, key, body, o)
@@ -241,49 +241,85 @@ func (s *Store) sweep(folder string) {
 	if _, done := s.swept.LoadOrStore(folder, true); done {
 		return
 	}
-	all, err := os.ReadDir(folder)
+	d, err := os.Open(folder) //nolint:gosec // the store's own
 	if err != nil {
 		return
 	}
-	for _, d := range all {
-		if !strings.HasPrefix(d.Name(), tempMark) {
-			continue
-		}
-		if st, err := d.Info(); err == nil && time.Since(st.ModTime()) > abandoned {
-			_ = os.Remove(filepath.Join(folder, d.Name()))
+	defer d.Close() //nolint:errcheck // only read
+	for err == nil {
+		var names []string // unsorted: of 10^5 that takes longer than the rest
+		names, err = d.Readdirnames(1024)
+		for _, name := range names {
+			if !strings.HasPrefix(name, tempMark) {
+				continue
+			}
+			name = filepath.Join(folder, name)
+			if st, err := os.Lstat(name); err == nil && time.Since(st.ModTime()) > abandoned {
+				_ = os.Remove(name)
+			}
 		}
 	}
+}
+
+// temp is a file that was written whole and is becoming durable meanwhile.
+type temp struct {
+	name    string
+	durable func() error // waits until it is
 }
 
 // writeTemp writes a file of another name in the same folder: a rename within a
 // file system is one step.
-func writeTemp(dir string, body io.ReadSeeker) (name string, err error) {
+func writeTemp(dir string, body io.ReadSeeker) (t temp, err error) {
 	if _, err := body.Seek(0, io.SeekStart); err != nil {
-		return "", err
+		return t, err
 	}
 	f, err := os.CreateTemp(dir, tempMark)
 	if err != nil {
-		return "", err
+		return t, err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(f.Name()))
-		}
-	}()
 	_, err = io.Copy(f, body)
-	if err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
-		return f.Name(), err
+	err = errors.Join(err, f.Chmod(0o644), f.Close())
+	if err == nil {
+		// The kernel's own time stamps have a few milliseconds; a version must
+		// tell apart two writes that follow one another at once.
+		now := time.Now()
+		err = os.Chtimes(f.Name(), now, now)
 	}
-	// The kernel's own time stamps have a few milliseconds; a version must
-	// tell apart two writes that follow one another at once.
-	now := time.Now()
-	return f.Name(), os.Chtimes(f.Name(), now, now)
+	if err != nil {
+		return t, errors.Join(err, os.Remove(f.Name()))
+	}
+	synced := make(chan error, 1)
+	go func() { synced <- syncFile(f.Name()) }()
+	return temp{f.Name(), sync.OnceValue(func() error { return <-synced })}, nil
+}
+
+// syncFile makes a file's bytes and times durable.
+func syncFile(name string) error {
+	f, err := os.OpenFile(name, os.O_RDWR, 0) //nolint:gosec // a name of our own
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+// move gives the file the name of another, which it replaces.
+func (t temp) move(name string) error {
+	if err := t.durable(); err != nil {
+		return err
+	}
+	return os.Rename(t.name, name)
+}
+
+// remove deletes the file if it was not moved.
+func (t temp) remove() {
+	_ = t.durable()
+	_ = os.Remove(t.name)
 }
 
 // place moves temp to name if o.Cond holds.
-func (s *Store) place(ctx context.Context, temp, name, key string, o store.PutOptions) error {
+func (s *Store) place(ctx context.Context, temp temp, name, key string, o store.PutOptions) error {
 	if o.Cond == store.IfAbsent && len(o.Meta) == 0 {
-		if done, err := link(temp, name); done {
+		if done, err := temp.link(name); done {
 			return err
 		}
 	}
@@ -296,7 +332,7 @@ func (s *Store) place(ctx context.Context, temp, name, key string, o store.PutOp
 
 // placeLocked checks and moves. Metadata goes before its object, beside that of
 // the object which is replaced: whichever is there after a crash has its own.
-func (s *Store) placeLocked(temp, name, key string, o store.PutOptions) error {
+func (s *Store) placeLocked(temp temp, name, key string, o store.PutOptions) error {
 	st, err := os.Stat(name)
 	exists := err == nil
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -308,7 +344,7 @@ func (s *Store) placeLocked(temp, name, key string, o store.PutOptions) error {
 		return store.ErrConflict
 	}
 	if len(o.Meta) > 0 {
-		moved, err := os.Stat(temp)
+		moved, err := os.Stat(temp.name)
 		if err != nil {
 			return err
 		}
@@ -326,17 +362,20 @@ func (s *Store) placeLocked(temp, name, key string, o store.PutOptions) error {
 		}
 	}
 	if o.Cond == store.IfAbsent { // also if somebody copies a file there by hand
-		if done, err := link(temp, name); done {
+		if done, err := temp.link(name); done {
 			return err
 		}
 	}
-	return os.Rename(temp, name)
+	return temp.move(name)
 }
 
-// link gives temp's file a name that nothing has. It is not done where there
-// are no hard links: there, the folder's lock makes check and rename one step.
-func link(temp, name string) (done bool, err error) {
-	err = os.Link(temp, name)
+// link gives the file a name that nothing has. It is not done where there are no
+// hard links: there, the folder's lock makes check and rename one step.
+func (t temp) link(name string) (done bool, err error) {
+	if err := t.durable(); err != nil {
+		return true, err
+	}
+	err = os.Link(t.name, name)
 	if errors.Is(err, fs.ErrExist) {
 		return true, store.ErrConflict
 	}
@@ -429,8 +468,6 @@ func (s *Store) putMeta(key string, all []sidecar) error {
 	if err != nil {
 		return err
 	}
-	if err := os.Rename(temp, name); err != nil {
-		return errors.Join(err, os.Remove(temp))
-	}
-	return nil
+	defer temp.remove() // gone already when the write succeeded
+	return temp.move(name)
 }

@@ -68,7 +68,8 @@ func TestCredentials(t *testing.T) {
 		t.Error(none, err)
 	}
 	for _, env := range []map[string]string{
-		{"RATTLER_AUTH_FILE": filepath.Join(home, "missing")}, {"NETRC": filepath.Join(home, "missing")},
+		{"RATTLER_AUTH_FILE": filepath.Join(home, "missing")},
+		{"NETRC": filepath.Join(home, "missing")},
 		{"RATTLER_AUTH_FILE": write(t, home, "broken", `{"x": {"BearerToken": secret7`)},
 	} {
 		if _, err := LoadCredentials(env); err == nil || strings.Contains(err.Error(), "secret") {

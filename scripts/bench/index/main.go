@@ -4,6 +4,8 @@
 //	go run ./scripts/bench/index -python PYTHON -n 1000,10000
 //	go run ./scripts/bench/index -python PYTHON -n 1000,10000 -s3 VERSITYGW
 //
+//	go run ./scripts/bench/index -records 1000000
+//
 // With the program versitygw each indexer works on a bucket of it on loopback,
 // and its requests and their bytes, both ways, are counted on the way;
 // conda-index has no door to S3.
@@ -11,10 +13,14 @@
 // PYTHON has the packages of scripts/e2e/requirements.txt installed: conda-index
 // and py-rattler. A peer that cannot be run is said and left out. cold is a
 // channel without an index, again the same without a change, more one package
-// added; publish is that of one more package, which only condaworker has.
+// added; publish is that of one more package, which only condaworker has: the
+// others have their more beside it. (limit) is what no indexer can do without:
+// see limits. With -records it publishes
+// into an index of so many records, for its peak of memory.
 package main
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -35,6 +41,8 @@ func main() {
 	python := flag.String("python", "python3", "a Python with conda-index and py-rattler")
 	sizes := flag.String("n", "1000", "packages in the channel; several separated by commas")
 	gateway := flag.String("s3", "", "the program versitygw: the channels are in a bucket of it")
+	stock := flag.String("stock", "", "keep the packages in this folder, and take those that are there: to write 10^5 of them takes longer than to index them")
+	records := flag.Int("records", 0, "publish into an index of so many records, beside nobody, and end")
 	folder := flag.String("fill", "", "write the packages from,to into this folder and end; the command calls itself so: a peak of memory is inherited by what a process starts")
 	flag.Parse()
 	if *folder != "" {
@@ -49,7 +57,7 @@ func main() {
 		}
 		return
 	}
-	if err := run(context.Background(), *python, *sizes, *gateway); err != nil {
+	if err := run(context.Background(), *python, *sizes, *gateway, *stock, *records); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
@@ -61,7 +69,7 @@ type indexer struct {
 	command func(root string) []string
 }
 
-func run(ctx context.Context, python, sizes, gateway string) error {
+func run(ctx context.Context, python, sizes, gateway, stock string, records int) error {
 	work, err := os.MkdirTemp("", "bench-index-")
 	if err != nil {
 		return err
@@ -73,6 +81,9 @@ func run(ctx context.Context, python, sizes, gateway string) error {
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("build: %w: %s", err, out)
 	}
+	if records > 0 {
+		return large(ctx, program, work, records)
+	}
 	shim, err := filepath.Abs("scripts/e2e/testdata/conda_index")
 	if err != nil {
 		return err
@@ -83,10 +94,10 @@ func run(ctx context.Context, python, sizes, gateway string) error {
 	var b *bucket
 	all := []indexer{
 		{"condaworker", func(root string) []string { return []string{program, "reindex", root} }},
+		{"rattler", func(root string) []string { return []string{python, "-c", rattler, root} }},
 		{"conda-index", func(root string) []string {
 			return []string{python, "-m", "conda_index", root, "--zst", "--run-exports", "--write-shards"}
 		}},
-		{"rattler", func(root string) []string { return []string{python, "-c", rattler, root} }},
 	}
 	if gateway != "" {
 		if b, err = startBucket(ctx, gateway, work); err != nil {
@@ -95,13 +106,13 @@ func run(ctx context.Context, python, sizes, gateway string) error {
 		defer b.stop()
 		all = []indexer{all[0], {"rattler", func(root string) []string { return []string{python, "-c", rattlerS3, root, b.endpoint} }}}
 	}
-	fmt.Printf("%-9s %-12s %-8s %9s %9s %9s %8s %9s %9s\n", "packages", "indexer", "run", "wall s", "cpu s", "peak MB", "ratio", "requests", "MB")
+	printHead()
 	for text := range strings.SplitSeq(sizes, ",") {
 		n, err := strconv.Atoi(text)
 		if err != nil {
 			return fmt.Errorf("-n %s: %w", sizes, err)
 		}
-		if err := compare(ctx, all, b, work, n); err != nil {
+		if err := compare(ctx, all, b, work, cmp.Or(stock, filepath.Join(work, fmt.Sprint("stock-", n))), n); err != nil {
 			return err
 		}
 	}
@@ -116,14 +127,17 @@ sys.stdout.flush()
 os._exit(0)
 `
 
-// compare times all indexers on channels of n packages, in b or in folders. The
-// ratio is to the first one's wall time.
-func compare(ctx context.Context, all []indexer, b *bucket, work string, n int) error {
-	stock := filepath.Join(work, fmt.Sprint("stock-", n))
-	if err := fillApart(ctx, stock, 0, n+2); err != nil {
-		return err
+// compare times all indexers on channels of n packages of the stock, in b or in
+// folders. The ratio is to the first one's wall time.
+func compare(ctx context.Context, all []indexer, b *bucket, work, stock string, n int) error {
+	if _, err := os.Stat(filepath.Join(stock, "linux-64", file(n+1))); err != nil {
+		if err := fillApart(ctx, stock, 0, n+2); err != nil {
+			return err
+		}
 	}
-	defer os.RemoveAll(stock) //nolint:errcheck // of a temporary folder
+	if strings.HasPrefix(stock, work) {
+		defer os.RemoveAll(stock) //nolint:errcheck // of a temporary folder
+	}
 	first := map[string]float64{}
 	for _, x := range all {
 		c, err := newChannel(b, stock, work)
@@ -154,13 +168,29 @@ func compare(ctx context.Context, all []indexer, b *bucket, work string, n int) 
 			if first[kind] == 0 {
 				first[kind] = used.wall
 			}
-			fmt.Printf("%-9d %-12s %-8s %9.2f %9.2f %9.0f %8.2f %9d %9.2f\n", n, x.name, kind, used.wall, used.cpu, used.peak, used.wall/first[kind], used.requests, float64(used.bytes)/1e6)
+			printLine(n, x.name, kind, used, used.wall/first[kind])
+			if kind == "more" && first["publish"] > 0 {
+				printLine(n, x.name, "publish", used, used.wall/first["publish"])
+			}
+		}
+		if x.name == "condaworker" {
+			if err := limits(ctx, c, n); err != nil {
+				return err
+			}
 		}
 		if err := c.remove(); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func printHead() {
+	fmt.Printf("%-9s %-12s %-8s %9s %9s %9s %8s %9s %9s\n", "packages", "indexer", "run", "wall s", "cpu s", "peak MB", "ratio", "requests", "MB")
+}
+
+func printLine(n int, name, kind string, used usage, ratio float64) {
+	fmt.Printf("%-9d %-12s %-8s %9.3f %9.2f %9.0f %8.2f %9d %9.2f\n", n, name, kind, used.wall, used.cpu, used.peak, ratio, used.requests, float64(used.bytes)/1e6)
 }
 
 // usage is what a command used: seconds, megabytes, and of a bucket.
