@@ -252,9 +252,12 @@ func changed(vars map[string]string, changes []activate.Change) map[string]strin
 // activationShell runs activation scripts in the sandbox, with their output in
 // the log.
 func activationShell(p *progress) activate.Shell {
-	return func(ctx context.Context, args, vars []string) error {
+	return func(ctx context.Context, c activate.Command) error {
 		lines := p.Lines()
-		err := sandbox.Run(ctx, sandbox.Command{Args: args, Env: vars, Output: lines})
+		err := sandbox.Run(ctx, sandbox.Command{
+			Args: c.Args, Env: c.Env, Dir: c.Write, Output: lines,
+			View: sandbox.View{Read: c.Read, Write: []string{c.Write}, Tmp: c.Write},
+		})
 		return errors.Join(err, lines.Close())
 	}
 }

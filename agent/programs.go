@@ -21,7 +21,8 @@ func programs(p *progress) install.Runner {
 		defer func() { err = errors.Join(err, lines.Close(), os.RemoveAll(home)) }()
 		return sandbox.Run(ctx, sandbox.Command{
 			Args: c.Args, Dir: c.Dir, Output: lines,
-			Env: append([]string{"HOME=" + home, "TMPDIR=" + home, "LANG=C.UTF-8", "LC_ALL=C.UTF-8"}, c.Env...),
+			View: sandbox.View{Write: []string{c.Dir, home}, Tmp: home},
+			Env:  append([]string{"HOME=" + home, "TMPDIR=" + home, "LANG=C.UTF-8", "LC_ALL=C.UTF-8"}, c.Env...),
 		})
 	}
 }

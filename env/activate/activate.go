@@ -32,9 +32,17 @@ type Result struct {
 	Warnings []string // of scripts that returned another status than 0, which conda tolerates
 }
 
-// Shell runs a program with exactly these variables (NAME=value) to its end,
-// tells the user what it prints, and fails when its exit status is not 0.
-type Shell func(ctx context.Context, args, vars []string) error
+// Command is what a Shell runs.
+type Command struct {
+	Args  []string // program and arguments
+	Env   []string // the whole environment, NAME=value
+	Read  []string // prefixes, which it has to see
+	Write string   // the one folder that it has to change
+}
+
+// Shell runs a command to its end, tells the user what it prints, and fails when
+// its exit status is not 0.
+type Shell func(context.Context, Command) error
 
 // ScriptError reports the script at which an activation ended.
 type ScriptError struct {
@@ -73,7 +81,10 @@ func Changes(ctx context.Context, prefix string, vars map[string]string, shell S
 	}
 	set := to.variables(prefix, old, level)
 	set["PATH"] = searchList(to.Path, from.Path, vars["PATH"])
-	steps := steps{before: from.DeactivateScripts, set: set, after: to.Scripts}
+	steps := steps{prefixes: []string{prefix}, before: from.DeactivateScripts, set: set, after: to.Scripts}
+	if old != "" {
+		steps.prefixes = append(steps.prefixes, old)
+	}
 	for name := range from.Vars {
 		if _, again := set[name]; !again {
 			steps.unset = append(steps.unset, name)

@@ -19,14 +19,14 @@ import (
 
 // shell runs programs as they are, and keeps what they print.
 func shell(out *strings.Builder) activate.Shell {
-	return func(ctx context.Context, args, vars []string) error {
-		c := exec.CommandContext(ctx, args[0], args[1:]...) //nolint:gosec // the test's own scripts
-		c.Env, c.Stdout, c.Stderr = vars, out, out
+	return func(ctx context.Context, command activate.Command) error {
+		c := exec.CommandContext(ctx, command.Args[0], command.Args[1:]...) //nolint:gosec // the test's own scripts
+		c.Env, c.Stdout, c.Stderr = command.Env, out, out
 		return c.Run()
 	}
 }
 
-func noShell(context.Context, []string, []string) error {
+func noShell(context.Context, activate.Command) error {
 	return errors.New("a shell was started")
 }
 
@@ -126,6 +126,21 @@ func TestAScriptThatEndsTheShellIsNamed(t *testing.T) {
 	}
 }
 
+// What the session is told comes from a folder that scripts can change.
+func TestOnlyWhatTheShellWroteIsRead(t *testing.T) {
+	secret := filepath.Join(t.TempDir(), "credentials")
+	must(t, os.WriteFile(secret, []byte("KEY=secret\x00"), 0o600))
+	for name, put := range map[string]string{"a link": "ln -sf " + secret, "a pipe": "rm -f \"${0%/*}/vars\"; mkfifo", "a folder": "rm -f \"${0%/*}/vars\"; mkdir"} {
+		t.Run(name, func(t *testing.T) {
+			dir := prefix(t, map[string]string{"etc/conda/activate.d/a.sh": "trap '" + put + " \"${0%/*}/vars\"' EXIT"})
+			got, err := activate.Changes(t.Context(), dir, map[string]string{"PATH": "/usr/bin:/bin"}, shell(new(strings.Builder)))
+			if err == nil || !strings.Contains(err.Error(), "a script replaced") || len(got.Changes) > 0 && strings.Contains(got.Changes[0].Value, "secret") {
+				t.Errorf("got %+v, %v", got, err)
+			}
+		})
+	}
+}
+
 func TestAnActiveEnvironmentIsLeftFirst(t *testing.T) {
 	old := prefix(t, map[string]string{
 		"etc/conda/env_vars.d/old.json":  `{"OLD": "1", "BOTH": "old"}`,
@@ -157,7 +172,7 @@ func TestTheEndOfTheContextEndsAnActivation(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cause := errors.New("cancelled by terminated")
 	err := func() error {
-		_, err := activate.Changes(ctx, dir, nil, func(ctx context.Context, _, _ []string) error {
+		_, err := activate.Changes(ctx, dir, nil, func(ctx context.Context, _ activate.Command) error {
 			cancel(cause)
 			return context.Cause(ctx)
 		})

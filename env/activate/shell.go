@@ -15,10 +15,11 @@ import (
 
 // steps are an activation in its order.
 type steps struct {
-	before []string // scripts to source
-	unset  []string
-	set    map[string]string
-	after  []string // scripts to source
+	prefixes []string // in which the scripts lie
+	before   []string // scripts to source
+	unset    []string
+	set      map[string]string
+	after    []string // scripts to source
 }
 
 // run returns the variables after the steps.
@@ -40,13 +41,13 @@ func (s steps) run(ctx context.Context, vars map[string]string, shell Shell) (af
 		return nil, nil, fmt.Errorf("make a folder for the activation: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	c := capture{script: filepath.Join(dir, "activate.sh"), statuses: filepath.Join(dir, "statuses"), vars: filepath.Join(dir, "vars")}
+	c := capture{dir: dir, script: filepath.Join(dir, "activate.sh"), statuses: filepath.Join(dir, statusesName), vars: filepath.Join(dir, varsName)}
 	if err := os.WriteFile(c.script, []byte(s.text(c, vars)), 0o600); err != nil {
 		return nil, nil, fmt.Errorf("write the activation: %w", err)
 	}
 	without := maps.Clone(vars)
 	delete(without, "BASH_ENV") // would be read before; text sets it again
-	failed := shell(ctx, []string{"/bin/bash", c.script}, list(without))
+	failed := shell(ctx, Command{Args: []string{"/bin/bash", c.script}, Env: list(without), Read: s.prefixes, Write: dir})
 	return c.read(scripts, failed)
 }
 
@@ -79,13 +80,41 @@ func (s steps) text(c capture, vars map[string]string) string {
 // capture is where the shell leaves what became of it. Not in its output: that
 // is the scripts' own.
 type capture struct {
+	dir      string
 	script   string
 	statuses string // a line for each script that came to its end
 	vars     string // NAME=value, each followed by NUL
 }
 
+// The names of what is read in the end.
+const (
+	statusesName = "statuses"
+	varsName     = "vars"
+)
+
+// file reads one of the two. A script can change the folder: what is no plain file,
+// or lies elsewhere, is not read.
+func (c capture) file(name string) (text []byte, err error) {
+	root, err := os.OpenRoot(c.dir)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, root.Close()) }()
+	info, err := root.Lstat(name)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() || info.Size() > maxCapture {
+		return nil, fmt.Errorf("a script replaced %s", filepath.Join(c.dir, name))
+	}
+	return root.ReadFile(name)
+}
+
+// maxCapture bounds what is read, in bytes: a kernel starts no program with as much.
+const maxCapture = 64 << 20
+
 func (c capture) read(scripts []string, failed error) (after map[string]string, warnings []string, err error) {
-	text, err := os.ReadFile(c.statuses)
+	text, err := c.file(statusesName)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, err
 	}
@@ -104,7 +133,7 @@ func (c capture) read(scripts []string, failed error) (after map[string]string, 
 	if failed != nil {
 		return nil, warnings, fmt.Errorf("capture the variables after the activation: %w", failed)
 	}
-	text, err = os.ReadFile(c.vars)
+	text, err = c.file(varsName)
 	if err != nil {
 		return nil, warnings, fmt.Errorf("capture the variables after the activation: %w", err)
 	}

@@ -15,7 +15,7 @@ import (
 // Command is a program of a prefix to be run.
 type Command struct {
 	Args []string // an absolute path, and arguments
-	Dir  string   // the working folder
+	Dir  string   // the working folder: the prefix, all that the program may change
 	Env  []string // NAME=value, for what the caller gives to every program
 }
 
