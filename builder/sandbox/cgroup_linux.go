@@ -36,7 +36,7 @@ func newGroup(l Limits) *group {
 	g := &group{dir}
 	g.set("memory.max", strconv.FormatInt(int64(l.Memory), 10)) // no such file: no such controller
 	g.set("memory.oom.group", "1")
-	g.set("pids.max", strconv.Itoa(slack*l.Processes))
+	g.set("pids.max", strconv.Itoa(mostProcesses(l)))
 	return g
 }
 

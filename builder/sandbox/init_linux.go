@@ -82,7 +82,9 @@ func (k *keeper) enter() *LayerError {
 	_ = unix.CloseRange(4, ^uint(0), unix.CLOSE_RANGE_CLOEXEC)      // what we inherited without wanting it; kernels since 5.11
 	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("1000"), 0) // when memory is short, not the worker's agent goes first
 	_ = os.WriteFile("/proc/self/comm", []byte("sandbox"), 0)       // for those who look at a list of processes
-	_ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)         // kernels since 3.4 have it
+	goFirst()
+	k.limitNumbers()
+	_ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) // kernels since 3.4 have it
 	if k.Walls.Mode != Off {
 		_, _ = unix.KeyctlJoinSessionKeyring("") // a fresh one; where keyrings are forbidden, there is nothing in them
 	}
@@ -141,6 +143,7 @@ func raiseLoopback() error {
 func (k *keeper) start(tell *json.Encoder) *LayerError {
 	result := make(chan *LayerError)
 	onThreadOfItsOwn(func() {
+		_ = unix.SchedSetAttr(0, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_NORMAL}, 0) // what goFirst did is not for the command
 		failed := k.restrict()
 		if failed == nil {
 			if err := tell.Encode(news{Layers: &k.layers}); err == nil {
@@ -184,7 +187,7 @@ func (k *keeper) exec() {
 		_ = errors.As(err, &k.out.Errno)
 		return
 	}
-	most := uint64(slack * k.Walls.Limits.Processes)
+	most := uint64(mostProcesses(k.Walls.Limits))                                       //nolint:gosec // it is positive
 	_ = unix.Prlimit(k.pid, unix.RLIMIT_NPROC, &unix.Rlimit{Cur: most, Max: most}, nil) // the watch is behind it
 	k.reap()
 }

@@ -14,7 +14,8 @@ import (
 
 const (
 	// slack is how far above its limit the kernel lets the number of processes
-	// come: the watch has the better words.
+	// come, as long as that is not most of what the machine can have: the watch
+	// has the better words.
 	slack = 4
 	// watchPause is the least time between two looks at what is used.
 	watchPause = 100 * time.Millisecond
