@@ -16,6 +16,7 @@ import (
 
 	"github.com/condaworker/condaworker/builder"
 	"github.com/condaworker/condaworker/builder/recipe/tree"
+	"github.com/condaworker/condaworker/builder/sandbox"
 	"github.com/condaworker/condaworker/conda"
 	"github.com/condaworker/condaworker/env"
 )
@@ -86,20 +87,17 @@ func (d *desk) envCommand() *cobra.Command {
 // createEnv is the verb.
 func (d *desk) createEnv(ctx context.Context, o envOptions) error {
 	return d.run(ctx, o.reportOptions, func(p *progress, r *report) (string, error) {
-		request, err := d.envRequest(ctx, o)
+		request, err := d.envRequest(ctx, o, p)
 		if err != nil {
 			return "", err
 		}
 		request.Update, request.LinkScripts = o.update, o.linkScripts
-		request.Run, request.Warn = programs(p), p.Warn
 		phase, do := "create", env.Create
 		if o.dryRun {
 			phase, do = "solve", env.Solve
 		} else {
 			p.Folder("prefix", request.Prefix)
 		}
-		request.Warn = p.Warn
-		request.Channels = d.observe(request.Channels)
 		end := p.Phase(phase)
 		records, err := do(ctx, request)
 		end(err)
@@ -130,12 +128,15 @@ func environmentOf(r env.Request, records []conda.Record) *environment {
 }
 
 // envRequest finds what is wrong with the command line, and opens the channels.
-func (d *desk) envRequest(ctx context.Context, o envOptions) (env.Request, error) {
+func (d *desk) envRequest(ctx context.Context, o envOptions, p *progress) (env.Request, error) {
 	specs, channels, err := o.wanted()
 	if err != nil {
 		return env.Request{}, err
 	}
-	r := env.Request{Prefix: absolutePath(o.prefix), Specs: specs, Subdir: o.platform, Cache: absolutePath(o.cache)}
+	r := env.Request{
+		Prefix: absolutePath(o.prefix), Specs: specs, Subdir: o.platform, Cache: absolutePath(o.cache),
+		Run: builder.Programs(p, sandbox.Walls{}), Warn: p.Warn,
+	}
 	if r.NotAfter, err = notAfter(o.excludeNewer); err != nil {
 		return r, err
 	}
@@ -159,9 +160,11 @@ func (d *desk) envRequest(ctx context.Context, o envOptions) (env.Request, error
 	}
 	r.Virtual = d.virtualPackages(ctx, r.Subdir)()
 	if o.explicit != "" {
-		return r, d.readExplicit(ctx, o.explicit, &r)
+		err = d.readExplicit(ctx, o.explicit, &r)
+	} else {
+		r.Channels, err = d.sources(ctx, o.sourceOptions, channels)
 	}
-	r.Channels, err = d.sources(ctx, o.sourceOptions, channels)
+	r.Channels = d.observe(r.Channels)
 	return r, err
 }
 

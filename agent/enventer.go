@@ -134,7 +134,7 @@ func (d *desk) enterEnv(ctx context.Context, o enterOptions) error {
 		if len(o.specs) == 0 {
 			return "no packages: the session stays as it is", nil
 		}
-		request, err := d.envRequest(ctx, o.envOptions)
+		request, err := d.envRequest(ctx, o.envOptions, p)
 		if err != nil {
 			return "", err
 		}

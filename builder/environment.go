@@ -134,6 +134,7 @@ func (b *build) pinned(list []recipe.Dependency) ([]recipe.Dependency, error) {
 func (b *build) make(ctx context.Context, e *environment, prefix, platform string) error {
 	request := env.Request{
 		Prefix: prefix, Channels: b.Channels, Subdir: platform, Virtual: b.virtual(), Cache: b.dirs.cache, Local: b.local(),
+		Run: Programs(b.Observer, b.walls()), LinkScripts: true, Warn: b.Warn,
 	}
 	for _, w := range e.wants {
 		request.Specs = append(request.Specs, w.spec)

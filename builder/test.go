@@ -98,6 +98,7 @@ func (b *build) testOne(ctx context.Context, t recipe.Test, i int, inputs []pack
 		Prefix: b.dirs.testPrefix, Specs: append([]string{exact}, t.Requires...),
 		Channels: b.Channels, Subdir: b.Platform, Virtual: b.virtual(), Cache: b.dirs.cache,
 		Local: append(b.local(), install.Package{Path: b.made.Path, Record: b.made.Record, URL: "file://" + b.made.Path}),
+		Run:   Programs(b.Observer, b.walls()), LinkScripts: true, Warn: b.Warn,
 	})
 	if err != nil {
 		return fmt.Errorf("install the package for its test: %w", err)
