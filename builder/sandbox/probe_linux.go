@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -109,27 +110,25 @@ func probeSubreaper() Feature {
 	return Feature{Name: "subreaper", Found: true}
 }
 
-// probeCgroup tells whether a group for a build can be made below our own.
+// probeCgroup tells whether a group with limits can be made below our own.
 func probeCgroup() Feature {
-	const root = "/sys/fs/cgroup"
-	f := Feature{Name: "cgroup v2, delegated", Todo: "Delegate=yes in the unit of the worker agent; without it memory is measured by sampling"}
-	if _, err := os.Stat(filepath.Join(root, "cgroup.controllers")); err != nil {
-		f.What = "cgroup v2 is not mounted on " + root
+	f := Feature{Name: "cgroup v2, delegated", Todo: "Delegate=yes in the unit of the worker agent; without it limits are watched and memory is sampled"}
+	self, _ := os.ReadFile("/proc/self/cgroup") // without them there is none
+	mounts, _ := os.ReadFile("/proc/self/mountinfo")
+	own := ownGroup(string(self), string(mounts))
+	if own == "" {
+		f.What = "cgroup v2 is not mounted"
 		return f
 	}
-	text, err := os.ReadFile("/proc/self/cgroup")
-	if err != nil {
-		f.What = err.Error()
-		return f
-	}
-	_, path, _ := strings.Cut(strings.TrimSpace(string(text)), "::")
-	own := filepath.Join(root, strings.SplitN(path, "\n", 2)[0])
 	for _, name := range []string{own, filepath.Join(own, "cgroup.procs"), filepath.Join(own, "cgroup.subtree_control")} {
 		if err := unix.Access(name, unix.W_OK); err != nil {
 			f.What = fmt.Sprintf("%s cannot be written: %v", name, err)
 			return f
 		}
 	}
-	controllers, _ := os.ReadFile(filepath.Join(own, "cgroup.controllers")) // it is told as it is
-	return Feature{Name: f.Name, Found: true, What: own + " with " + strings.TrimSpace(string(controllers))}
+	text, _ := os.ReadFile(filepath.Join(own, "cgroup.controllers")) // none are told as none
+	controllers := strings.Fields(string(text))
+	f.What = fmt.Sprintf("%s with the controllers %v", own, controllers)
+	f.Found = slices.Contains(controllers, "memory") && slices.Contains(controllers, "pids")
+	return f
 }
