@@ -34,13 +34,14 @@ const (
 type Store struct {
 	root  string
 	swept sync.Map // of folders in which abandoned files were looked for
+	turn  chan struct{}
 }
 
 var _ store.Store = (*Store)(nil)
 
 // Open returns the channel in root. It touches nothing: the folder is made by
 // the first Put.
-func Open(root string) *Store { return &Store{root: root} }
+func Open(root string) *Store { return &Store{root: root, turn: make(chan struct{}, 1)} }
 
 // file is where key lies. Keys come from package names and from listings, so
 // one that leaves the folder is refused here, whoever made it.
@@ -382,8 +383,27 @@ func (t temp) link(name string) (done bool, err error) {
 	return err == nil, err
 }
 
-// lock serialises the conditional writes to this folder among processes.
+// lock serialises the conditional writes to this folder among processes. Those of
+// one process take turns before: whoever finds the file locked asks again later.
 func (s *Store) lock(ctx context.Context) (unlock func() error, err error) {
+	select {
+	case s.turn <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	free, err := s.lockFile(ctx)
+	if err != nil {
+		<-s.turn
+		return nil, err
+	}
+	return func() error {
+		defer func() { <-s.turn }()
+		return free()
+	}, nil
+}
+
+// lockFile locks the folder against other processes.
+func (s *Store) lockFile(ctx context.Context) (unlock func() error, err error) {
 	if err := os.MkdirAll(filepath.Join(s.root, private), 0o755); err != nil {
 		return nil, err
 	}
