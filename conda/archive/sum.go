@@ -39,6 +39,11 @@ func Sum(ctx context.Context, r io.Reader) (Digest, error) {
 			return d, ctx.Err()
 		}
 		d.Size += int64(n)
+		if i == 0 && errors.Is(err, io.EOF) { // a small one is hashed before two goroutines have begun
+			sha.Write(buf[:n])
+			md.Write(buf[:n])
+			break
+		}
 		hashing.Go(func() { sha.Write(buf[:n]) })
 		hashing.Go(func() { md.Write(buf[:n]) })
 		if err == nil {
@@ -48,9 +53,10 @@ func Sum(ctx context.Context, r io.Reader) (Digest, error) {
 		if !errors.Is(err, io.EOF) {
 			return d, err
 		}
-		d.SHA256, d.MD5 = hex.EncodeToString(sha.Sum(nil)), hex.EncodeToString(md.Sum(nil))
-		return d, nil
+		break
 	}
+	d.SHA256, d.MD5 = hex.EncodeToString(sha.Sum(nil)), hex.EncodeToString(md.Sum(nil))
+	return d, nil
 }
 
 // fill reads until buf is full or r ends or fails. io.ReadFull would report an
