@@ -108,7 +108,7 @@ func TestTimeouts(t *testing.T) {
 	if _, err := shell(t, "echo a; sleep 300", Command{IdleTimeout: 300 * time.Millisecond}); !errors.Is(err, ErrIdle) {
 		t.Error(err)
 	}
-	if _, err := shell(t, "for i in 1 2 3 4; do echo $i; sleep 0.2; done", Command{IdleTimeout: time.Second}); err != nil {
+	if _, err := shell(t, "for i in 1 2 3 4 5 6 7 8; do echo $i; sleep 0.5; done", Command{IdleTimeout: 3 * time.Second}); err != nil {
 		t.Error(err)
 	}
 }
