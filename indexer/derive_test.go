@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -162,10 +163,10 @@ func TestDyingAnywhere(t *testing.T) {
 			s := &mem.Store{}
 			commitOK(t, s, publishOK(t, s, simple(t, "tool")))
 			p := publishOK(t, s, exporting(t, "lib"))
-			puts := 0
+			var puts atomic.Int64
 			s.Fault = func(string) (bool, error) {
-				puts++
-				return puts < n, map[bool]error{false: os.ErrDeadlineExceeded}[puts < n]
+				lands := puts.Add(1) < int64(n)
+				return lands, map[bool]error{false: os.ErrDeadlineExceeded}[lands]
 			}
 			_, err := Commit(t.Context(), s, []Published{p}, Options{})
 			s.Fault = nil
