@@ -71,17 +71,23 @@ func (d *desk) envCommand() *cobra.Command {
 	}
 	f := create.Flags()
 	f.StringVarP(&o.prefix, "prefix", "p", "", "the folder to make; one that has exactly these packages stays as it is")
-	o.environmentFlags(create)
+	o.solveFlags(create)
 	f.StringVar(&o.file, "file", "", "an environment.yml: its dependencies and channels come after those of the command line")
-	f.StringVar(&o.platform, "platform", "", "platform of the packages (default: this machine's)")
-	f.StringVar(&o.cache, "cache", "", "folder for archives and unpacked packages, which runs share (default: condaworker in the user's cache folder)")
-	f.StringVar(&o.excludeNewer, "exclude-newer", "", "leave out packages that were built later: 2026-01-31 (the end of that day, UTC) or 2026-01-31T12:00:00Z")
 	f.BoolVar(&o.dryRun, "dry-run", false, "solve, say what would be installed, and do nothing")
 	f.StringVar(&o.explicit, "explicit", "", "a list of packages by their URLs (conda list --explicit): they are installed as they are, without solving")
 	f.BoolVar(&o.update, "update", false, "make an environment that has other packages into this one, in one step")
 	f.BoolVar(&o.linkScripts, "link-scripts", false, "run the packages' post-link and pre-unlink scripts")
 	o.flags(create)
 	return verbs("env", "Make environments from channels", create, d.enterCommand(), d.exitCommand(), d.envListCommand(), d.envCleanCommand())
+}
+
+// solveFlags are those of every verb that solves and installs.
+func (o *envOptions) solveFlags(c *cobra.Command) {
+	f := c.Flags()
+	o.environmentFlags(c)
+	f.StringVar(&o.platform, "platform", "", "platform of the packages (default: this machine's)")
+	f.StringVar(&o.cache, "cache", "", "folder for archives and unpacked packages, which runs share (default: condaworker in the user's cache folder)")
+	f.StringVar(&o.excludeNewer, "exclude-newer", "", "leave out packages that were built later: 2026-01-31 (the end of that day, UTC) or 2026-01-31T12:00:00Z")
 }
 
 // createEnv is the verb.

@@ -28,7 +28,6 @@ type enterOptions struct {
 	packages    []string
 	root        string
 	updateAfter int // minutes
-	priority    string
 	shell       string
 	env0        bool
 }
@@ -51,15 +50,12 @@ func (d *desk) enterCommand() *cobra.Command {
 	}
 	f := c.Flags()
 	f.StringArrayVarP(&o.packages, "packages", "p", nil, "match specs, separated by blanks; one with blanks of its own in quotes; repeatable; without any there is nothing to enter")
-	f.StringArrayVarP(&o.channels, "channels", "c", nil, "channels to take packages from, separated by blanks, the first that has a name wins; repeatable")
-	f.StringVar(&o.priority, "channel-priority", "strict", "strict: a package comes from the first channel that has its name")
 	f.StringVar(&o.root, "persist-envs-hashed", "", "keep the environment in this folder, for all sessions that want the same, in place of DIR")
 	f.IntVar(&o.updateAfter, "update-after-minutes", 600, "compare a kept environment with its channels when that was last done so many minutes ago")
 	f.BoolVar(&o.env0, "print-env0", false, "print all variables after the activation as NAME=value, each followed by NUL, in place of openjd_env lines; the log goes to stderr")
 	f.StringVar(&o.shell, "windows-activation-shell", "", "bash or cmd; without effect: scripts are not run on Windows by this version")
-	f.StringVar(&o.platform, "platform", "", "platform of the packages (default: this machine's)")
-	f.StringVar(&o.cache, "cache", "", "folder for archives and unpacked packages, which runs share (default: condaworker in the user's cache folder)")
-	f.StringVar(&o.excludeNewer, "exclude-newer", "", "leave out packages that were built later: 2026-01-31 (the end of that day, UTC) or 2026-01-31T12:00:00Z")
+	o.solveFlags(c)
+	f.Var(f.Lookup("channel").Value, "channels", "the same as --channel")
 	o.flags(c)
 	return c
 }
@@ -77,8 +73,6 @@ func (o *enterOptions) check(session string) error {
 		o.prefix = filepath.Join(session, ".env")
 	}
 	switch {
-	case o.priority != "strict" && o.priority != "":
-		return usageError{fmt.Errorf("--channel-priority %s: only strict is supported by this version", o.priority)}
 	case !slices.Contains([]string{"", "bash", "cmd"}, o.shell):
 		return usageError{fmt.Errorf("--windows-activation-shell %s: it is bash or cmd", o.shell)}
 	case o.updateAfter < 0:
@@ -203,10 +197,11 @@ func (d *desk) keptEnv(ctx context.Context, o enterOptions, request env.Request,
 
 // settings are the options that choose other packages.
 func (o enterOptions) settings() []string {
-	if o.excludeNewer == "" {
-		return nil
+	settings := []string{"channel-priority=" + cmp.Or(o.priority, string(env.Strict))}
+	if o.excludeNewer != "" {
+		settings = append(settings, "exclude-newer="+o.excludeNewer)
 	}
-	return []string{"exclude-newer=" + o.excludeNewer}
+	return settings
 }
 
 // activateEnv tells the session, or who reads stdout, what activating prefix
