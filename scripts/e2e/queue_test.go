@@ -389,13 +389,20 @@ func TestKilledEnterAndExit(t *testing.T) {
 	cache, whole, rng := t.TempDir(), map[string]string(nil), rand.New(rand.NewPCG(1, 2)) //nolint:gosec // repeatable on purpose
 	enter := []string{"env", "enter", "-p", "static p0 p1 p2 p3", "-c", q.channel, "--persist-envs-hashed", q.kept, "--cache", cache, "--update-after-minutes", "0"}
 	exit := []string{"env", "exit", "--persist-envs-hashed", q.kept, "--cleanup-after-hours", "0"}
-	const rounds = 60
-	killed := 0
-	for round := range rounds {
+	timed := func(args []string) time.Duration {
+		begun := time.Now()
+		q.must(t, q.program, args...)
+		return time.Since(begun)
+	}
+	t.Setenv("OPENJD_SESSION_WORKING_DIR", t.TempDir())
+	takes := []time.Duration{timed(enter), timed(exit)}
+	const kills = 60
+	killed, round := 0, 0
+	for ; killed < kills && round < 5*kills; round++ {
 		t.Setenv("OPENJD_SESSION_WORKING_DIR", t.TempDir())
 		begun := time.Now()
-		for _, args := range [][]string{enter, exit} {
-			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(rng.Int64N(int64(150*time.Millisecond))))
+		for i, args := range [][]string{enter, exit} {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(rng.Int64N(int64(takes[i]))))
 			err := exec.CommandContext(ctx, q.program, args...).Run() //nolint:gosec // the suite's own
 			cancel()
 			if err != nil {
@@ -424,8 +431,8 @@ func TestKilledEnterAndExit(t *testing.T) {
 			t.Fatalf("round %d: left %v %v", round, left, err)
 		}
 	}
-	if killed < rounds/2 {
-		t.Errorf("only %d of %d runs were killed before they ended", killed, 2*rounds)
+	if killed < kills/2 {
+		t.Errorf("only %d of %d runs were killed before they ended", killed, 2*round)
 	}
-	t.Logf("%d of %d runs were killed before they ended", killed, 2*rounds)
+	t.Logf("%d of %d runs were killed before they ended", killed, 2*round)
 }
