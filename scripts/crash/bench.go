@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 import (
@@ -201,16 +203,19 @@ type result struct {
 	err    error
 }
 
+// patience is for all runs of one strike together, which take about a second.
+const patience = 2 * time.Minute
+
 // strike runs p's command with the fault, reads the channel, runs the command
 // again, and compares.
 func (b *bench) strike(ctx context.Context, p point) (r result) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	s, err := b.stage(ctx, p.command, "struck")
 	if err != nil {
 		return result{err: err}
 	}
 	defer os.RemoveAll(s.dir) //nolint:errcheck // a temporary folder
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
-	defer cancel()
 	out, code, log, err := b.traced(ctx, s, []string{p.call}, p.inject())
 	if err != nil {
 		return result{err: err}

@@ -1,3 +1,5 @@
+//go:build linux
+
 // Command crash kills condaworker, or fails it, at its system calls and tells
 // whether the next run makes the channel whole:
 //
@@ -32,6 +34,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
+	"time"
 )
 
 func main() {
@@ -217,10 +221,24 @@ func sortedKeys[V any](m map[string]V) []string {
 	return keys
 }
 
+// output runs a program to its end and returns what it printed and its exit
+// code. When ctx ends before, the program and all that it has started are told
+// to show where they stand (SIGQUIT), then killed, and the error says so: a run
+// that never ends is a finding, and must not keep this program from its own end.
 func output(ctx context.Context, env []string, name string, args ...string) (string, int, error) {
 	c := exec.CommandContext(ctx, name, args...) //nolint:gosec // the commands of this program
 	c.Env = append(os.Environ(), env...)
+	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	c.Cancel = func() error {
+		_ = syscall.Kill(-c.Process.Pid, syscall.SIGQUIT)
+		time.Sleep(time.Second)
+		return syscall.Kill(-c.Process.Pid, syscall.SIGKILL)
+	}
+	c.WaitDelay = 5 * time.Second
 	out, err := c.CombinedOutput()
+	if ctx.Err() != nil {
+		return string(out), 0, fmt.Errorf("%s %s does not end: %w; it printed: %s", filepath.Base(name), strings.Join(args, " "), ctx.Err(), out)
+	}
 	if c.ProcessState == nil {
 		return "", 0, fmt.Errorf("%s: %w", filepath.Base(name), err)
 	}
