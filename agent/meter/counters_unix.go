@@ -8,15 +8,29 @@ import (
 )
 
 func readCounters() counters {
-	var c counters
-	var own, children syscall.Rusage
-	if syscall.Getrusage(syscall.RUSAGE_SELF, &own) != nil || syscall.Getrusage(syscall.RUSAGE_CHILDREN, &children) != nil {
-		return c
+	own, children := rusage()
+	return counters{
+		cpu:     cpuOf(own, children),
+		largest: max(ownPeak(&own), children.Maxrss*maxrssUnit),
+		read:    (own.Inblock + children.Inblock) * blockUnit,
+		written: (own.Oublock + children.Oublock) * blockUnit,
 	}
-	c.user = time.Duration(own.Utime.Nano() + children.Utime.Nano())
-	c.sys = time.Duration(own.Stime.Nano() + children.Stime.Nano())
-	c.largest = max(ownPeak(&own), children.Maxrss*maxrssUnit)
-	c.read = (own.Inblock + children.Inblock) * blockUnit
-	c.written = (own.Oublock + children.Oublock) * blockUnit
-	return c
+}
+
+// readCPU is the part of readCounters that each look needs.
+func readCPU() cpu { return cpuOf(rusage()) }
+
+// rusage is what this process used, and its children that were waited for; by
+// getrusage(2) no call of it fails.
+func rusage() (own, children syscall.Rusage) {
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &own)
+	_ = syscall.Getrusage(syscall.RUSAGE_CHILDREN, &children)
+	return own, children
+}
+
+func cpuOf(own, children syscall.Rusage) cpu {
+	return cpu{
+		time.Duration(own.Utime.Nano() + children.Utime.Nano()),
+		time.Duration(own.Stime.Nano() + children.Stime.Nano()),
+	}
 }

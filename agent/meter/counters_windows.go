@@ -9,14 +9,20 @@ import (
 
 // readCounters knows this process alone: Windows keeps no sum of children.
 func readCounters() counters {
-	var c counters
+	c := counters{cpu: readCPU()}
 	own := gopsutil.Process{Pid: int32(os.Getpid())}
-	if t, err := own.Times(); err == nil {
-		c.user = time.Duration(t.User * float64(time.Second))
-		c.sys = time.Duration(t.System * float64(time.Second))
-	}
 	if io, err := own.IOCounters(); err == nil {
 		c.read, c.written = int64(io.ReadBytes), int64(io.WriteBytes)
 	}
 	return c
+}
+
+// readCPU is the part of readCounters that each look needs.
+func readCPU() cpu {
+	own := gopsutil.Process{Pid: int32(os.Getpid())}
+	t, err := own.Times()
+	if err != nil {
+		return cpu{}
+	}
+	return cpu{time.Duration(t.User * float64(time.Second)), time.Duration(t.System * float64(time.Second))}
 }

@@ -25,16 +25,16 @@
 //
 // The first two are never more than processes really held at one time. What
 // they can miss is a peak that several processes make up together for less
-// than the time between two samples: 50 ms, or 250 times what looking costs;
+// than the time between two samples: 50 ms, or 400 times what looking costs;
 // and one process's peak that is lower than an earlier one's.
 //
 // TestTruth compares with what is known on 2,000 short children, on four forks
 // that share 110 MiB and on a process that has 1 GiB for 50 ms, each out here
-// and in a pid namespace: processor time is within 1 % of what wait4 says,
+// and in a pid namespace: processor time is within 0.3 % of what wait4 says,
 // memory (by sum_pss, and by max_rss for the last) from 5 to 12 MiB above the known
 // figure, which is what the programs themselves need. BenchmarkOverhead tells
-// what measuring costs: 0.6 to 0.7 % of a processor for 1, 10 and 50 processes,
-// for looks come the more rarely the more processor time they take.
+// what measuring costs: 0.2 to 0.6 % of a processor for 1, 10, 50 and 200
+// processes, for looks come the more rarely the more processor time they take.
 //
 // Disk is what the watched folders occupy: allocated blocks, folders included,
 // each file once however many names it has, as du counts. It is exact at each

@@ -12,7 +12,7 @@ import (
 func BenchmarkOverhead(b *testing.B) {
 	dir := b.TempDir()
 	manyFiles(b, dir)
-	for _, watched := range []int{0, 1, 10, 50} {
+	for _, watched := range []int{0, 1, 10, 50, 200} {
 		name := fmt.Sprint(watched, "_processes")
 		if watched == 0 {
 			name = "none"

@@ -16,6 +16,8 @@ const (
 type ranking struct {
 	base map[processID]time.Duration // what those that were there before had used by then
 	seen map[processID]Process
+
+	least float64 // seconds that are more than any have that are not kept, or as much
 }
 
 // begin takes what has been used so far for granted.
@@ -32,29 +34,31 @@ func (r *ranking) note(processes []process) {
 		r.seen = map[processID]Process{}
 	}
 	for _, p := range processes {
-		if used := p.own.total() - r.base[p.id]; used > 0 {
-			r.seen[p.id] = Process{PID: p.id.pid, Name: p.name, CPU: used.Seconds()}
+		if used := (p.own.total() - r.base[p.id]).Seconds(); used > r.least {
+			r.seen[p.id] = Process{PID: p.id.pid, Name: p.name, CPU: used}
 		}
 	}
-	for len(r.seen) > maxRanked {
-		delete(r.seen, r.least())
+	if len(r.seen) > maxRanked {
+		r.cut()
 	}
 }
 
-func (r *ranking) least() (id processID) {
-	least := Process{CPU: -1}
-	for key, p := range r.seen {
-		if least.CPU < 0 || p.CPU < least.CPU {
-			id, least = key, p
-		}
+// cut leaves half of what may be kept, so that it need not cut soon again.
+func (r *ranking) cut() {
+	ids := slices.SortedFunc(maps.Keys(r.seen), func(a, b processID) int { return moreCPU(r.seen[a], r.seen[b]) })
+	for _, id := range ids[maxRanked/2:] {
+		delete(r.seen, id)
 	}
-	return id
+	r.least = r.seen[ids[maxRanked/2-1]].CPU
+}
+
+// moreCPU sorts the one that used most first.
+func moreCPU(a, b Process) int {
+	return cmp.Or(cmp.Compare(b.CPU, a.CPU), cmp.Compare(a.PID, b.PID))
 }
 
 // top returns the first three, the one that used most first.
 func (r *ranking) top() []Process {
-	all := slices.SortedFunc(maps.Values(r.seen), func(a, b Process) int {
-		return cmp.Or(cmp.Compare(b.CPU, a.CPU), cmp.Compare(a.PID, b.PID))
-	})
+	all := slices.SortedFunc(maps.Values(r.seen), moreCPU)
 	return all[:min(topProcesses, len(all))]
 }

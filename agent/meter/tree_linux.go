@@ -1,13 +1,10 @@
 package meter
 
 import (
-	"bytes"
 	"errors"
 	"io/fs"
 	"os"
-	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -19,6 +16,8 @@ type tree struct {
 	mu    sync.Mutex
 	slow  bool // the kernel does not list children: all processes are read
 	known bool // slow is known
+	files *procfs
+	size  int // how many processes there were
 
 	asked time.Time     // when PSS was last asked for
 	cost  time.Duration // processor time that the answer took
@@ -30,8 +29,8 @@ const (
 	// new peak: only to show how it goes.
 	pssPause = time.Second
 	// pssRarely times what PSS takes passes before it is asked for again: that is
-	// two fifths of a per cent of a processor.
-	pssRarely = 250
+	// a quarter of a per cent of a processor.
+	pssRarely = 400
 )
 
 // look returns the tree and the sum of its PSS, which counts a page that n
@@ -52,7 +51,7 @@ func (t *tree) look(known int64, must bool) sample {
 		s.now = int64(t.share * float64(rss))
 		return s
 	}
-	t.cost = spent(func() { s.addPSS(pssOf) })
+	t.cost = spent(func() { s.addPSS(t.files.pss) })
 	s.now, s.cost = s.memory, t.cost
 	t.asked, t.share = time.Now(), min(1, float64(s.memory)/float64(max(1, rss)))
 	return s
@@ -83,10 +82,13 @@ func (s *sample) addPSS(pssOf func(pid int) (int64, error)) {
 
 // processes returns the tree, parents before children.
 func (t *tree) processes() []process {
+	files := t.procfs()
+	defer files.sweep()
 	self := os.Getpid()
-	own, _ := readProcess(self) // of this process it cannot fail
+	own, _ := files.process(self) // of this process it cannot fail
 	own.id.pid, own.parent = self, 0
-	all, children := []process{own}, t.children()
+	all := append(make([]process, 0, t.size+t.size/4+1), own)
+	children := t.children()
 	seen := map[int]bool{self: true} // one that loses its parent moves up
 	for i := 0; i < len(all); i++ {
 		for _, pid := range children(all[i]) {
@@ -94,54 +96,14 @@ func (t *tree) processes() []process {
 				continue
 			}
 			seen[pid] = true
-			if p, ok := readProcess(pid); ok { // else it is gone
+			if p, ok := files.process(pid); ok { // else it is gone
 				p.parent = all[i].id.pid
 				all = append(all, p)
 			}
 		}
 	}
+	t.size = len(all)
 	return all
-}
-
-// tick is the unit of times in proc(5): USER_HZ is 100 wherever Go runs.
-const tick = time.Second / 100
-
-// readProcess reads /proc/<pid>/stat.
-func readProcess(pid int) (process, bool) {
-	text, err := readSmall("/proc/" + strconv.Itoa(pid) + "/stat")
-	if err != nil {
-		return process{}, false
-	}
-	return parseStat(text)
-}
-
-// parseStat reads a line of proc_pid_stat(5). The name may hold anything,
-// blanks and parentheses too.
-func parseStat(text []byte) (process, bool) {
-	open, end := bytes.IndexByte(text, '('), bytes.LastIndexByte(text, ')')
-	if open < 1 || end < open {
-		return process{}, false
-	}
-	const utime, threads, start, rss = 11, 17, 19, 21 // places after the name: fields 14, 20, 22, 24
-	fields := strings.Fields(string(text[end+1:]))
-	if len(fields) <= rss {
-		return process{}, false
-	}
-	number := func(i int) int64 {
-		n, _ := strconv.ParseInt(fields[i], 10, 64) // the kernel writes numbers
-		return n
-	}
-	ticks := func(i int) time.Duration { return time.Duration(number(i)) * tick }
-	pid, err := strconv.Atoi(strings.TrimSpace(string(text[:open])))
-	return process{
-		id:     processID{pid, uint64(number(start))}, //nolint:gosec // ticks since boot
-		parent: int(number(1)),
-		name:   string(text[open+1 : end]),
-		own:    cpu{ticks(utime), ticks(utime + 1)},
-		waited: cpu{ticks(utime + 2), ticks(utime + 3)},
-		rss:    number(rss) * int64(os.Getpagesize()),
-		single: number(threads) == 1,
-	}, err == nil
 }
 
 // children returns what tells a process's children.
@@ -152,61 +114,28 @@ func (t *tree) children() func(process) []int {
 		t.slow, t.known = err != nil, true
 	}
 	if !t.slow {
-		return listed
+		var found []int
+		return func(p process) []int {
+			found = t.procfs().children(p, found[:0])
+			return found
+		}
 	}
 	all := scan()
 	return func(p process) []int { return all[p.id.pid] }
 }
 
-// listed returns the children of all threads of a process.
-func listed(p process) (found []int) {
-	pid := strconv.Itoa(p.id.pid)
-	tasks := "/proc/" + pid + "/task"
-	if p.single {
-		return childrenOf(found, tasks+"/"+pid)
-	}
-	threads, err := os.ReadDir(tasks)
-	if err != nil {
-		return nil
-	}
-	for _, thread := range threads {
-		found = childrenOf(found, tasks+"/"+thread.Name())
-	}
-	return found
+// close closes the files that were kept open between looks.
+func (t *tree) close() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.procfs().close()
 }
 
-// childrenOf adds the children of one thread.
-func childrenOf(found []int, thread string) []int {
-	text, err := readSmall(thread + "/children")
-	if err != nil {
-		return found
+func (t *tree) procfs() *procfs {
+	if t.files == nil {
+		t.files = newProcfs()
 	}
-	for word := range strings.FieldsSeq(string(text)) {
-		if child, err := strconv.Atoi(word); err == nil {
-			found = append(found, child)
-		}
-	}
-	return found
-}
-
-// readSmall reads a file of /proc. It does without what package os does for
-// files that may block or be large, which costs as much as the file.
-func readSmall(path string) ([]byte, error) {
-	fd, err := syscall.Open(path, syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer syscall.Close(fd) //nolint:errcheck // only read
-	text := make([]byte, 0, 1024)
-	for {
-		n, err := syscall.Read(fd, text[len(text):cap(text)])
-		if err != nil || n == 0 {
-			return text, err
-		}
-		if text = text[:len(text)+n]; len(text) == cap(text) {
-			text = slices.Grow(text, cap(text))
-		}
-	}
+	return t.files
 }
 
 // scan returns the children of every process of the machine.
@@ -216,28 +145,21 @@ func scan() map[int][]int {
 	if err != nil {
 		return all
 	}
+	var text []byte
 	for _, e := range entries {
 		pid, err := strconv.Atoi(e.Name())
 		if err != nil {
 			continue
 		}
-		if p, ok := readProcess(pid); ok {
+		if text, err = readFile("/proc/"+e.Name()+"/stat", text); err != nil {
+			continue
+		}
+		if p, ok := parseStat(text); ok {
 			all[p.parent] = append(all[p.parent], pid)
 		}
 	}
 	return all
 }
-
-// pssOf is a process's proportional set size; 0 if it is gone.
-func pssOf(pid int) (int64, error) {
-	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/smaps_rollup") // Linux 4.14
-	if errors.Is(err, fs.ErrNotExist) && alive(pid) {
-		return 0, fs.ErrPermission
-	}
-	return kib(text, "Pss:"), err
-}
-
-func alive(pid int) bool { return syscall.Kill(pid, 0) == nil }
 
 // sameMemory reports whether two processes share their memory. Where kcmp(2)
 // is forbidden they do not, and a rare sample may count a parent twice.

@@ -71,7 +71,7 @@ func TestScanFindsTheSame(t *testing.T) {
 // does until it calls exec.
 func TestSameMemory(t *testing.T) {
 	defer start(t, "hold 1")()
-	children := listed(process{id: processID{pid: os.Getpid()}})
+	children := newProcfs().children(process{id: processID{pid: os.Getpid()}}, nil)
 	if len(children) != 1 {
 		t.Fatalf("children %v, want one", children)
 	}
@@ -126,7 +126,7 @@ func TestSecretive(t *testing.T) {
 	if len(all) != 2 {
 		t.Fatalf("%+v", all)
 	}
-	own, err := pssOf(all[0].id.pid)
+	own, err := newProcfs().pss(all[0].id.pid)
 	if err != nil {
 		t.Fatal(err)
 	}

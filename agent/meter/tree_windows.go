@@ -46,3 +46,5 @@ func readProcess(p *gopsutil.Process) (process, bool) {
 	r.name, _ = p.Name() // one of another user may have none
 	return r, true
 }
+
+func (*tree) close() {}

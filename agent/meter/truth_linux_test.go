@@ -195,7 +195,8 @@ func truths(t *testing.T, output []byte) (sum time.Duration) {
 }
 
 // runMeasured runs a child to its end within a phase. truth is the processor
-// time of all processes, this one included, as wait4 and getrusage tell it.
+// time of all processes, this one included, as wait4 and getrusage tell it; it
+// has the end of each process as well, which a child cannot tell of itself.
 func runMeasured(t *testing.T, c *exec.Cmd) (got PhaseReport, truth time.Duration) {
 	t.Helper()
 	debug.FreeOSMemory() // what earlier tests left in this process counts as well
@@ -225,7 +226,12 @@ func runMeasured(t *testing.T, c *exec.Cmd) (got PhaseReport, truth time.Duratio
 		t.Fatal(err)
 	}
 	own = ownCPU(t) - own
-	return p.End(nil), truths(t, out.Bytes()) + own
+	got = p.End(nil)
+	truth = c.ProcessState.UserTime() + c.ProcessState.SystemTime()
+	if told := truths(t, out.Bytes()); told > truth {
+		t.Errorf("the processes used %v, wait4 says %v", told, truth)
+	}
+	return got, truth + own
 }
 
 // TestTruth compares with what is known, out here and in a pid namespace.
