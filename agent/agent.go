@@ -132,7 +132,7 @@ func (d *desk) open(machine bool) {
 		JSON:    machine,
 		Verbose: d.verbose,
 		LogJSON: d.logFormat == jsonLog,
-		Redact:  secrets(d.env),
+		Redact:  secrets(d.env, d.host.Args),
 		Width:   width,
 		Colours: width > 0 && d.env["NO_COLOR"] == "",
 		Broken:  func(err error) { d.host.Cancel(fmt.Errorf("write the log: %w", err)) },

@@ -79,8 +79,10 @@ func (d *desk) openTarget(ctx context.Context, url string, l lockFlag) (store.St
 	return s, u, err
 }
 
-// openReader opens a channel for reading.
+// openReader opens a channel for reading. What lets us in by its URL is a secret
+// from now on.
 func (d *desk) openReader(ctx context.Context, url string) (env.Channel, error) {
+	d.out.Redact(store.Secrets(url)...)
 	u, err := parseURL(url)
 	if err != nil {
 		return env.Channel{}, err

@@ -2,6 +2,8 @@ package agent
 
 import (
 	"cmp"
+	"encoding/json"
+	"fmt"
 	"path"
 	"path/filepath"
 
@@ -50,15 +52,23 @@ func (r *report) built(packages []builder.Package) {
 	}
 }
 
-// draw writes the report as a page, if one is asked for.
-func (r *report) draw(o reportOptions, result string) error {
+// draw writes the report as a page, if one is asked for, with secrets hidden.
+func (r *report) draw(o reportOptions, result string, hide func(string) string) error {
 	if o.picture == "" {
 		return nil
 	}
-	page, err := picture.Page(picture.Run{
+	doc, err := hidden(picture.Run{
 		Verb: o.verb, Version: r.Version, Result: result, Error: r.Error, ExitCode: r.ExitCode,
 		Report: r.Report, Packages: r.pictures(),
-	})
+	}, hide)
+	if err != nil {
+		return err
+	}
+	var run picture.Run
+	if err := json.Unmarshal(doc, &run); err != nil {
+		return fmt.Errorf("hide secrets in the report's page: %w", err)
+	}
+	page, err := picture.Page(run)
 	if err != nil {
 		return err
 	}

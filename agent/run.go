@@ -2,7 +2,6 @@ package agent
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -11,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/condaworker/condaworker/agent/meter"
+	"github.com/condaworker/condaworker/store"
 )
 
 // reportOptions are the flags of a verb that tells programs what it did.
@@ -71,10 +71,12 @@ func (d *desk) run(ctx context.Context, o reportOptions, do work) error {
 	r := report{Version: version()}
 	m := meter.Start(meter.Options{Tell: func(p meter.Progress) { d.out.Log().Info(p.Line()) }})
 	result, err := do(newProgress(d.out, m), &r)
-	err = why(ctx, err)
+	if err = why(ctx, err); err != nil {
+		d.out.Redact(store.Secrets(err.Error())...) // of a URL that nobody else knew of
+	}
 	r.Report = m.Stop()
 	r.outcome(err)
-	err = errors.Join(err, d.deliver(r, o), r.draw(o, result))
+	err = errors.Join(err, d.deliver(r, o), r.draw(o, result, d.out.Hide))
 	if err == nil {
 		d.result(result)
 	}
@@ -82,17 +84,18 @@ func (d *desk) run(ctx context.Context, o reportOptions, do work) error {
 }
 
 // deliver prints the report, or the resource summary, and writes the file.
+// Secrets are hidden in all as they are in the log.
 func (d *desk) deliver(r report, o reportOptions) error {
-	text, err := json.MarshalIndent(r, "", "  ")
+	text, err := hidden(r, d.out.Hide)
 	if err != nil {
-		return fmt.Errorf("encode the report: %w", err)
+		return err
 	}
 	text = append(text, '\n')
 	switch {
 	case o.format == "json":
 		err = d.out.Print(text)
 	case o.summary && len(r.Phases) > 0: // a run that was refused used nothing
-		err = d.out.Print([]byte(meter.Summary(r.Report)))
+		err = d.out.Print([]byte(d.out.Hide(meter.Summary(r.Report))))
 	}
 	return errors.Join(err, writeReport("--report", o.report, text))
 }

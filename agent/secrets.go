@@ -1,9 +1,13 @@
 package agent
 
 import (
-	"net/url"
+	"encoding/json"
+	"fmt"
+	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/condaworker/condaworker/store"
 )
 
 // secretNames end the names of variables whose values are nobody's to read.
@@ -13,30 +17,44 @@ var secretNames = []string{"_SECRET_ACCESS_KEY", "_SESSION_TOKEN", "_TOKEN", "_S
 // more likely a word that the log is full of.
 const secretLength = 8
 
-// secrets are what the environment holds that no log should show: keys, tokens,
-// and the passwords in the URLs of proxies, which scripts are given.
-func secrets(env map[string]string) []string {
-	var all []string
+// secrets are what the environment and the command line hold that no log should
+// show: keys, tokens, and what lets people in by the URLs of proxies, which
+// scripts are given, and of channels.
+func secrets(env map[string]string, args []string) []string {
+	all := store.Secrets(strings.Join(args, "\n"))
 	for name, value := range env {
 		name = strings.ToUpper(name)
 		secret := func(end string) bool { return strings.HasSuffix("_"+name, end) }
 		if len(value) >= secretLength && slices.ContainsFunc(secretNames, secret) {
 			all = append(all, value)
 		}
-		if strings.HasSuffix(name, "_PROXY") {
-			all = append(all, passwords(value)...)
-		}
+		all = append(all, store.Secrets(value)...)
 	}
 	return all
 }
 
-// passwords returns the one in a URL, as it is meant and as it is written.
-func passwords(text string) []string {
-	u, err := url.Parse(text)
-	if err != nil || u.User == nil {
-		return nil
+// jsonTexts are the strings of a JSON document.
+var jsonTexts = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
+
+// hidden encodes a value as JSON with the secrets in all of its texts hidden.
+func hidden(value any, hide func(text string) string) ([]byte, error) {
+	doc, err := json.MarshalIndent(value, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("encode the report: %w", err)
 	}
-	password, _ := u.User.Password()
-	_, raw, _ := strings.Cut(u.User.String(), ":")
-	return []string{password, raw}
+	return jsonTexts.ReplaceAllFunc(doc, func(quoted []byte) []byte {
+		var text string
+		if json.Unmarshal(quoted, &text) != nil { // it was encoded just now
+			return quoted
+		}
+		shown := hide(text)
+		if shown == text {
+			return quoted
+		}
+		again, err := json.Marshal(shown)
+		if err != nil { // any text can be encoded
+			return quoted
+		}
+		return again
+	}), nil
 }

@@ -43,6 +43,12 @@ func TestSecretsAreHidden(t *testing.T) {
 	if _, h := mustBuild(t, files, nil); !slices.Equal(h.hidden, []string{"north"}) {
 		t.Errorf("hidden %q", h.hidden)
 	}
+	archive, sum := tarball(t, map[string]string{"one": "1"})
+	files["recipe.yaml"] = head + "source: {url: 'https://studio:north1@vendor.example/a.tar.gz', sha256: " + sum + "}\nbuild: {script: 'true'}\n"
+	_, h := mustBuild(t, files, func(r *builder.Request) { r.Archives = []string{archive} })
+	if !slices.Contains(h.hidden, "north1") {
+		t.Errorf("hidden %q", h.hidden)
+	}
 	files["recipe.yaml"] = head + "build:\n  script:\n    content: 'true'\n    env: {AWS_PROFILE: mine}\n"
 	if _, _, err := build(t, files, nil); err == nil || !strings.Contains(err.Error(), "AWS_PROFILE") {
 		t.Error(err)

@@ -6,14 +6,18 @@ import (
 	"path/filepath"
 
 	"github.com/condaworker/condaworker/builder/source"
+	"github.com/condaworker/condaworker/store"
 )
 
 // sources are the recipe's sources with the given archives in place of its
-// url sources, in order.
+// url sources, in order. What lets us in by their URLs is a secret from now on.
 func (b *build) sources() ([]source.Spec, error) {
 	archives := b.Archives
 	specs := make([]source.Spec, 0, len(b.out.Sources))
 	for _, s := range b.out.Sources {
+		for _, u := range s.URLs {
+			b.Redact(store.Secrets(u)...)
+		}
 		spec := source.Spec{
 			URLs: s.URLs, Path: s.Path, SHA256: s.SHA256, MD5: s.MD5,
 			Folder: s.Folder, FileName: s.FileName, NoHoist: s.NoHoist,

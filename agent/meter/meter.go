@@ -208,7 +208,8 @@ func (m *Meter) sawTree(counted cpu, s sample) {
 		p.peak.raise(seen)
 		p.ranks.note(s.processes)
 	}
-	m.now = point{used.minus(m.first.cpu).plus(m.lost).total(), s.now, m.disk.allocated, seen.processes}
+	now := min(s.now, m.total.memory) // an estimate is no peak
+	m.now = point{used.minus(m.first.cpu).plus(m.lost).total(), now, m.disk.allocated, seen.processes}
 	m.series.add(time.Since(m.start), m.now)
 }
 

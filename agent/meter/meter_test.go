@@ -493,3 +493,14 @@ func TestProgressLine(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// TestAnEstimateIsNoPeak: between two measurements memory is not said to be
+// more than was ever measured.
+func TestAnEstimateIsNoPeak(t *testing.T) {
+	m := &Meter{start: time.Now(), series: series{step: time.Hour}}
+	m.sawTree(cpu{}, sample{memory: 100, now: 100, method: methodPSS})
+	m.sawTree(cpu{}, sample{now: 500})
+	if got := m.series.report().Memory; len(got) != 1 || got[0] != 100 || m.total.memory != 100 {
+		t.Errorf("points %v, peak %d", got, m.total.memory)
+	}
+}

@@ -40,7 +40,7 @@ type Options struct {
 	Colours bool
 
 	// Redact are secrets, e.g. a token: ******** is printed in their place,
-	// except by Print. Those shorter than 4 bytes are no secrets and ignored;
+	// except by Print, which takes what Hide returned. Those shorter than 4 bytes are no secrets and ignored;
 	// those of several lines are hidden line by line.
 	Redact []string
 
@@ -108,6 +108,10 @@ func (o *Output) Redact(secrets ...string) {
 	defer o.mu.Unlock()
 	o.secrets = addSecrets(o.secrets, secrets)
 }
+
+// Hide returns text with the secrets that are known now hidden as in the log,
+// for what is written elsewhere.
+func (o *Output) Hide(text string) string { return mask(text, o.hide()) }
 
 // Status tells what goes on, e.g. "running the build script": the session's
 // progress message, or a line in the log when there is no session. Text is
