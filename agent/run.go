@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -94,10 +95,16 @@ func (d *desk) deliver(r report, o reportOptions) error {
 	switch {
 	case o.format == "json":
 		err = d.out.Print(text)
-	case o.summary && len(r.Phases) > 0: // a run that was refused used nothing
+	case o.summary && worked(r.Phases):
 		err = d.out.Print([]byte(d.out.Hide(meter.Summary(r.Report))))
 	}
 	return errors.Join(err, writeReport("--report", o.report, text))
+}
+
+// worked tells whether a run did more than find out what to do: one that was
+// refused, or whose recipe is wrong, used nothing that anybody wants to know.
+func worked(phases []meter.PhaseReport) bool {
+	return slices.ContainsFunc(phases, func(p meter.PhaseReport) bool { return p.Name != "render" })
 }
 
 // writeReport writes what a flag asks for to the file that it names; "" is none.
