@@ -113,15 +113,8 @@ func (o *buildOptions) validate() error {
 			return usageError{fmt.Errorf("--package-name %q: %w", o.packageName, err)}
 		}
 	}
-	for _, a := range o.archives {
-		switch info, err := os.Stat(a); {
-		case errors.Is(err, fs.ErrNotExist):
-			return usageError{fmt.Errorf("--source-archive %s: there is no such file", a)}
-		case err != nil:
-			return usageError{fmt.Errorf("--source-archive: %w", err)}
-		case !info.Mode().IsRegular():
-			return usageError{fmt.Errorf("--source-archive %s: it is no regular file", a)}
-		}
+	if err := checkFiles("--source-archive", o.archives...); err != nil {
+		return err
 	}
 	return o.validatePlatform()
 }
@@ -251,10 +244,8 @@ func (d *desk) buildRequest(ctx context.Context, o buildOptions, work string) (b
 	for _, c := range r.Channels { // not --to: a package has the same bytes wherever it goes
 		r.ChannelNames = append(r.ChannelNames, c.URL)
 	}
-	if o.outputDir != "" {
-		if err := os.MkdirAll(o.outputDir, 0o755); err != nil {
-			return r, destination{}, fmt.Errorf("make --output-dir %s: %w", o.outputDir, err)
-		}
+	if err := makeFolder("--output-dir", o.outputDir); err != nil {
+		return r, destination{}, err
 	}
 	if o.to == "" {
 		return r, destination{}, nil
@@ -301,12 +292,10 @@ func checkTarget(ctx context.Context, s store.Store, u store.URL) (bool, error) 
 	switch {
 	case err == nil:
 		return true, body.Close()
-	case errors.Is(err, store.ErrNoChannel) && u.Scheme != store.Folder:
-		return false, err
-	case errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, fs.ErrNotExist) && (u.Scheme == store.Folder || !errors.Is(err, store.ErrNoChannel)):
 		return false, nil
 	}
-	return false, fmt.Errorf("open channel %s: %w", u, err)
+	return false, fmt.Errorf("publish to %s: %w", u, err)
 }
 
 // sourceDateEpoch reads SOURCE_DATE_EPOCH: seconds since 1970.

@@ -29,7 +29,7 @@ func (d *desk) openStore(ctx context.Context, url string) (store.Store, store.UR
 		s, err := s3.Open(ctx, s3.Options{Bucket: u.Bucket, Prefix: u.Prefix, Owner: d.env["CONDAWORKER_EXPECTED_BUCKET_OWNER"], Env: d.env})
 		return s, u, err
 	}
-	return nil, u, usageError{fmt.Errorf("channel %s is read only: packages are published to a folder or an s3:// URL", u)}
+	return nil, u, usageError{fmt.Errorf("channel %s is read only: name the folder or the s3:// URL that this server shows", u)}
 }
 
 // lockFlag is how a channel is kept from losing packages.
@@ -74,6 +74,9 @@ func (d *desk) openTarget(ctx context.Context, url string, l lockFlag) (store.St
 		}
 		if err = p.Probe(ctx, cache); errors.Is(err, s3.ErrUnconditional) {
 			err = fmt.Errorf("%w; with --lock best-effort one worker at a time may write there", err)
+		}
+		if err != nil {
+			err = fmt.Errorf("open channel %s: %w", u, err)
 		}
 	}
 	return s, u, err

@@ -107,7 +107,7 @@ func (d *desk) changeChannel(ctx context.Context, o channelOptions, do channelWo
 		if err != nil {
 			return "", err
 		}
-		if err := mustExist(ctx, s, url, "change"); err != nil {
+		if err := mustExist(ctx, s, url.String(), "change"); err != nil {
 			return "", err
 		}
 		o.url = url.String()

@@ -140,9 +140,13 @@ func doctorFolder(ctx context.Context, path string) []doctor.Check {
 		}
 		at = parent
 	}
+	err := dir.Open(path).CheckWritable()
+	if err != nil {
+		return []doctor.Check{{Name: "write", Status: doctor.Missing, Found: err.Error(), Todo: "make the channel's folder writable for this user, or name another one"}}
+	}
 	scratch, err := os.MkdirTemp(at, ".condaworker-doctor-")
 	if err != nil {
-		return []doctor.Check{{Name: "write", Status: doctor.Missing, Found: err.Error(), Todo: "make the channel's folder writable for this user"}}
+		return []doctor.Check{{Name: "write", Status: doctor.Missing, Found: err.Error()}}
 	}
 	defer func() { _ = os.RemoveAll(scratch) }() // ours
 	checks := doctor.Write(ctx, dir.Open(scratch))

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -223,11 +222,11 @@ func notAfter(text string) (time.Time, error) {
 // readEnvironmentFile reads an environment.yml. What it asks for and env create
 // cannot give is an error: an environment without it would be another one.
 func readEnvironmentFile(file string) (specs, channels []string, err error) {
+	if err := checkFiles("--file", file); err != nil {
+		return nil, nil, err
+	}
 	dir, name := filepath.Split(absolutePath(file))
 	text, err := tree.ReadFile(os.DirFS(dir), name, "--file "+file)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, usageError{err}
-	}
 	if err != nil {
 		return nil, nil, err
 	}

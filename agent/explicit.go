@@ -11,6 +11,9 @@ import (
 
 // readExplicit fills in the packages of a list of URLs, and opens their channels.
 func (d *desk) readExplicit(ctx context.Context, file string, r *env.Request) error {
+	if err := checkFiles("--explicit", file); err != nil {
+		return err
+	}
 	text, err := os.ReadFile(file) //nolint:gosec // the user's
 	if err != nil {
 		return usageError{fmt.Errorf("--explicit: %w", err)}

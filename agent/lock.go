@@ -110,6 +110,9 @@ func (d *desk) lockStatus(ctx context.Context, o lockOptions, _ *progress, r *re
 	if err != nil {
 		return "", err
 	}
+	if err := mustExist(ctx, c.Reader, c.URL, "look at the lock of"); err != nil {
+		return "", err
+	}
 	who, held, err := lock.Status(ctx, c.Reader, "")
 	if err != nil {
 		return "", fmt.Errorf("look at the lock of %s: %w", c.URL, err)

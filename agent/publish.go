@@ -53,6 +53,9 @@ func (d *desk) publish(ctx context.Context, o publishOptions) error {
 		if o.to == "" {
 			return "", usageError{errors.New("say where the packages go: --to URL")}
 		}
+		if err := checkPackages(o.packages); err != nil {
+			return "", err
+		}
 		target, url, err := d.openTarget(ctx, o.to, o.lock)
 		if err != nil {
 			return "", err
@@ -93,7 +96,7 @@ func (d *desk) release(ctx context.Context, to destination, packages []candidate
 	for _, one := range packages {
 		got, err := d.publishOne(ctx, to, one, p)
 		if err != nil {
-			err = fmt.Errorf("publish to %s: %w", to.url, err)
+			err = fmt.Errorf("publish to %s: %w", to.url, damaged(err))
 			end(err)
 			return err
 		}

@@ -8,7 +8,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -82,7 +81,7 @@ func (d *desk) reindex(ctx context.Context, o reindexOptions) error {
 			return "", err
 		}
 		o.url = url.String()
-		if err := mustExist(ctx, target, url, "index"); err != nil {
+		if err := mustExist(ctx, target, url.String(), "index"); err != nil {
 			return "", err
 		}
 		if err := knownSubdirs(ctx, target, o.subdirs); err != nil {
@@ -159,6 +158,9 @@ func (o *reindexOptions) validate() error {
 			return usageError{errors.New("--check writes nothing, and --patch does: give one of them")}
 		}
 		var err error
+		if _, err = stat("--patch", o.patch); err != nil {
+			return err
+		}
 		if o.patches, err = indexer.ReadPatches(o.patch, o.subdirs); err != nil {
 			return usageError{err}
 		}
@@ -313,19 +315,15 @@ func (d *desk) holding(ctx context.Context, s store.Store, o lockWish, p *progre
 
 // mustExist refuses a place that is not there: a misspelt URL would
 // become a new, empty channel.
-func mustExist(ctx context.Context, s store.Store, u store.URL, doing string) error {
+func mustExist(ctx context.Context, s store.Reader, url, doing string) error {
 	body, _, err := s.Get(ctx, "noarch/repodata.json", 0, 0)
 	switch {
 	case err == nil:
 		return body.Close()
-	case errors.Is(err, store.ErrNoChannel):
-		return fmt.Errorf("%s channel %s: %w; correct the URL, or publish a package to it first", doing, u, err)
-	case errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, fs.ErrNotExist) && !errors.Is(err, store.ErrNoChannel):
 		return nil
-	case errors.Is(err, syscall.ENOTDIR):
-		return fmt.Errorf("%s channel %s: it is a file; name the folder that has the subdirs", doing, u)
 	}
-	return fmt.Errorf("open channel %s: %w", u, err)
+	return fmt.Errorf("%s channel %s: %w", doing, url, err)
 }
 
 // holder is who holds the lock, in the words of the farm.

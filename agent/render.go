@@ -85,6 +85,9 @@ func (o *recipeFlags) request(env map[string]string) (builder.RenderRequest, err
 			return builder.RenderRequest{}, usageError{fmt.Errorf("--variant: %w", err)}
 		}
 	}
+	if err := errors.Join(checkFiles("--exclusive-config-file", given(o.baseVariants)...), checkFiles("--variant-config", given(o.variantFiles)...)); err != nil {
+		return builder.RenderRequest{}, err
+	}
 	return builder.RenderRequest{
 		Recipe: o.recipe, Platform: o.platform, BuildPlatform: o.buildPlatform,
 		BaseVariants: given(o.baseVariants), VariantFiles: given(o.variantFiles), Variants: given(o.variants), NoLocal: o.noLocal, Meta: o.meta,

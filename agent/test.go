@@ -57,7 +57,7 @@ func (d *desk) test(ctx context.Context, o testOptions) error {
 		if o.timeout < 0 || o.idleTimeout < 0 {
 			return "", usageError{errors.New("--timeout and --idle-timeout are times such as 90m, or 0 for none")}
 		}
-		if err := o.walls.validate(); err != nil {
+		if err := errors.Join(o.walls.validate(), checkPackages(o.packages)); err != nil {
 			return "", err
 		}
 		work, err := d.makeWorkDir(o.workDir)
@@ -80,7 +80,7 @@ func (d *desk) test(ctx context.Context, o testOptions) error {
 			return "", err
 		}
 		ran, err := builder.Test(ctx, r, files, p)
-		return fmt.Sprintf("%d tests of %d packages passed", ran, len(files)), err
+		return fmt.Sprintf("%d tests of %d packages passed", ran, len(files)), damaged(err)
 	})
 }
 

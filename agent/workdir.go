@@ -28,10 +28,8 @@ type workDir struct {
 // removes there what runs that were killed have left. The name is short: a build
 // prefix may be 255 bytes long in all.
 func (d *desk) makeWorkDir(parent string) (workDir, error) {
-	if parent != "" {
-		if err := os.MkdirAll(parent, 0o755); err != nil {
-			return workDir{}, fmt.Errorf("make --work-dir %s: %w", parent, err)
-		}
+	if err := makeFolder("--work-dir", parent); err != nil {
+		return workDir{}, err
 	}
 	parent = absolutePath(cmp.Or(parent, os.TempDir()))
 	parent, err := filepath.EvalSymlinks(parent) // scripts see the same path that pwd -P prints

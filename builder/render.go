@@ -227,7 +227,7 @@ func locate(path string, meta bool) (Rendered, error) {
 	found := Rendered{Dir: abs, files: os.DirFS(abs)}
 	found.File, err = recipe.Find(found.files, meta)
 	if err != nil {
-		return Rendered{}, &MissingRecipeError{path, strings.TrimPrefix(err.Error(), path+": ")}
+		return Rendered{}, &MissingRecipeError{path, strings.TrimPrefix(err.Error(), recipe.ErrNotFound.Error()+": ")}
 	}
 	return found, nil
 }

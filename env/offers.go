@@ -207,7 +207,7 @@ func (o *offers) open(c Channel) ([]subdir, error) {
 		case err == nil:
 			all = append(all, subdir{name, found[i]})
 		case errors.Is(err, store.ErrNoChannel):
-			failed = fmt.Errorf("channel %s: %w: correct its URL, or make it by publishing a package to it", c.URL, store.ErrNoChannel)
+			failed = fmt.Errorf("channel %s: %w", c.URL, err)
 		case !errors.Is(err, fs.ErrNotExist):
 			failed = fmt.Errorf("read the index of channel %s: %w", c.URL, err)
 		}

@@ -100,7 +100,7 @@ func publish(ctx context.Context, s store.Store, p Package, f *os.File) (Publish
 		return Published{}, err
 	}
 	if err := p.complete(ctx, f, st.Size()); err != nil {
-		return Published{}, fmt.Errorf("read package %s: %w", p.Path, err)
+		return Published{}, err
 	}
 	file := filepath.Base(p.Path)
 	record, subdir, err := checkedRecord(file, p.IndexJSON, p.MD5, p.SHA256, st.Size())
@@ -145,7 +145,7 @@ func head(ctx context.Context, s store.Reader, key string) (info store.Info, exi
 // complete finds out what the caller did not know.
 func (p *Package) complete(ctx context.Context, f *os.File, size int64) error {
 	if p.IndexJSON == nil {
-		info, err := archive.ReadInfo(f, size, filepath.Base(p.Path))
+		info, err := archive.ReadInfo(f, size, p.Path)
 		if err != nil {
 			return err
 		}

@@ -7,9 +7,12 @@ import (
 	"strings"
 )
 
-// tokenLength is that of the shortest part of a URL that is hidden wherever it
-// is written: a shorter one is hidden in its place only.
-const tokenLength = 8
+// How long a token and a password are at least that are hidden wherever they are
+// written: shorter ones are hidden in their place only, with what is before them.
+const (
+	tokenLength    = 8
+	passwordLength = 4
+)
 
 var (
 	urlStart = regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*://`)
@@ -68,10 +71,13 @@ func userSecrets(info string) []string {
 	if !found {
 		return bothWays(name)
 	}
-	if password == "" { // some servers take a token for a name
-		return append(inPlace("", name), info)
+	switch {
+	case password == "": // some servers take a token for a name
+		return inPlace("", name)
+	case len(password) < passwordLength:
+		return []string{info}
 	}
-	return append(bothWays(password), info)
+	return bothWays(password)
 }
 
 // inPlace is a secret that may be a short word, and then is hidden only behind

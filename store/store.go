@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"iter"
 	"time"
 )
@@ -21,6 +22,18 @@ var ErrConflict = errors.New("another writer was first")
 // ErrNoChannel reports that the place itself is missing (a folder that does
 // not exist, a bucket that is not there), not just one of its objects.
 var ErrNoChannel = errors.New("there is no channel at this place")
+
+// NoPlace is the error of a store whose place is missing, e.g. "such folder". todo
+// is what the user should do. It matches ErrNoChannel and fs.ErrNotExist.
+func NoPlace(place, todo string) error { return noPlace("there is no " + place + ": " + todo) }
+
+type noPlace string
+
+// Error tells what to do.
+func (e noPlace) Error() string { return string(e) }
+
+// Is tells what the error matches.
+func (noPlace) Is(target error) bool { return target == ErrNoChannel || target == fs.ErrNotExist }
 
 // Info describes a stored object.
 type Info struct {

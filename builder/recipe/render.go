@@ -61,10 +61,10 @@ func Find(fsys fs.FS, meta bool) (file string, err error) {
 	}
 	for _, p := range nested {
 		if slices.Contains(names, path.Base(p)) {
-			return "", fmt.Errorf("%w: looked for %s; there is %s: name that folder", ErrNotFound, strings.Join(names, ", "), p)
+			return "", fmt.Errorf("%w: it has none of %s, but there is %s: name that folder", ErrNotFound, strings.Join(names, ", "), p)
 		}
 	}
-	return "", fmt.Errorf("%w: looked for %s", ErrNotFound, strings.Join(names, ", "))
+	return "", fmt.Errorf("%w: it has none of %s: name the folder that has one", ErrNotFound, strings.Join(names, ", "))
 }
 
 // Render evaluates the recipe in file for each variant that it asks for. The

@@ -103,6 +103,9 @@ func unpack(ctx context.Context, f *os.File, name, to string) (Result, error) {
 	}
 	u := &unpacker{root: root, dirs: map[string]bool{".": true}, limit: max(freeBytes, maxRatio*st.Size())}
 	err = u.extract(ctx, f, name)
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		err = fmt.Errorf("%w: the archive is cut off; get it again", err)
+	}
 	return u.result, errors.Join(err, u.closeDir(), root.Close())
 }
 
@@ -132,7 +135,10 @@ func (u *unpacker) extract(ctx context.Context, f *os.File, name string) error {
 		if err == nil {
 			_, err = io.Copy(io.Discard, ahead) // a cut or corrupt end shows only now
 		}
-		return errors.Join(err, ahead.Close(), in.Close())
+		if closed := errors.Join(ahead.Close(), in.Close()); err == nil {
+			err = closed // else it says the same once more
+		}
+		return err
 	}
 	e, ok := format.(archiver.Extractor)
 	if !ok {

@@ -62,7 +62,7 @@ func TestBadInput(t *testing.T) {
 		"name with slash": {[]string{recipe("slash", "package:\n  name: a/b\n  version: 1.0\n")}, 3, []string{"recipe.yaml:2:", "a/b"}},
 		"name option":     {[]string{recipe("option", head), "--package-name", "../x"}, 2, []string{"--package-name", "../x"}},
 		"sha256":          {[]string{recipe("sha", source+"  sha256: "+strings.Repeat("0", 64)+"\n"), "--source-archive", good}, 1, []string{sum, "good.tar.gz"}},
-		"cut archive":     {[]string{recipe("cut", source), "--source-archive", dir + "/cut.tar.gz"}, 1, []string{"cut.tar.gz"}},
+		"cut archive":     {[]string{recipe("cut", source), "--source-archive", dir + "/cut.tar.gz"}, 1, []string{"unexpected EOF: the archive is cut off; get it again"}},
 		"evil archive":    {[]string{recipe("evil", source), "--source-archive", dir + "/evil.tar.gz"}, 1, []string{"evil.tar.gz", "../evil"}},
 		"script fails":    {[]string{hello(t, "fails", "exit 7")}, 5, []string{"fails-1.0", "exit status 7"}},
 		"script hangs":    {[]string{hello(t, "hangs", "sleep 600"), "--timeout", "500ms"}, 5, []string{"hangs-1.0", "--timeout"}},
@@ -86,6 +86,31 @@ func TestBadInput(t *testing.T) {
 			}
 			if after := snapshot(t, channel); after != before {
 				t.Error("the channel was changed")
+			}
+			t.Log(lastLine(out))
+		})
+	}
+	const bucket = "s3://no-such-bucket/x"
+	made, err := filepath.Glob(filepath.Join(channel, "*", "first-1.0-*.conda"))
+	if err != nil || len(made) != 1 {
+		t.Fatalf("packages %q %v", made, err)
+	}
+	for _, args := range [][]string{
+		{"reindex", bucket},
+		{"reindex", "--check", bucket},
+		{"publish", made[0], "--to", bucket},
+		{"publish", bucket + "/noarch/a-1.0-0.conda", "--to", channel},
+		{"build", hello(t, "nowhere", "true"), "--to", bucket},
+		{"channel", "remove", "a-1.0-0.conda", "--channel", bucket},
+		{"channel", "prune", "--channel", bucket},
+		{"lock", "status", bucket},
+		{"env", "create", "-p", filepath.Join(dir, "p"), "-c", bucket, "x"},
+		{"doctor", bucket},
+	} {
+		t.Run(strings.Join(args[:2], " ")+" no bucket", func(t *testing.T) {
+			out, code := s.run(t, s.program, args...)
+			if code == 0 || !strings.Contains(out, "there is no bucket no-such-bucket: correct the URL, or create the bucket") || !strings.Contains(lastLine(out), "no-such-bucket") && args[0] != "doctor" {
+				t.Errorf("exit code %d:\n%s", code, tail(out))
 			}
 			t.Log(lastLine(out))
 		})

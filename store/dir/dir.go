@@ -20,6 +20,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/condaworker/condaworker/store"
@@ -88,13 +89,18 @@ func (s *Store) Get(_ context.Context, key string, off, n int64) (io.ReadCloser,
 	}{io.NewSectionReader(f, off, n), f}, in, nil
 }
 
-// missing adds that the folder itself is not there.
+// missing explains an error by the folder itself, where that is not there or is
+// a file.
 func (s *Store) missing(err error) error {
-	if !errors.Is(err, fs.ErrNotExist) {
+	if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {
 		return err
 	}
-	if _, statErr := os.Stat(s.root); errors.Is(statErr, fs.ErrNotExist) {
-		return fmt.Errorf("folder %s does not exist: %w: %w", s.root, store.ErrNoChannel, err)
+	st, statErr := os.Stat(s.root)
+	switch {
+	case errors.Is(statErr, fs.ErrNotExist):
+		return store.NoPlace("such folder", "correct the URL, or make it by publishing a package to it")
+	case errors.Is(statErr, syscall.ENOTDIR), statErr == nil && !st.IsDir():
+		return errors.New("it is not a folder: name the one that has the subdirs")
 	}
 	return err
 }
@@ -205,7 +211,7 @@ func (s *Store) Put(ctx context.Context, key string, body io.ReadSeeker, o store
 		return store.Info{}, err
 	}
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-		return store.Info{}, fmt.Errorf("write %s: %w", key, err)
+		return store.Info{}, fmt.Errorf("write %s: %w", key, s.missing(err))
 	}
 	s.sweep(filepath.Dir(name))
 	temp, err := writeTemp(filepath.Dir(name), body)
@@ -436,6 +442,9 @@ func (s *Store) CheckWritable() error {
 		if parent := filepath.Dir(dir); errors.Is(err, fs.ErrNotExist) && parent != dir {
 			dir = parent
 			continue
+		}
+		if s.missing(err) != err { //nolint:errorlint // the very same
+			return s.missing(err)
 		}
 		return fmt.Errorf("folder %s cannot be written: %w", dir, err)
 	}

@@ -21,7 +21,7 @@ func TestMissingFolder(t *testing.T) {
 	root := filepath.Join(t.TempDir(), "none")
 	s := dir.Open(root)
 	_, _, err := s.Get(t.Context(), "x", 0, -1)
-	if !errors.Is(err, store.ErrNoChannel) || !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), root) {
+	if !errors.Is(err, store.ErrNoChannel) || !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "there is no such folder") {
 		t.Errorf("get: %v", err)
 	}
 	for _, err := range s.List(t.Context(), "", store.ListOptions{}) {
@@ -56,3 +56,21 @@ type brokenBody struct{}
 
 func (brokenBody) Read([]byte) (int, error)       { return 0, errors.New("disk on fire") }
 func (brokenBody) Seek(int64, int) (int64, error) { return 0, nil }
+
+// TestFileInPlaceOfTheFolder says so whatever is done.
+func TestFileInPlaceOfTheFolder(t *testing.T) {
+	root := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(root, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, at := range []string{root, filepath.Join(root, "below")} {
+		s := dir.Open(at)
+		_, _, get := s.Get(t.Context(), "noarch/x", 0, -1)
+		_, put := s.Put(t.Context(), "noarch/x", strings.NewReader(""), store.PutOptions{})
+		for what, err := range map[string]error{"get": get, "put": put, "writable": s.CheckWritable()} {
+			if err == nil || !strings.Contains(err.Error(), "it is not a folder") || errors.Is(err, store.ErrNoChannel) {
+				t.Errorf("%s %s: %v", what, at, err)
+			}
+		}
+	}
+}

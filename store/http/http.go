@@ -101,6 +101,8 @@ func (s *Store) get(ctx context.Context, key string, off, n int64) (_ io.ReadClo
 	if err != nil {
 		if ctx.Err() != nil {
 			wait = hopeless
+		} else {
+			err = fmt.Errorf("%w; correct the URL, or see whether this machine can reach it", err)
 		}
 		return nil, store.Info{}, wait, fmt.Errorf("read %s from %s: %w", key, s.name, err)
 	}

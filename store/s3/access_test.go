@@ -82,7 +82,7 @@ func TestARefusalNamesWhatIsMissing(t *testing.T) {
 func TestABucketThatIsMissingIsNoMissingObject(t *testing.T) {
 	for name, do := range each {
 		s := answering(t, s3.Options{}, func(w http.ResponseWriter, _ *http.Request) { refuse(w, http.StatusNotFound, "NoSuchBucket") })
-		if err := do(t.Context(), s); !errors.Is(err, store.ErrNoChannel) || !strings.Contains(err.Error(), "bucket studio does not exist") {
+		if err := do(t.Context(), s); !errors.Is(err, store.ErrNoChannel) || !strings.Contains(err.Error(), "there is no bucket studio") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -139,7 +139,7 @@ func (s *Store) explain(ctx context.Context, action, key string, err error) erro
 	what := fmt.Sprintf("%s on s3://%s/%s", action, s.bucket, s.key(key))
 	switch st := status(err); {
 	case code(err) == "NoSuchBucket", st == http.StatusNotFound && code(err) != "NoSuchKey" && s.bucketMissing(ctx):
-		return fmt.Errorf("bucket %s does not exist: create it or correct the channel URL: %w: %w", s.bucket, store.ErrNoChannel, fs.ErrNotExist)
+		return store.NoPlace("bucket "+s.bucket, "correct the URL, or create the bucket")
 	case st == http.StatusNotFound:
 		return fmt.Errorf("%s: %w", what, fs.ErrNotExist)
 	case code(err) == "RequestTimeTooSkewed":

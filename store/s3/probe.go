@@ -13,6 +13,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/condaworker/condaworker/store"
 )
 
 // ErrUnconditional reports a server that does not honour conditional writes:
@@ -36,7 +38,9 @@ func (s *Store) Probe(ctx context.Context, cache string) error {
 	if st, err := os.Stat(known); cache != "" && err == nil && time.Since(st.ModTime()) < probeHolds {
 		return nil
 	}
-	if err := s.probe(ctx); err != nil {
+	if err := s.probe(ctx); errors.Is(err, store.ErrNoChannel) {
+		return err
+	} else if err != nil {
 		return fmt.Errorf("find out whether %s honours conditional writes: %w", s.endpoint, err)
 	}
 	if cache == "" || os.MkdirAll(cache, 0o700) != nil {
