@@ -1,19 +1,22 @@
-// Command kill builds a package again and again, kills each build with SIGKILL
-// at a random moment, and looks for what it leaves: processes, mounts, folders.
-// Several builds share one work folder, so that a run that removes what a dead
-// one left would be seen to touch a live one.
+// Command kill builds and publishes a package again and again, and indexes its
+// channel, kills each run with SIGKILL at a random moment, and looks for what it
+// leaves: processes, mounts, temporary folders, control groups, and locks that
+// are held for longer than their lease. Several builds share one work folder, so
+// that a run that removes what a dead one left would be seen to touch a live one.
 //
 //	go run ./scripts/bench/kill -n 10000
 //
-// It ends with 1 when anything was left, or when a build that was not killed
+// It ends with 1 when anything was left, or when a run that was not killed
 // failed.
 package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -34,14 +37,20 @@ build:
     - (setsid sh -c 'trap "" TERM HUP; sleep 31536000; echo MARK' &)
     - setsid sh -c 'sleep 31536000; echo MARK' &
     - sh -c 'sleep 31536000; echo MARK' &
-    - mkdir -p $PREFIX/share; for i in $(seq 200); do echo $i > $PREFIX/share/$i; done
+    - mkdir -p $PREFIX/share; for i in {1..20}; do echo $i > $PREFIX/share/$i; done
     - sleep 0.05
 tests:
   - script: ["sh -c 'sleep 31536000; echo MARK' & test -f $PREFIX/share/1"]
 `
 
-// modes are the walls that the builds stand behind in turn.
-var modes = []string{"auto", "landlock", "off"}
+// jobs are what is killed, one of each at a time: builds behind each kind of
+// walls, and what indexes the channel of the first.
+var jobs = []string{"auto", "landlock", "off", reindex}
+
+const (
+	reindex = "reindex"
+	lockKey = ".s3-object-mutex-lock.json" // of a channel's lock
+)
 
 func main() {
 	n := flag.Int("n", 1000, "how many builds to kill")
@@ -57,7 +66,7 @@ func main() {
 // bench is one run of the command.
 type bench struct {
 	program, dir, mark string
-	whole              time.Duration // of a build that is not killed
+	whole              map[string]time.Duration // of a run of each job that is not killed
 }
 
 func run(n int, program string, seed uint64) (err error) {
@@ -66,28 +75,37 @@ func run(n int, program string, seed uint64) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	b := &bench{program: filepath.Join(dir, "condaworker"), dir: dir, mark: "mark" + filepath.Base(dir)}
+	b := &bench{program: filepath.Join(dir, "condaworker"), dir: dir, mark: "mark" + filepath.Base(dir), whole: map[string]time.Duration{}}
 	if err := b.prepare(program); err != nil {
 		return err
 	}
-	before := mounts()
+	mounted, groups := mounts(), len(deadGroups())
 	begun := time.Now()
 	ended, err := b.killAll(n, seed)
 	if err != nil {
 		return err
 	}
-	if out, err := b.build("auto").CombinedOutput(); err != nil {
-		return fmt.Errorf("the build after the last kill: %w\n%s", err, out)
+	took := time.Since(begun)
+	for _, job := range jobs { // the next run removes what killed ones left
+		if out, err := b.command(job).CombinedOutput(); err != nil {
+			return fmt.Errorf("%s after the last kill: %w\n%s", job, err, out)
+		}
 	}
-	left, err := filepath.Glob(filepath.Join(dir, "work", "*"))
-	hidden, _ := filepath.Glob(filepath.Join(dir, "work", ".*"))
-	left = append(left, hidden...)
-	fmt.Printf("%d builds killed, %d ended before, in %s; left: %d processes, %d mounts, %d folders\n",
-		n, ended, time.Since(begun).Round(time.Second), len(b.running()), mounts()-before, len(left))
-	if len(left) > 0 || mounts() != before || len(b.running()) > 0 {
-		return fmt.Errorf("left: %v", left)
+	left := found{
+		processes: b.running(), folders: b.folders(), locks: b.oldLocks(), groups: len(deadGroups()) - groups, mounts: mounts() - mounted,
 	}
-	return err
+	fmt.Printf("%d runs killed, %d ended before, in %s (%s each); left: %d processes, %d mounts, %d temporary folders, %d control groups, %d locks older than their lease\n",
+		n, ended, took.Round(time.Second), (took / time.Duration(n)).Round(time.Millisecond), len(left.processes), left.mounts, len(left.folders), left.groups, len(left.locks))
+	if len(left.processes)+len(left.folders)+len(left.locks) > 0 || left.groups > 0 || left.mounts != 0 {
+		return fmt.Errorf("left: %+v", left)
+	}
+	return nil
+}
+
+// found is what killed runs left.
+type found struct {
+	processes, folders, locks []string
+	groups, mounts            int
 }
 
 // prepare makes the program and the recipe, and measures a build.
@@ -95,6 +113,7 @@ func (b *bench) prepare(program string) error {
 	text := strings.ReplaceAll(recipe, "MARK", b.mark)
 	err := errors.Join(
 		os.MkdirAll(filepath.Join(b.dir, "recipe"), 0o755),
+		os.MkdirAll(filepath.Join(b.dir, "tmp"), 0o755),
 		os.WriteFile(filepath.Join(b.dir, "recipe", "recipe.yaml"), []byte(text), 0o644))
 	if err != nil {
 		return err
@@ -109,32 +128,39 @@ func (b *bench) prepare(program string) error {
 	if out, err := make.CombinedOutput(); err != nil {
 		return fmt.Errorf("make the program: %w\n%s", err, out)
 	}
-	begun := time.Now()
-	if out, err := b.build("auto").CombinedOutput(); err != nil {
-		return fmt.Errorf("a build that nobody kills: %w\n%s", err, out)
+	for _, job := range jobs {
+		begun := time.Now()
+		if out, err := b.command(job).CombinedOutput(); err != nil {
+			return fmt.Errorf("%s that nobody kills: %w\n%s", job, err, out)
+		}
+		b.whole[job] = time.Since(begun)
 	}
-	b.whole = time.Since(begun)
 	return nil
 }
 
-// build is one build, with a folder for its package of its own.
-func (b *bench) build(mode string) *exec.Cmd {
-	cmd := exec.Command(b.program, "build", filepath.Join(b.dir, "recipe"), "--work-dir", filepath.Join(b.dir, "work"), "--sandbox", mode, "--output-dir", filepath.Join(b.dir, "out-"+mode))
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + b.dir}
+// command is one run of a job. A kind of build has a channel of its own.
+func (b *bench) command(job string) *exec.Cmd {
+	cmd := exec.Command(b.program, "build", filepath.Join(b.dir, "recipe"), "--work-dir", filepath.Join(b.dir, "work"), "--sandbox", job, "--to", b.channel(job))
+	if job == reindex {
+		cmd = exec.Command(b.program, "reindex", "--full", b.channel("auto"))
+	}
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + b.dir, "TMPDIR=" + filepath.Join(b.dir, "tmp")}
 	return cmd
 }
 
-// killAll kills n builds, one at a time for each mode. ended is how many ended
+func (b *bench) channel(job string) string { return filepath.Join(b.dir, "channel-"+job) }
+
+// killAll kills n runs, one at a time of each job. ended is how many ended
 // before.
 func (b *bench) killAll(n int, seed uint64) (ended int, err error) {
 	var (
 		group sync.WaitGroup
 		mu    sync.Mutex
 	)
-	for i, mode := range modes {
+	for i, job := range jobs {
 		group.Go(func() {
 			rng := rand.New(rand.NewPCG(seed, uint64(i))) //nolint:gosec // repeatable on purpose
-			early, failed := b.killSome(mode, (n+len(modes)-1-i)/len(modes), rng)
+			early, failed := b.killSome(job, (n+len(jobs)-1-i)/len(jobs), rng)
 			mu.Lock()
 			defer mu.Unlock()
 			ended += early
@@ -145,13 +171,14 @@ func (b *bench) killAll(n int, seed uint64) (ended int, err error) {
 	return ended, errors.Join(err, b.waitForNone())
 }
 
-// killSome kills n builds of one mode. How long one takes is known from the last
-// that was not killed.
-func (b *bench) killSome(mode string, n int, rng *rand.Rand) (ended int, err error) {
-	whole := b.whole
+// killSome kills n runs of a job. How long one takes is known from the last that
+// was not killed; one that waited for a dead one's lock tells nothing.
+func (b *bench) killSome(job string, n int, rng *rand.Rand) (ended int, err error) {
+	first := b.whole[job]
+	whole := first
 	for killed := 0; killed < n; {
 		begun := time.Now()
-		was, err := b.killOne(mode, time.Duration(rng.Int64N(int64(whole*11/10))))
+		was, err := b.killOne(job, time.Duration(rng.Int64N(int64(whole*11/10))))
 		switch {
 		case err != nil:
 			return ended, err
@@ -159,16 +186,16 @@ func (b *bench) killSome(mode string, n int, rng *rand.Rand) (ended int, err err
 			killed++
 		default:
 			ended++
-			whole = time.Since(begun)
+			whole = min(time.Since(begun), 3*first)
 		}
 	}
 	return ended, nil
 }
 
-// killOne starts a build and kills it after a while. killed is false when it
+// killOne starts a run and kills it after a while. killed is false when it
 // ended before.
-func (b *bench) killOne(mode string, after time.Duration) (killed bool, err error) {
-	cmd := b.build(mode)
+func (b *bench) killOne(job string, after time.Duration) (killed bool, err error) {
+	cmd := b.command(job)
 	log, err := os.CreateTemp(b.dir, "log") // not a pipe: what is left would hold it
 	if err != nil {
 		return false, err
@@ -189,7 +216,7 @@ func (b *bench) killOne(mode string, after time.Duration) (killed bool, err erro
 		return true, nil
 	}
 	text, _ := os.ReadFile(log.Name())
-	return false, fmt.Errorf("a build that was not killed: %w\n%s", err, text)
+	return false, fmt.Errorf("%s that was not killed: %w\n%s", job, err, text)
 }
 
 // waitForNone gives the kernel ten seconds to end what the last kills hit.
@@ -222,4 +249,59 @@ func (b *bench) running() []string {
 func mounts() int {
 	table, _ := os.ReadFile("/proc/self/mountinfo")
 	return bytes.Count(table, []byte{'\n'})
+}
+
+// folders are what is left in the folders for work and for temporary files.
+func (b *bench) folders() (left []string) {
+	for _, dir := range []string{"work", "tmp"} {
+		entries, _ := os.ReadDir(filepath.Join(b.dir, dir))
+		for _, e := range entries {
+			left = append(left, filepath.Join(dir, e.Name()))
+		}
+	}
+	return left
+}
+
+// oldLocks are the channels whose lock is held although its time is over.
+func (b *bench) oldLocks() (left []string) {
+	for _, job := range jobs {
+		name := filepath.Join(b.channel(job), lockKey)
+		info, err := os.Stat(name)
+		if err != nil {
+			continue // nobody took it
+		}
+		text, err := os.ReadFile(name)
+		if bytes.HasPrefix(text, []byte("#")) {
+			continue // a free one is no JSON
+		}
+		var is struct {
+			State     string `json:"state"`
+			TTLMillis int64  `json:"ttlMs"`
+		}
+		lease := func() time.Duration { return time.Duration(is.TTLMillis) * time.Millisecond }
+		if err = errors.Join(err, json.Unmarshal(text, &is)); err != nil || is.State == "held" && time.Since(info.ModTime()) > lease() {
+			left = append(left, string(text))
+		}
+	}
+	return left
+}
+
+// deadGroups are the control groups of runs that are no more. Others on this
+// machine may make some as well.
+func deadGroups() (left []string) {
+	_ = filepath.WalkDir("/sys/fs/cgroup", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.IsDir() {
+			return nil //nolint:nilerr // it is gone, or closed to us
+		}
+		number, found := strings.CutPrefix(d.Name(), "condaworker-")
+		if !found {
+			return nil
+		}
+		number, _, _ = strings.Cut(number, "-")
+		if _, err := os.Stat("/proc/" + number); err != nil {
+			left = append(left, path)
+		}
+		return fs.SkipDir
+	})
+	return left
 }
