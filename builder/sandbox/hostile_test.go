@@ -52,6 +52,8 @@ func tool(args []string) {
 		fmt.Println("connected", err)
 		_ = c.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
 		_, _ = io.Copy(os.Stdout, c)
+	case "reach":
+		reach(args[1], args[2:]...)
 	case "run": // runs a script as the program would, for whoever kills it
 		c := Command{
 			Args: []string{"/bin/sh", "-c", args[2]}, Env: []string{"PATH=/usr/bin:/bin"}, Output: os.Stdout, Dir: args[3],

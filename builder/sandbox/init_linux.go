@@ -70,6 +70,7 @@ func serve(conn *os.File) error {
 type keeper struct {
 	order
 	layers Layers
+	gate   *gate // nil where the command has no network of ours
 	out    outcome
 	pid    int
 	exits  <-chan syscall.WaitStatus // of the command
@@ -151,6 +152,7 @@ func (k *keeper) start(tell *json.Encoder) *LayerError {
 			}
 		}
 		result <- failed
+		k.gate.work()
 	})
 	return <-result
 }

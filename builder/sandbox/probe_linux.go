@@ -29,7 +29,7 @@ func Probe(ctx context.Context) []Feature {
 			features = append(features, probeNamespace(ctx, n))
 		}
 	}
-	return append(features, probeLandlock(), probeSeccomp(), probeSubreaper(), probeCgroup())
+	return append(features, probeLandlock(), probeSeccomp(), probeGate(), probeSubreaper(), probeCgroup())
 }
 
 type namespace struct {
@@ -101,6 +101,23 @@ func probeSeccomp() Feature {
 		return Feature{Name: "seccomp filters", What: "the kernel has none", Todo: "use a kernel with CONFIG_SECCOMP_FILTER"}
 	}
 	return Feature{Name: "seccomp filters", Found: true, What: strings.TrimSpace(string(actions))}
+}
+
+// probeGate tells whether an open network can be had without the services that
+// hand out credentials.
+func probeGate() Feature {
+	f := Feature{Name: "metadata service hidden from an open network", Todo: "use a kernel from 5.6 on and a kernel.yama.ptrace_scope below 2, or build without --network"}
+	actions, _ := os.ReadFile("/proc/sys/kernel/seccomp/actions_avail") // without seccomp there are none
+	if !slices.Contains(strings.Fields(string(actions)), "user_notif") {
+		f.What = "the kernel tells nobody of calls"
+		return f
+	}
+	if err := canPeek(os.Geteuid() == 0); err != nil {
+		f.What = err.Error()
+		return f
+	}
+	f.Found = true
+	return f
 }
 
 func probeSubreaper() Feature {

@@ -21,16 +21,7 @@ func (k *keeper) restrict() *LayerError {
 		k.layers.Held = nil
 		return nil
 	}
-	layers := []struct {
-		name string
-		hold func() (detail string, err error)
-	}{
-		{"no_new_privs", func() (string, error) { return "", unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }},
-		{"landlock", k.landlock},
-		{"no capabilities", dropCapabilities},
-		{"seccomp", k.seccomp},
-	}
-	for _, l := range layers {
+	for _, l := range k.ownLayers() {
 		detail, err := l.hold()
 		switch {
 		case err == nil:
@@ -42,9 +33,28 @@ func (k *keeper) restrict() *LayerError {
 		}
 	}
 	if k.Walls.Network {
-		k.layers.Held = append(k.layers.Held, "the network is open, the metadata service too")
+		k.layers.Held = append(k.layers.Held, "the network is open")
 	}
 	return nil
+}
+
+// layer is something that a thread takes upon itself.
+type layer struct {
+	name string
+	hold func() (detail string, err error)
+}
+
+// ownLayers are those of a thread, in the order in which they can be had.
+func (k *keeper) ownLayers() []layer {
+	all := []layer{
+		{"no_new_privs", func() (string, error) { return "", unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }},
+		{"landlock", k.landlock},
+		{"no capabilities", dropCapabilities},
+	}
+	if k.Walls.Network {
+		all = append(all, layer{"metadata service hidden", k.hideMetadata})
+	}
+	return append(all, layer{"seccomp", k.seccomp})
 }
 
 // dropCapabilities leaves the thread none, nor a way to get any.

@@ -36,7 +36,7 @@ type Command struct {
 // Walls say how a command is contained.
 type Walls struct {
 	Mode    Mode
-	Network bool // it reaches what we reach
+	Network bool // it reaches what we reach, but for who hands out the machine's credentials
 	Limits  Limits
 }
 

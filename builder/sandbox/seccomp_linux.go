@@ -27,22 +27,31 @@ var unknown = []uintptr{unix.SYS_CLONE3, unix.SYS_IO_URING_SETUP, unix.SYS_IO_UR
 // owners are the calls that change a file's owner.
 var owners = append([]uintptr{unix.SYS_FCHOWN, unix.SYS_FCHOWNAT}, oldOwners...)
 
+// socketType are the bits of socket's second argument that tell its type.
+const socketType = 0xf
+
 // newSpaces are clone's flags for namespaces.
 const newSpaces = unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP
 
 // seccomp refuses system calls.
 func (k *keeper) seccomp() (string, error) {
+	_, err := installFilter(k.filter(), 0)
+	return "", err
+}
+
+// installFilter has the kernel run a filter at each call of this thread and of
+// all that it starts. What it returns depends on the flags.
+func installFilter(filter []unix.SockFilter, flags uintptr) (int, error) {
 	if machine == 0 {
-		return "", errors.New("this program has no filter for this kind of machine")
+		return 0, errors.New("this program has no filter for this kind of machine")
 	}
-	filter := k.filter()
-	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
-	const setModeFilter = 1 // SECCOMP_SET_MODE_FILTER
-	_, _, errno := unix.Syscall(unix.SYS_SECCOMP, setModeFilter, 0, uintptr(unsafe.Pointer(&program)))
+	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]} //nolint:gosec // some hundreds
+	const setModeFilter = 1                                                 // SECCOMP_SET_MODE_FILTER
+	result, _, errno := unix.Syscall(unix.SYS_SECCOMP, setModeFilter, flags, uintptr(unsafe.Pointer(&program)))
 	if errno != 0 {
-		return "", errno
+		return 0, errno
 	}
-	return "", nil
+	return int(result), nil //nolint:gosec // a file's number
 }
 
 // Where a filter finds what in the call's data (struct seccomp_data).
@@ -50,6 +59,9 @@ const (
 	dataCall    = 0
 	dataMachine = 4
 	dataFirst   = 16 // the lower half of the first argument, on little endian machines
+	dataSecond  = dataFirst + 8
+	dataThird   = dataSecond + 8
+	dataFourth  = dataThird + 8
 )
 
 // Answers of a filter.
@@ -61,10 +73,7 @@ const (
 // filter is the program that the kernel runs at each call. Each rule is whole
 // in itself and leads to the next when it does not hold.
 func (k *keeper) filter() []unix.SockFilter {
-	f := []unix.SockFilter{load(dataMachine), jump(unix.BPF_JEQ, machine, 1, 0), answer(unix.ENOSYS), load(dataCall)}
-	if machine == unix.AUDIT_ARCH_X86_64 { // x32 has the calls once more under other numbers
-		f = append(f, jump(unix.BPF_JGE, 0x40000000, 0, 1), answer(unix.ENOSYS))
-	}
+	f := preamble()
 	for _, call := range refused {
 		f = append(f, jump(unix.BPF_JEQ, uint32(call), 0, 1), answer(unix.EPERM))
 	}
@@ -77,12 +86,27 @@ func (k *keeper) filter() []unix.SockFilter {
 		}
 	}
 	f = append(f,
-		jump(unix.BPF_JEQ, unix.SYS_CLONE, 0, 4), load(dataFirst), jump(unix.BPF_JSET, newSpaces, 0, 1), answer(unix.EPERM), load(dataCall),
+		jump(unix.BPF_JEQ, unix.SYS_CLONE, 0, 4), load(dataFirst), jump(unix.BPF_JSET, newSpaces, 0, 1), answer(unix.EPERM), load(dataCall))
+	if !slices.Contains(k.families(), unix.AF_UNIX) { // one of a pair of these can be sent to others too
+		f = append(f, jump(unix.BPF_JEQ, unix.SYS_SOCKETPAIR, 0, 5), load(dataSecond), statement(unix.BPF_ALU|unix.BPF_AND|unix.BPF_K, socketType),
+			jump(unix.BPF_JEQ, unix.SOCK_DGRAM, 0, 1), answer(unix.EPROTONOSUPPORT), load(dataCall))
+	}
+	f = append(f,
 		jump(unix.BPF_JEQ, unix.SYS_SOCKET, 1, 0), statement(unix.BPF_RET|unix.BPF_K, answerAllow), load(dataFirst))
 	for _, family := range k.families() {
 		f = append(f, jump(unix.BPF_JEQ, family, 0, 1), statement(unix.BPF_RET|unix.BPF_K, answerAllow))
 	}
 	return append(f, answer(unix.EAFNOSUPPORT))
+}
+
+// preamble refuses calls of another machine's kind, which have other numbers, and
+// loads the call's.
+func preamble() []unix.SockFilter {
+	f := []unix.SockFilter{load(dataMachine), jump(unix.BPF_JEQ, machine, 1, 0), answer(unix.ENOSYS), load(dataCall)}
+	if machine == unix.AUDIT_ARCH_X86_64 { // x32 has the calls once more under other numbers
+		f = append(f, jump(unix.BPF_JGE, 0x40000000, 0, 1), answer(unix.ENOSYS))
+	}
+	return f
 }
 
 // families are the kinds of sockets that lead nowhere they should not. Unix's
