@@ -41,8 +41,11 @@ type Options struct {
 	Remove []string  // names of packages that leave the prefix in the same step
 
 	// Run runs programs of the prefix: its python, which compiles the modules of
-	// packages that are noarch: python. Nil runs nothing.
+	// packages that are noarch: python; and Signer. Nil runs nothing.
 	Run Runner
+	// Signer is the program that signs Mach-O files, called with codesign's options;
+	// "" is /usr/bin/codesign on macOS, and none elsewhere.
+	Signer string
 	// LinkScripts has Run also run the packages' own scripts, post-link and pre-unlink.
 	// What these make beside the packages' files is theirs to remove.
 	LinkScripts bool
@@ -90,6 +93,7 @@ func (l *prefix) apply(ctx context.Context, p *plan, o Options) error {
 	if err := l.preUnlink(ctx, p.leaving, o); err != nil {
 		return err
 	}
+	warnOfMenus(p.leaving, o)
 	c, err := begin(l.root, p.journal)
 	if err != nil {
 		return fmt.Errorf("begin to change the prefix %s: %w", l.dir, err)
@@ -110,6 +114,9 @@ func (l *prefix) fill(ctx context.Context, p *plan, c *change, o Options) error 
 	}
 	if err := p.relocate(l, c); err != nil {
 		return err
+	}
+	if err := l.sign(ctx, p.arriving, o); err != nil {
+		return fmt.Errorf("sign the programs in %s: %w", l.dir, err)
 	}
 	if err := l.compile(ctx, p.arriving, o); err != nil {
 		return err

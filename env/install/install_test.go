@@ -44,6 +44,7 @@ type file struct {
 type made struct {
 	name, noarch string
 	version      string // "" is 1.0
+	subdir       string // "" is linux-64
 	files        []file
 	listed       []pathEntry // in paths.json beside those of files
 	paths        string      // the whole paths.json; "" makes one
@@ -59,7 +60,7 @@ func or(a, b string) string {
 
 func (m made) write(t testing.TB) Package {
 	t.Helper()
-	index := fmt.Sprintf(`{"name": %q, "version": %q, "build": "0", "build_number": 0, "depends": [], "subdir": "linux-64", "noarch": %q, "x": 1}`, m.name, or(m.version, "1.0"), m.noarch)
+	index := fmt.Sprintf(`{"name": %q, "version": %q, "build": "0", "build_number": 0, "depends": [], "subdir": %q, "noarch": %q, "x": 1}`, m.name, or(m.version, "1.0"), or(m.subdir, "linux-64"), m.noarch)
 	info := append([]file{{name: "info/index.json", content: index}}, m.info...)
 	if m.paths != "-" {
 		info = append(info, file{name: "info/paths.json", content: m.pathsJSON(t)})

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -129,13 +130,18 @@ func (l *prefix) vars() []string {
 	}
 }
 
-// postLink runs the scripts of packages that have arrived.
+// postLink runs the scripts of packages that have arrived. Those that were to run before
+// that are named and not run, as with rattler; mamba refuses them, conda warns of them.
 func (l *prefix) postLink(ctx context.Context, all []*unpacked, o Options) error {
 	for _, u := range all {
 		name, _ := u.index["name"].(string)
 		version, _ := u.index["version"].(string)
 		number, _ := u.index["build_number"].(float64)
-		if err := l.script(ctx, scriptOf{name, version, int(number), u.dist, u.paths}, "post-link", o); err != nil {
+		s := scriptOf{name, version, int(number), u.dist, u.paths}
+		if s.has("pre-link") {
+			o.warn(s.dist + " has a pre-link script, which is never run: it could change the package in the cache, and so in other prefixes")
+		}
+		if err := l.script(ctx, s, "post-link", o); err != nil {
 			return err
 		}
 	}
@@ -160,14 +166,16 @@ type scriptOf struct {
 	paths         []pathEntry
 }
 
-// script runs bin/.NAME-KIND.sh, if the package has it.
+// file is where a package has a script, e.g. post-link.
+func (s scriptOf) file(kind string) string { return "bin/." + s.name + "-" + kind + ".sh" }
+
+func (s scriptOf) has(kind string) bool {
+	return slices.ContainsFunc(s.paths, func(e pathEntry) bool { return e.Path == s.file(kind) })
+}
+
+// script runs the one of this kind, if the package has it.
 func (l *prefix) script(ctx context.Context, s scriptOf, kind string, o Options) error {
-	file := "bin/." + s.name + "-" + kind + ".sh"
-	has := false
-	for _, e := range s.paths {
-		has = has || e.Path == file
-	}
-	if !has {
+	if !s.has(kind) {
 		return nil
 	}
 	if o.Run == nil || !o.LinkScripts {
@@ -175,7 +183,7 @@ func (l *prefix) script(ctx context.Context, s scriptOf, kind string, o Options)
 		return nil
 	}
 	err := o.Run(ctx, Command{
-		Args: []string{"/bin/bash", filepath.Join(l.dir, filepath.FromSlash(file))},
+		Args: []string{"/bin/bash", filepath.Join(l.dir, filepath.FromSlash(s.file(kind)))},
 		Dir:  l.dir,
 		Env:  append(l.vars(), "PKG_NAME="+s.name, "PKG_VERSION="+s.version, "PKG_BUILDNUM="+strconv.Itoa(s.number)),
 	})

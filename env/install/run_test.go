@@ -135,3 +135,20 @@ func TestLinkScripts(t *testing.T) {
 		}
 	}
 }
+
+// A pre-link script is named and not run, whatever may be.
+func TestPreLinkScripts(t *testing.T) {
+	m := made{name: "demo", files: []file{{name: "bin/.demo-pre-link.sh", content: "echo ran >\"$PREFIX/log\"\n", mode: 0o755}}}
+	for _, on := range []bool{false, true} {
+		prefix := filepath.Join(t.TempDir(), "env")
+		var said []string
+		o := Options{Cache: t.TempDir(), LinkScripts: on, Run: plainly, Warn: func(text string) { said = append(said, text) }}
+		must(t, Install(t.Context(), []Package{m.write(t)}, prefix, o))
+		if len(said) != 1 || !strings.Contains(said[0], "demo-1.0-0 has a pre-link script, which is never run") {
+			t.Error(said)
+		}
+		if _, err := os.Stat(filepath.Join(prefix, "log")); err == nil {
+			t.Error("it was run")
+		}
+	}
+}
