@@ -58,9 +58,9 @@ type Options struct {
 // change everything is unpacked and checked. A package that is noarch: python is
 // laid out for the python among pkgs or in prefix.
 //
-// conda's rules hold: a file without its own content is a hard link to the cache (a
-// copy where there are none, which shares its blocks where the file system can), one
-// with a prefix record is a copy with prefix in it, and in a binary file prefix must
+// conda's and rattler's rules hold: a file without its own content is a clone of the one
+// in the cache where the file system can share blocks, or else a hard link to it, or
+// else a copy; one with a prefix record is a copy with prefix in it, and in a binary file prefix must
 // not be longer than what it replaces. When several packages have one path rattler's
 // rule holds: the last of them, dependencies first, has it, and the others' files are
 // in __clobbers__ until it leaves.

@@ -145,8 +145,26 @@ func (l *prefix) place(u *unpacked, p *pathEntry) error {
 	return err
 }
 
+// A file without the prefix in it comes from the cache in the first of these ways that
+// the file system knows. rattler's order: what is written to a clone changes nothing in
+// the cache, as it does with a hard link.
+const (
+	byClone int32 = iota
+	byLink
+	byCopy
+)
+
 func (l *prefix) linkFile(from, to string) error {
-	if !l.copies.Load() {
+	if l.way.Load() == byClone {
+		err := cloneFile(from, to)
+		if err == nil || errors.Is(err, fs.ErrExist) {
+			return err
+		}
+		if errors.Is(err, errors.ErrUnsupported) {
+			l.way.CompareAndSwap(byClone, byLink)
+		}
+	}
+	if l.way.Load() != byCopy {
 		err := os.Link(from, to)
 		if err == nil || errors.Is(err, fs.ErrExist) {
 			return err
@@ -156,7 +174,7 @@ func (l *prefix) linkFile(from, to string) error {
 	if err := copyFile(from, to); err != nil {
 		return err
 	}
-	l.copies.Store(true)
+	l.way.Store(byCopy)
 	return nil
 }
 
@@ -171,9 +189,9 @@ func (l *prefix) rewrite(from, to string, p *pathEntry) error {
 		return fmt.Errorf("%s has the unknown file_mode %q", p.Path, p.FileMode)
 	}
 	var sum hash.Hash
-	err := copyWith(from, to, func(w io.Writer, r io.Reader) error {
+	err := copyWith(from, to, func(out, in *os.File) error {
 		sum = sha256.New()
-		return replace(io.MultiWriter(w, sum), r, []byte(p.Placeholder), []byte(into))
+		return replace(io.MultiWriter(out, sum), in, []byte(p.Placeholder), []byte(into))
 	})
 	if err != nil {
 		return fmt.Errorf("replace the prefix in %s: %w", p.Path, err)
@@ -183,14 +201,14 @@ func (l *prefix) rewrite(from, to string, p *pathEntry) error {
 }
 
 func copyFile(from, to string) error {
-	return copyWith(from, to, func(w io.Writer, r io.Reader) error {
-		_, err := io.Copy(w, r)
+	return copyWith(from, to, func(out, in *os.File) error {
+		_, err := io.Copy(out, in)
 		return err
 	})
 }
 
 // copyWith makes the new file to with the mode and time of from.
-func copyWith(from, to string, copied func(io.Writer, io.Reader) error) (err error) {
+func copyWith(from, to string, copied func(out, in *os.File) error) (err error) {
 	in, err := os.Open(from)
 	if err != nil {
 		return err

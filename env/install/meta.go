@@ -84,9 +84,9 @@ const (
 // writeRecord writes conda-meta/<dist>.json, by which conda and rattler know
 // that the package is installed.
 func (l *prefix) writeRecord(u *unpacked) error {
-	kind := linkHard
-	if l.copies.Load() {
-		kind = linkCopy
+	kind := linkCopy // a clone is one, too
+	if l.way.Load() == byLink {
+		kind = linkHard
 	}
 	record := maps.Clone(u.index)
 	maps.Copy(record, map[string]any{

@@ -22,8 +22,8 @@ type prefix struct {
 	fresh    bool              // there was nothing in it
 	parents  map[string]string // folders by their path in the prefix, resolved
 	packages []*installed
-	python   *python     // nil without one
-	copies   atomic.Bool // the cache is on another device
+	python   *python      // nil without one
+	way      atomic.Int32 // how files come from the cache: byClone, byLink, byCopy
 }
 
 // installed is a package that conda-meta knows.
