@@ -18,6 +18,7 @@ import (
 	"github.com/condaworker/condaworker/builder/sandbox"
 	"github.com/condaworker/condaworker/conda"
 	"github.com/condaworker/condaworker/env"
+	"github.com/condaworker/condaworker/store"
 )
 
 // envOptions are the flags of the verb env create.
@@ -165,7 +166,7 @@ func (d *desk) envRequest(ctx context.Context, o envOptions, p *progress) (env.R
 	}
 	r.Virtual = d.virtualPackages(ctx, r.Subdir)()
 	if o.explicit != "" {
-		err = d.readExplicit(ctx, o.explicit, &r)
+		err = d.readExplicit(ctx, o.explicit, o.sourceOptions, &r)
 	} else {
 		r.Channels, err = d.sources(ctx, o.sourceOptions, channels)
 	}
@@ -183,7 +184,8 @@ func (o envOptions) wanted() (specs, channels []string, err error) {
 		}
 		specs, channels = append(specs, moreSpecs...), append(channels, moreChannels...)
 	}
-	for _, text := range specs {
+	for i, text := range specs {
+		specs[i] = store.WithoutSecrets(text) // as the URLs of channels, which a spec may name
 		if m, err := conda.ParseMatchSpec(text); err != nil {
 			return nil, nil, usageError{err}
 		} else if !m.ExactName() {

@@ -9,9 +9,14 @@ import (
 	"github.com/condaworker/condaworker/env"
 )
 
-// readExplicit fills in the packages of a list of URLs, and opens their channels.
-func (d *desk) readExplicit(ctx context.Context, file string, r *env.Request) error {
+// readExplicit fills in the packages of a list of URLs, and opens their channels, the
+// flags' mirrors applied.
+func (d *desk) readExplicit(ctx context.Context, file string, o sourceOptions, r *env.Request) error {
 	if err := checkFiles("--explicit", file); err != nil {
+		return err
+	}
+	mirrors, err := o.mirrorURLs()
+	if err != nil {
 		return err
 	}
 	text, err := os.ReadFile(file) //nolint:gosec // the user's
@@ -29,7 +34,7 @@ func (d *desk) readExplicit(ctx context.Context, file string, r *env.Request) er
 		}
 		c, found := opened[p.Channel]
 		if !found {
-			if c, err = d.openReader(ctx, p.Channel); err != nil {
+			if c, err = d.source(ctx, p.Channel, mirrors, o.offline); err != nil {
 				return err
 			}
 			opened[p.Channel] = c

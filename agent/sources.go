@@ -58,12 +58,9 @@ func (d *desk) sources(ctx context.Context, o sourceOptions, arguments []string)
 		if text == "nodefaults" { // conda's word for having no other channels, as we do
 			continue
 		}
-		c, err := d.source(ctx, d.channelURL(text, o.alias), mirrors)
+		c, err := d.source(ctx, d.channelURL(text, o.alias), mirrors, o.offline)
 		if err != nil {
 			return nil, err
-		}
-		if o.offline && !isFolder(c) {
-			c.Offline, c.Reader = true, store.Offline{}
 		}
 		channels = append(channels, c)
 	}
@@ -106,11 +103,19 @@ func (o sourceOptions) mirrorURLs() ([]mirror, error) {
 	return all, nil
 }
 
-// source opens a channel with its mirrors before it.
-func (d *desk) source(ctx context.Context, url string, mirrors []mirror) (env.Channel, error) {
+// source opens a channel, or a folder that one names for its packages, with the mirrors
+// and credentials of that place.
+func (d *desk) source(ctx context.Context, url string, mirrors []mirror, offline bool) (env.Channel, error) {
 	c, err := d.openReader(ctx, url)
 	if err != nil {
 		return c, err
+	}
+	c.Elsewhere = func(ctx context.Context, url string) (env.Channel, error) {
+		return d.source(ctx, url, mirrors, offline)
+	}
+	if offline && !isFolder(c) {
+		c.Offline, c.Reader = true, store.Offline{}
+		return c, nil
 	}
 	var places store.Mirrored
 	for _, m := range mirrors {

@@ -15,6 +15,12 @@ func (d *desk) observe(channels []env.Channel) []env.Channel {
 	all := slices.Clone(channels)
 	for i := range all {
 		all[i].Reader = observed{all[i].Reader, d.out}
+		if open := all[i].Elsewhere; open != nil {
+			all[i].Elsewhere = func(ctx context.Context, url string) (env.Channel, error) {
+				c, err := open(ctx, url)
+				return d.observe([]env.Channel{c})[0], err
+			}
+		}
 	}
 	return all
 }

@@ -31,6 +31,7 @@ type Record struct {
 
 	FileName string `json:"-"` // e.g. blender-4.2.5-hb0f4dca_0.conda
 	Channel  string `json:"-"` // canonical URL of the channel it comes from
+	Folder   string `json:"-"` // URL of the folder that the archive lies in, where that is not the index's (CEP 15)
 }
 
 // UnmarshalJSON reads a record as the last fifteen years wrote it: noarch was

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"strings"
 
 	"github.com/condaworker/condaworker/conda"
 	"github.com/condaworker/condaworker/conda/archive"
@@ -50,19 +51,58 @@ func (o *offers) archive(r conda.Record) (install.Package, error) {
 		if c.URL != r.Channel {
 			continue
 		}
-		key := path.Join(r.Subdir, r.FileName)
+		from, key, err := o.place(c, r)
+		if err != nil {
+			return install.Package{}, err
+		}
 		file := filepath.Join(o.request.Cache, "archives", cacheName(r), r.FileName)
 		want := archive.Digest{Size: r.Size, SHA256: r.SHA256, MD5: r.MD5}
 		fetch := func(ctx context.Context) (archive.Digest, error) {
-			got, err := Download(ctx, c.Reader, key, file, want)
+			got, err := Download(ctx, from.Reader, key, file, want)
 			if err != nil {
-				err = fmt.Errorf("fetch %s from %s: %w", key, r.Channel, err)
+				err = fmt.Errorf("fetch %s from %s: %w", key, from.URL, err)
 			}
 			return got, err
 		}
-		return install.Package{Path: file, Record: r, URL: c.URL + "/" + key, Fetch: fetch}, nil
+		return install.Package{Path: file, Record: r, URL: from.URL + "/" + key, Fetch: fetch}, nil
 	}
 	return install.Package{}, errors.New("no channel of this request has it")
+}
+
+// place is where the archive of a record of c lies: beside its index, in another folder
+// of the channel, or in a folder elsewhere.
+func (o *offers) place(c Channel, r conda.Record) (from Channel, key string, err error) {
+	if r.Folder == "" {
+		return c, path.Join(r.Subdir, r.FileName), nil
+	}
+	if folder, inside := strings.CutPrefix(r.Folder+"/", c.URL+"/"); inside {
+		return c, path.Join(folder, r.FileName), nil
+	}
+	from, known := o.folders[r.Folder]
+	if !known {
+		if c.Elsewhere == nil {
+			return from, "", fmt.Errorf("it lies elsewhere, at %s: name the channel there", store.WithoutSecrets(r.Folder))
+		}
+		if from, err = c.Elsewhere(o.ctx, r.Folder); err != nil {
+			return from, "", fmt.Errorf("open %s, where its packages lie: %w", store.WithoutSecrets(r.Folder), err)
+		}
+		if o.folders == nil {
+			o.folders = map[string]Channel{}
+		}
+		o.folders[r.Folder] = from
+	}
+	return from, r.FileName, nil
+}
+
+// elsewhere is what reading an index needs of Elsewhere.
+func (c Channel) elsewhere() func(context.Context, string) (store.Reader, error) {
+	if c.Elsewhere == nil {
+		return nil
+	}
+	return func(ctx context.Context, url string) (store.Reader, error) {
+		at, err := c.Elsewhere(ctx, url)
+		return at.Reader, err
+	}
 }
 
 // cacheName is the folder for an archive: two channels may have other bytes under

@@ -20,6 +20,12 @@ type Channel struct {
 	URL     string // canonical, e.g. s3://studio-packages/Conda/Default
 	Reader  store.Reader
 	Offline bool // take what the cache has of its index; Reader is store.Offline
+
+	// Elsewhere opens another place, a folder on a web server or in a bucket, that the
+	// channel's index names for its packages or shards (CEP 15, CEP 16): with the
+	// credentials and mirrors of that place, and none of the channel. Where it is nil, a
+	// channel that keeps them elsewhere cannot be read.
+	Elsewhere func(ctx context.Context, url string) (Channel, error)
 }
 
 // Request says which environment to make.

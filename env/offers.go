@@ -29,10 +29,11 @@ const (
 // satisfy reads none.
 type offers struct {
 	request Request
-	ctx     context.Context   // of the one call that asks: solve's callbacks have none
-	opened  [][]subdir        // by channel, as far as they were needed
-	asked   map[string]string // match specs of the request by name
-	err     error             // the first failure to read a channel
+	ctx     context.Context    // of the one call that asks: solve's callbacks have none
+	opened  [][]subdir         // by channel, as far as they were needed
+	asked   map[string]string  // match specs of the request by name
+	folders map[string]Channel // that lie outside of the channels, by URL
+	err     error              // the first failure to read a channel
 }
 
 // subdir is one of a channel.
@@ -195,7 +196,7 @@ func (o *offers) open(c Channel) ([]subdir, error) {
 	for i, name := range names {
 		work.Go(func() {
 			found[i], errs[i] = repodata.Open(o.ctx, c.Reader, name, repodata.Options{
-				Channel: c.URL, Cache: o.request.Cache, Offline: c.Offline, Warn: o.request.Warn,
+				Channel: c.URL, Cache: o.request.Cache, Offline: c.Offline, Warn: o.request.Warn, Elsewhere: c.elsewhere(),
 			})
 		})
 	}

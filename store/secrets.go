@@ -107,3 +107,18 @@ func secretName(name string) bool {
 		return strings.HasSuffix(name, end)
 	})
 }
+
+var (
+	// userInfo is what a URL has before its host. A password may have an @ in it.
+	userInfo = regexp.MustCompile(`(?i)\b([a-z][a-z0-9+.-]*://)[^/?#\s"']*@`)
+
+	// token is the part of a path that conda's servers know a user by.
+	token = regexp.MustCompile(`(?i)\b([a-z][a-z0-9+.-]*://[^\s"']*?)/t/[^/?#\s"']+`)
+)
+
+// WithoutSecrets returns a text without the user names, passwords and tokens that URLs
+// in it have: https://user:password@host/t/TOKEN/channel is https://host/channel. It is
+// conda's rule, and for what is shown or kept.
+func WithoutSecrets(text string) string {
+	return token.ReplaceAllString(userInfo.ReplaceAllString(text, "$1"), "$1")
+}

@@ -28,3 +28,22 @@ func TestSecrets(t *testing.T) {
 		}
 	}
 }
+
+func TestWithoutSecrets(t *testing.T) {
+	for text, want := range map[string]string{
+		"https://user:pa@ss@host:8080/x":               "https://host:8080/x",
+		"https://host/t/TK-1/x":                        "https://host/x",
+		"https://u:p@host/t/TK-1":                      "https://host",
+		"https://host/conda/t/TK-1/x/t/y":              "https://host/conda/x/t/y",
+		"read HTTPS://u@h/a, and s3://k:s@b/c: failed": "read HTTPS://h/a, and s3://b/c: failed",
+		"'https://h/t/TK::tool >=1'":                   "'https://h >=1'",
+		"https://host/x@y/t":                           "https://host/x@y/t",
+		"https://host/x?u=a@b":                         "https://host/x?u=a@b",
+		"/t/x of you@host, a://b":                      "/t/x of you@host, a://b",
+		"https://host/tt/x":                            "https://host/tt/x",
+	} {
+		if got := WithoutSecrets(text); got != want {
+			t.Errorf("%q: %q", text, got)
+		}
+	}
+}

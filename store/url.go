@@ -46,7 +46,7 @@ func ParseURL(text string) (URL, error) {
 	case found && slashes && (scheme == "http" || scheme == "https"):
 		return parseWeb(text)
 	case found && (slashes || scheme == "s3" || scheme == "http" || scheme == "https"): // hardly a folder's name
-		return URL{}, fmt.Errorf("channel URL %s: a channel is a folder, file://, s3:// or https://", text)
+		return URL{}, fmt.Errorf("channel URL %s: a channel is a folder, file://, s3:// or https://", WithoutSecrets(text))
 	}
 	return URL{Scheme: Folder, Path: filepath.Clean(text)}, nil
 }
@@ -91,21 +91,13 @@ func parseWeb(text string) (URL, error) {
 	return URL{Scheme: HTTP, Web: u.String()}, nil
 }
 
-// String is the canonical spelling, without a password, and without the token that
-// conda's servers take as a part of the path, /t/TOKEN/.
+// String is the canonical spelling, without secrets (see WithoutSecrets).
 func (u URL) String() string {
 	switch u.Scheme {
 	case S3:
 		return strings.TrimSuffix("s3://"+u.Bucket+"/"+u.Prefix, "/")
 	case HTTP:
-		if w, err := url.Parse(u.Web); err == nil {
-			if rest, found := strings.CutPrefix(w.Path, "/t/"); found {
-				_, rest, _ = strings.Cut(rest, "/")
-				w.Path, w.RawPath = "/"+rest, ""
-			}
-			return w.Redacted()
-		}
-		return u.Web
+		return WithoutSecrets(u.Web)
 	}
 	return u.Path
 }

@@ -169,7 +169,7 @@ func TestInstall(t *testing.T) {
 	prefix, cache := filepath.Join(t.TempDir(), "env"), t.TempDir()
 	p := demo.write(t)
 	p.URL = "https://user:secret@host/channel/linux-64/demo-1.0-0.conda"
-	p.Spec = "demo >=1"
+	p.Spec = "https://user:secret@host/t/TOKEN/channel::demo >=1"
 	must(t, Install(t.Context(), []Package{p}, prefix, Options{Cache: cache, Now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}))
 	want := map[string]string{
 		"bin/tool":   "755 #!" + prefix + "/bin/python -s\nprint('" + prefix + "')\n",
@@ -184,7 +184,7 @@ func TestInstall(t *testing.T) {
 	}
 	history, err := os.ReadFile(filepath.Join(prefix, "conda-meta/history"))
 	must(t, err)
-	wantHistory := "==> 2026-01-02 03:04:05 <==\n# cmd: condaworker\n+https://host/channel/linux-64::demo-1.0-0\n# update specs: ['demo >=1']\n"
+	wantHistory := "==> 2026-01-02 03:04:05 <==\n# cmd: condaworker\n+https://host/channel/linux-64::demo-1.0-0\n# update specs: ['https://host/channel::demo >=1']\n"
 	if diff := cmp.Diff(wantHistory, string(history)); diff != "" {
 		t.Error(diff)
 	}
@@ -239,7 +239,7 @@ func checkRecord(t *testing.T, prefix string, p Package) {
 	want := map[string]any{
 		"name": "demo", "version": "1.0", "build": "0", "build_number": 0.0, "depends": []any{}, "subdir": "linux-64", "x": 1.0,
 		"fn": "demo-1.0-0.conda", "channel": "https://host/channel", "url": "https://host/channel/linux-64/demo-1.0-0.conda",
-		"sha256": hex.EncodeToString(sum[:]), "size": float64(len(data)), "requested_spec": "demo >=1",
+		"sha256": hex.EncodeToString(sum[:]), "size": float64(len(data)), "requested_spec": "https://host/channel::demo >=1",
 		"package_tarball_full_path": p.Path,
 		"files":                     []any{"bin/tool", "lib/a", "lib/copy", "lib/link", "lib/lib.so", "lib/none"},
 	}
@@ -271,8 +271,9 @@ func TestAPackageOfAFolderHasAURL(t *testing.T) {
 		"s3://b/c/linux-64/demo-1.0-0.conda":   "s3://b/c/linux-64/demo-1.0-0.conda",
 		"file:///c/linux-64/demo-1.0-0.conda":  "file:///c/linux-64/demo-1.0-0.conda",
 		"https://u:p@h/c/noarch/d.conda?a=b#c": "https://h/c/noarch/d.conda",
+		"https://h/t/TOKEN/c/noarch/d.conda":   "https://h/c/noarch/d.conda",
 	} {
-		if got := withoutSecrets(asURL(from)); got != want {
+		if got := place(asURL(from)); got != want {
 			t.Errorf("%s is %s, want %s", from, got, want)
 		}
 	}

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/condaworker/condaworker/store"
 )
 
 // overlay is the index record as conda-meta has it: the archive's index.json,
@@ -41,9 +43,9 @@ func overlay(index map[string]any, p Package) (map[string]any, error) {
 		merged["size"] = p.Record.Size
 	}
 	merged["fn"] = p.Record.FileName
-	merged["url"] = withoutSecrets(asURL(p.URL))
+	merged["url"] = place(asURL(p.URL))
 	subdir, _ := merged["subdir"].(string)
-	merged["channel"] = withoutSecrets(channelOf(p, subdir))
+	merged["channel"] = place(channelOf(p, subdir))
 	return merged, nil
 }
 
@@ -64,15 +66,15 @@ func asURL(text string) string {
 	return (&url.URL{Scheme: "file", Path: filepath.ToSlash(text)}).String()
 }
 
-// withoutSecrets drops user names, passwords and queries: conda-meta is
-// readable to all, and packaged with the prefix by some tools.
-func withoutSecrets(text string) string {
-	u, err := url.Parse(text)
-	if err != nil || u.Host == "" {
-		return text
+// place is a URL as conda-meta has it, which is readable to all, and packaged with the
+// prefix by some tools: without secrets, and without a query, which may sign it.
+func place(text string) string {
+	text = store.WithoutSecrets(text)
+	if scheme, _, _ := strings.Cut(text, "://"); scheme == "http" || scheme == "https" {
+		text, _, _ = strings.Cut(text, "?")
+		text, _, _ = strings.Cut(text, "#")
 	}
-	u.User, u.RawQuery, u.Fragment = nil, "", ""
-	return u.String()
+	return text
 }
 
 // How a package was linked, as conda numbers it.
@@ -97,7 +99,7 @@ func (l *prefix) writeRecord(u *unpacked) error {
 		"package_tarball_full_path": u.Path,
 	})
 	if u.Spec != "" {
-		record["requested_spec"] = u.Spec
+		record["requested_spec"] = store.WithoutSecrets(u.Spec)
 	}
 	return l.writeJSON("conda-meta/"+u.dist+".json", record)
 }
@@ -162,7 +164,7 @@ func (l *prefix) writeHistory(p *plan, c *change, now time.Time) error {
 	for _, u := range p.arriving {
 		fmt.Fprintf(&text, "+%s/%v::%s\n", u.index["channel"], u.index["subdir"], u.dist)
 		if u.Spec != "" {
-			specs = append(specs, "'"+u.Spec+"'")
+			specs = append(specs, "'"+store.WithoutSecrets(u.Spec)+"'")
 		}
 	}
 	if len(specs) > 0 {

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/condaworker/condaworker/conda"
 	"github.com/condaworker/condaworker/conda/archive"
 	"github.com/condaworker/condaworker/conda/shards"
 	"github.com/condaworker/condaworker/store"
@@ -30,7 +31,8 @@ type place struct {
 	reader store.Reader
 	subdir string
 	dir    string
-	own    bool // dir is this process's alone, and goes at Close
+	own    bool   // dir is this process's alone, and goes at Close
+	folder string // of the packages, as conda.Record has it
 
 	declined map[string]declined // forms that were passed over
 }
@@ -93,23 +95,55 @@ func (p *place) read() (n note, known bool) {
 	return n, n.Channel == p.Channel && n.File == filepath.Base(n.File) && n.File != ""
 }
 
-// keyOf resolves a URL that an index gives, relative to itself or absolute (CEP 15,
-// CEP 16), to a folder of the channel. ok is false when it is elsewhere.
-func (p *place) keyOf(ref string) (key string, ok bool) {
+// resolve takes a URL that an index gives, relative to itself or absolute (CEP 15,
+// CEP 16), to a folder of the channel, or to one elsewhere: on a web server, or for a
+// channel that is not on one itself, in a bucket. A web server cannot have us read what
+// only this machine or its user's account can. ok is false for what is neither.
+func (p *place) resolve(ref string) (key, elsewhere string, ok bool) {
 	root := strings.TrimRight(p.Channel, "/") + "/"
 	if !strings.Contains(root, "://") { // a folder's path, which has no need to be a URL
 		root = "folder://here/one/two/three/channel/"
 	}
 	base, err := url.Parse(root + p.subdir + "/")
 	if err != nil {
-		return "", false
+		return "", "", false
 	}
 	at, err := base.Parse(ref)
 	if err != nil || at.RawQuery != "" || at.Fragment != "" {
-		return "", false
+		return "", "", false
 	}
-	key, ok = strings.CutPrefix(strings.TrimRight(at.String(), "/")+"/", root)
-	return strings.TrimRight(key, "/"), ok
+	text := strings.TrimRight(at.String(), "/")
+	if key, ok = strings.CutPrefix(text+"/", root); ok {
+		key, err = url.PathUnescape(strings.TrimRight(key, "/"))
+		return key, "", err == nil
+	}
+	web := func(scheme string) bool { return scheme == "http" || scheme == "https" }
+	if at.Host == "" || !web(at.Scheme) && (at.Scheme != "s3" || web(base.Scheme)) {
+		return "", "", false
+	}
+	return "", text, true
+}
+
+// locate notes where the packages lie. ok is false where they cannot be had.
+func (p *place) locate(baseURL string) (ok bool) {
+	p.folder = ""
+	key, elsewhere, ok := p.resolve(baseURL)
+	switch {
+	case elsewhere != "":
+		p.folder = elsewhere
+		return p.Elsewhere != nil
+	case ok && key != p.subdir:
+		p.folder = strings.TrimRight(strings.TrimRight(p.Channel, "/")+"/"+key, "/")
+	}
+	return ok
+}
+
+// located puts the folder of the packages into records.
+func (p *place) located(records []conda.Record) []conda.Record {
+	for i := range records {
+		records[i].Folder = p.folder
+	}
+	return records
 }
 
 // version tells contents apart; "" is not known.

@@ -25,7 +25,8 @@ const maxSize = 4 << 30
 // Subdir offers the records of a subdir.
 type Subdir interface {
 	// Records returns the records called name that can be read, in the order of
-	// their file names. A .conda hides the .tar.bz2 of the same build.
+	// their file names, with the Folder that their archives lie in. A .conda hides
+	// the .tar.bz2 of the same build.
 	Records(name string) ([]conda.Record, error)
 
 	// Names returns the names of all packages, in no order.
@@ -41,6 +42,10 @@ type Options struct {
 	Cache   string            // a folder to keep in; "" keeps nothing after Close
 	Offline bool              // take what was kept, and ask no server
 	Warn    func(text string) // what the caller should know; may be nil
+
+	// Elsewhere opens a place outside of the channel, for shards. Where it is nil, an
+	// index whose packages or shards lie outside cannot be read.
+	Elsewhere func(ctx context.Context, url string) (store.Reader, error)
 }
 
 // The forms of an index, best first.

@@ -17,6 +17,7 @@ import (
 	"testing/iotest"
 	"time"
 
+	"github.com/condaworker/condaworker/conda"
 	"github.com/condaworker/condaworker/conda/archive"
 	"github.com/condaworker/condaworker/conda/shards"
 	"github.com/condaworker/condaworker/env/repodata"
@@ -303,37 +304,95 @@ func TestRecordsOfOneName(t *testing.T) {
 
 func sum(text []byte) shards.Sum { return sha256.Sum256(text) }
 
-// What an index says of where things lie may be written in full.
+// An index says where its packages and shards lie: in full, or relative to itself. A
+// place outside of the channel is opened by who can.
 func TestBaseURLs(t *testing.T) {
-	for base, here := range map[string]bool{
-		"": true, "./": true, "https://conda.example/x/linux-64/": true, "https://conda.example/x/linux-64": true, "../linux-64/": true,
-		"/x/linux-64": true, "https://other.example/x/linux-64/": false, "../noarch": false, "../../../linux-64": false, "?x": false,
+	const refused, elsewhere = "refused", "elsewhere "
+	for base, want := range map[string]string{
+		"": "", "./": "", "https://conda.example/x/linux-64/": "", "https://conda.example/x/linux-64": "", "../linux-64/": "", "/x/linux-64": "",
+		"../noarch": "https://conda.example/x/noarch", "https://conda.example/x": "https://conda.example/x", "a%20b": "https://conda.example/x/linux-64/a b",
+		"https://other.example/x/linux-64/": elsewhere + "https://other.example/x/linux-64", "../../../linux-64": elsewhere + "https://conda.example/linux-64",
+		"http://conda.example:8080/x/linux-64": elsewhere + "http://conda.example:8080/x/linux-64",
+		"?x":                                   refused, "s3://bucket/x": refused, "file:///etc": refused, "ftp://h/x": refused, "https:///x": refused,
 	} {
-		text := []byte(fmt.Sprintf(`{"info":{"base_url":%q},"packages.conda":{%s}}`, base, record("tool", "1.0")))
-		got, err := versions(t, plain(text), repodata.Options{})
-		if here && (err != nil || got != "1.0") || !here && (err == nil || !strings.Contains(err.Error(), "name the channel there")) {
-			t.Errorf("%q: %q, %v", base, got, err)
-		}
-		c := plain(index(record("tool", "1.0")))
-		c.addShards(t, "2.0", noon)
-		x := c.objects["linux-64/"+shards.IndexName]
-		raw, err := archive.Unzstd(x.text, 1<<20)
-		if err != nil {
-			t.Fatal(err)
-		}
-		parsed, err := shards.ParseIndex(raw)
-		if err != nil {
-			t.Fatal(err)
-		}
-		parsed.BaseURL = base
-		parsed.ShardsBaseURL = "https://conda.example/x/linux-64/shards"
-		x.text = archive.Zstd(parsed.Encode())
-		c.objects["linux-64/"+shards.IndexName] = x
-		want := map[bool]string{true: "2.0", false: "1.0"}[here]
-		if got, err := versions(t, c, repodata.Options{}); err != nil || got != want {
-			t.Errorf("shards, %q: %q, %v", base, got, err)
+		folder, outside := strings.CutPrefix(want, elsewhere)
+		for _, able := range []bool{false, true} {
+			o := repodata.Options{Channel: "https://conda.example/x"}
+			if able {
+				o.Elsewhere = func(context.Context, string) (store.Reader, error) { return nil, errors.New("not for packages") }
+			}
+			ok := want != refused && (able || !outside)
+			text := []byte(fmt.Sprintf(`{"info":{"base_url":%q},"packages.conda":{%s}}`, base, record("tool", "1.0")))
+			got, err := first(t, plain(text), o)
+			if ok && (err != nil || got.Folder != folder) || !ok && (err == nil || !strings.Contains(err.Error(), "name the channel there")) {
+				t.Errorf("%q: %+v, %v", base, got, err)
+			}
+			c := withShardIndex(t, func(x *shards.Index) { x.BaseURL, x.ShardsBaseURL = base, "https://conda.example/x/linux-64/shards" })
+			got, err = first(t, c, o)
+			if err != nil || ok && (got.Version != "2.0" || got.Folder != folder) || !ok && got.Version != "1.0" {
+				t.Errorf("shards, %q: %+v, %v", base, got, err)
+			}
 		}
 	}
+}
+
+// Shards that lie elsewhere are read there.
+func TestShardsElsewhere(t *testing.T) {
+	c := withShardIndex(t, func(x *shards.Index) { x.ShardsBaseURL = "https://shards.example/t/TOKEN/all" })
+	other := &channel{objects: map[string]object{}}
+	for key, o := range c.objects {
+		if name, is := strings.CutPrefix(key, "linux-64/shards/"); is {
+			other.objects[name] = o
+			delete(c.objects, key)
+		}
+	}
+	var asked []string
+	o := repodata.Options{Channel: "https://conda.example/x", Elsewhere: func(_ context.Context, url string) (store.Reader, error) {
+		asked = append(asked, url)
+		return other, nil
+	}}
+	got, err := first(t, c, o)
+	if err != nil || got.Version != "2.0" || got.Folder != "" || !slices.Equal(asked, []string{"https://shards.example/t/TOKEN/all"}) {
+		t.Errorf("%+v %v, opened %q", got, err, asked)
+	}
+	o.Elsewhere = func(context.Context, string) (store.Reader, error) { return nil, errors.New("no credentials") }
+	if _, err := first(t, c, o); err == nil || !strings.Contains(err.Error(), "open https://shards.example/all, where the shards of linux-64 lie: no credentials") {
+		t.Error(err)
+	}
+}
+
+// withShardIndex is a channel whose repodata.json has version 1.0, and whose shards 2.0.
+func withShardIndex(t *testing.T, change func(*shards.Index)) *channel {
+	t.Helper()
+	c := plain(index(record("tool", "1.0")))
+	c.addShards(t, "2.0", noon)
+	o := c.objects["linux-64/"+shards.IndexName]
+	text, err := archive.Unzstd(o.text, 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, err := shards.ParseIndex(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	change(&x)
+	o.text = archive.Zstd(x.Encode())
+	c.objects["linux-64/"+shards.IndexName] = o
+	return c
+}
+
+// first is the first record of tool.
+func first(t *testing.T, c *channel, o repodata.Options) (conda.Record, error) {
+	t.Helper()
+	s, err := repodata.Open(t.Context(), c, "linux-64", o)
+	if err != nil {
+		return conda.Record{}, err
+	}
+	records, err := s.Records("tool")
+	if err = errors.Join(err, s.Close()); err != nil || len(records) != 1 {
+		return conda.Record{}, errors.Join(err, fmt.Errorf("%d records", len(records)))
+	}
+	return records[0], nil
 }
 
 func TestACacheThatCannotBeWritten(t *testing.T) {

@@ -18,6 +18,7 @@ import (
 	"github.com/condaworker/condaworker/conda"
 	"github.com/condaworker/condaworker/conda/archive"
 	"github.com/condaworker/condaworker/conda/shards"
+	"github.com/condaworker/condaworker/store"
 )
 
 const (
@@ -31,12 +32,13 @@ const (
 // sharded reads a subdir's records from shards (CEP 16).
 type sharded struct {
 	*place
-	ctx    context.Context // of all reads, until Close
-	end    context.CancelFunc
-	index  shards.Index
-	folder string // of the shards, in the channel
-	slots  chan struct{}
-	work   sync.WaitGroup
+	ctx   context.Context // of all reads, until Close
+	end   context.CancelFunc
+	index shards.Index
+	from  store.Reader // of the shards: the channel, or where its index says
+	keys  string       // the shards' folder there
+	slots chan struct{}
+	work  sync.WaitGroup
 
 	mu   sync.Mutex
 	asks map[string]*shardAsk
@@ -50,7 +52,7 @@ type shardAsk struct {
 }
 
 // openSharded reads the index of shards from a file of the place. One whose shards
-// or packages lie on another server is an error that matches fs.ErrNotExist.
+// or packages cannot be reached is an error that matches fs.ErrNotExist.
 func openSharded(ctx context.Context, p *place, file string) (*sharded, error) {
 	text, err := os.ReadFile(filepath.Join(p.dir, file)) //nolint:gosec // in the cache
 	if err != nil {
@@ -63,12 +65,16 @@ func openSharded(ctx context.Context, p *place, file string) (*sharded, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s/%s: %w: %w", p.subdir, shards.IndexName, errBroken, err)
 	}
-	packages, beside := p.keyOf(s.index.BaseURL)
-	folder, near := p.keyOf(s.index.ShardsBaseURL)
-	if !beside || packages != p.subdir || !near {
+	keys, elsewhere, ok := p.resolve(s.index.ShardsBaseURL)
+	if !p.locate(s.index.BaseURL) || !ok || elsewhere != "" && p.Elsewhere == nil {
 		return nil, fs.ErrNotExist
 	}
-	s.folder = folder
+	s.from, s.keys = p.reader, keys
+	if elsewhere != "" {
+		if s.from, err = p.Elsewhere(ctx, elsewhere); err != nil {
+			return nil, fmt.Errorf("open %s, where the shards of %s lie: %w", store.WithoutSecrets(elsewhere), p.subdir, err)
+		}
+	}
 	s.ctx, s.end = context.WithCancel(ctx)
 	return s, nil
 }
@@ -133,20 +139,20 @@ func (s *sharded) readShard(name string, sum shards.Sum) ([]conda.Record, error)
 	if s.Cache != "" {
 		file = filepath.Join(s.Cache, "shards", hash+shards.Ext)
 		if text, err := os.ReadFile(file); err == nil && sha256.Sum256(text) == sum { //nolint:gosec // in the cache
-			return decodeShard(text, s.subdir, name)
+			return s.decode(text, name)
 		}
 	}
 	if s.Offline {
 		return nil, fmt.Errorf("there is no copy of it in the cache: run once without --offline")
 	}
-	text, err := s.download(path.Join(s.folder, hash+shards.Ext))
+	text, err := s.download(path.Join(s.keys, hash+shards.Ext))
 	if err != nil {
 		return nil, err
 	}
 	if sha256.Sum256(text) != sum {
 		return nil, fmt.Errorf("its bytes are not those that the index of shards names: reindex the channel")
 	}
-	records, err := decodeShard(text, s.subdir, name)
+	records, err := s.decode(text, name)
 	if err == nil && file != "" {
 		_ = keep(file, text) // a cache that is full or read-only costs time, no more
 	}
@@ -154,7 +160,7 @@ func (s *sharded) readShard(name string, sum shards.Sum) ([]conda.Record, error)
 }
 
 func (s *sharded) download(key string) (text []byte, err error) {
-	body, _, err := s.reader.Get(s.ctx, key, 0, -1)
+	body, _, err := s.from.Get(s.ctx, key, 0, -1)
 	if err != nil {
 		return nil, err
 	}
@@ -165,7 +171,7 @@ func (s *sharded) download(key string) (text []byte, err error) {
 	return text, err
 }
 
-func decodeShard(text []byte, subdir, name string) ([]conda.Record, error) {
+func (s *sharded) decode(text []byte, name string) ([]conda.Record, error) {
 	text, err := archive.Unzstd(text, maxShard)
 	if err != nil {
 		return nil, err
@@ -174,7 +180,7 @@ func decodeShard(text []byte, subdir, name string) ([]conda.Record, error) {
 	if err != nil {
 		return nil, err
 	}
-	data := conda.NewRepoData(subdir)
+	data := conda.NewRepoData(s.subdir)
 	for file, e := range shard.Packages {
 		data.Packages.Set(file, e.Record)
 	}
@@ -182,5 +188,5 @@ func decodeShard(text []byte, subdir, name string) ([]conda.Record, error) {
 		data.PackagesConda.Set(file, e.Record)
 	}
 	records, _ := data.Records(name) // a broken record is not an offer
-	return records, nil
+	return s.located(records), nil
 }

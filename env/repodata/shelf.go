@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/condaworker/condaworker/conda"
+	"github.com/condaworker/condaworker/store"
 )
 
 // A shelf is a file of the cache with all records of an index, as its repodata.json
@@ -145,8 +146,8 @@ func openShelf(p *place, name string) (s *shelf, err error) {
 		return nil, errors.Join(fmt.Errorf("read %s in the cache: %w", name, err), f.Close())
 	}
 	data := conda.RepoData{Other: map[string]json.RawMessage{"info": json.RawMessage(info)}}
-	if key, ok := p.keyOf(data.BaseURL()); !ok || key != p.subdir {
-		return nil, errors.Join(fmt.Errorf("the packages of %s lie elsewhere, at %s: name the channel there", p.subdir, data.BaseURL()), f.Close())
+	if !p.locate(data.BaseURL()) {
+		return nil, errors.Join(fmt.Errorf("the packages of %s lie elsewhere, at %s: name the channel there", p.subdir, store.WithoutSecrets(data.BaseURL())), f.Close())
 	}
 	return s, nil
 }
@@ -254,7 +255,7 @@ func (s *shelf) Records(name string) ([]conda.Record, error) {
 		}
 	}
 	records, _ := data.Records(name) // a broken record is not an offer
-	return records, nil
+	return s.located(records), nil
 }
 
 func (s *shelf) read(g group) (string, error) {

@@ -88,19 +88,22 @@ func TestTokensStayWithTheirServer(t *testing.T) {
 	}))
 	t.Cleanup(other.Close)
 	_, port, _ := strings.Cut(strings.TrimPrefix(other.URL, "http://"), ":")
-	for _, c := range []credential{{CondaToken: "secret"}, {BearerToken: "secret"}} {
+	for at, c := range map[string]credential{
+		"http://localhost:" + port: {CondaToken: "secret"}, "http://localhost:" + port + "/": {BearerToken: "secret"},
+		"http://127.0.0.1:" + port: {BearerToken: "secret"}, // the same host's other server
+	} {
 		s := serve(t, func(w http.ResponseWriter, r *http.Request) {
 			if !strings.HasPrefix(r.URL.Path, "/t/secret/") && r.Header.Get("Authorization") != "Bearer secret" {
 				t.Error("no credentials", r.URL, r.Header)
 			}
-			http.Redirect(w, r, "http://localhost:"+port+"/x", http.StatusFound)
+			http.Redirect(w, r, at+"/x", http.StatusFound)
 		})
 		s.credentials.hosts = map[string]credential{"127.0.0.1": c}
 		if _, _, err := get(t, s, "x", 0, -1); err == nil || strings.Contains(err.Error(), "secret") {
 			t.Error(err)
 		}
 	}
-	if strings.Join(seen, "") != "" || len(seen) != 2 {
+	if strings.Join(seen, "") != "" || len(seen) != 3 {
 		t.Errorf("the other server saw %q", seen)
 	}
 	s := Open("http://127.0.0.1:1/t/secret/x", Credentials{})

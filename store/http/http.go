@@ -43,8 +43,13 @@ func Open(base string, c Credentials) *Store {
 }
 
 // redirect tells no other server where it was sent from: there may be a token in it.
+// The library keeps credentials for another port of the host, for its subdomains, and
+// without encryption: they go to none of these.
 func redirect(r *http.Request, via []*http.Request) error {
 	r.Header.Del("Referer")
+	if first := via[0].URL; r.URL.Host != first.Host || r.URL.Scheme != first.Scheme && r.URL.Scheme != "https" {
+		r.Header.Del("Authorization")
+	}
 	if len(via) >= 10 {
 		return errors.New("it redirects too often")
 	}
