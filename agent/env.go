@@ -140,7 +140,7 @@ func (d *desk) envRequest(ctx context.Context, o envOptions, p *progress) (env.R
 		return env.Request{}, err
 	}
 	r := env.Request{
-		Prefix: absolutePath(o.prefix), Specs: specs, Subdir: o.platform, Cache: absolutePath(o.cache),
+		Prefix: absolutePath(o.prefix), Specs: specs, Subdir: o.platform,
 		Run: builder.Programs(p, sandbox.Walls{}), Warn: p.Warn,
 	}
 	if r.NotAfter, err = notAfter(o.excludeNewer); err != nil {
@@ -157,12 +157,8 @@ func (d *desk) envRequest(ctx context.Context, o envOptions, p *progress) (env.R
 	if r.Subdir == "noarch" || !conda.CanBeSubdir(r.Subdir) {
 		return r, usageError{fmt.Errorf("--platform %s: it is a platform such as linux-64", r.Subdir)}
 	}
-	if r.Cache == "" {
-		folder, err := os.UserCacheDir()
-		if err != nil {
-			return r, usageError{fmt.Errorf("this user has no cache folder (%w): name one by --cache", err)}
-		}
-		r.Cache = filepath.Join(folder, "condaworker")
+	if r.Cache, err = cacheFolder(o.cache); err != nil {
+		return r, err
 	}
 	r.Virtual = d.virtualPackages(ctx, r.Subdir)()
 	if o.explicit != "" {
@@ -172,6 +168,18 @@ func (d *desk) envRequest(ctx context.Context, o envOptions, p *progress) (env.R
 	}
 	r.Channels = d.observe(r.Channels)
 	return r, err
+}
+
+// cacheFolder is the one that a flag names, or the user's own.
+func cacheFolder(flag string) (string, error) {
+	if flag != "" {
+		return absolutePath(flag), nil
+	}
+	folder, err := os.UserCacheDir()
+	if err != nil {
+		return "", usageError{fmt.Errorf("this user has no cache folder (%w): name one by --cache", err)}
+	}
+	return filepath.Join(folder, "condaworker"), nil
 }
 
 // wanted are the specs and channels of the command line and of the file.

@@ -9,7 +9,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/condaworker/condaworker/env"
 	"github.com/condaworker/condaworker/env/persist"
+	"github.com/condaworker/condaworker/store/dir"
 )
 
 // cleanOptions say what of a root may go.
@@ -49,31 +51,71 @@ func (d *desk) cleanRoot(ctx context.Context, o cleanOptions, p *progress, r *re
 	return err
 }
 
+// envCleanOptions are the flags of the verb env clean.
+type envCleanOptions struct {
+	exitOptions
+	cache      string
+	cacheHours float64
+}
+
+// patience is how long a clean waits for a cache that is in use.
+const patience = time.Minute
+
 // envCleanCommand declares the verb.
 func (d *desk) envCleanCommand() *cobra.Command {
-	var o exitOptions
+	var o envCleanOptions
 	c := &cobra.Command{
-		Use:     "clean --persist-envs-hashed ROOT",
-		Short:   "Remove kept environments that nobody used for long; never one that a session is in",
+		Use:     "clean [--persist-envs-hashed ROOT]",
+		Short:   "Remove kept environments that nobody used for long, never one that a session is in; and such parts of the cache",
 		Example: `  condaworker env clean --persist-envs-hashed ~/.persistent_envs --cleanup-after-hours 24 --dry-run`,
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return d.run(c.Context(), o.reportOptions, func(p *progress, r *report) (string, error) {
-				if err := o.check(); err != nil {
-					return "", err
-				}
-				if o.root == "" {
-					return "", usageError{errors.New("say where: --persist-envs-hashed ROOT")}
-				}
-				err := d.cleanRoot(c.Context(), o.cleanOptions, p, r)
-				return fmt.Sprintf("%d prefixes in %s were not in use", len(r.Cleaned), o.root), err
+				return d.cleanEnvs(c.Context(), o, p, r)
 			})
 		},
 	}
 	o.add(c)
-	c.Flags().BoolVar(&o.dry, "dry-run", false, "only say what would be removed")
+	f := c.Flags()
+	f.StringVar(&o.cache, "cache", "", "the cache of archives, unpacked packages and indexes (default: condaworker in the user's cache folder)")
+	f.Float64Var(&o.cacheHours, "cache-after-hours", 720, "remove from the cache what no run used for so many hours")
+	f.BoolVar(&o.dry, "dry-run", false, "only say what would be removed")
 	o.flags(c)
 	return c
+}
+
+// cleanEnvs is the verb.
+func (d *desk) cleanEnvs(ctx context.Context, o envCleanOptions, p *progress, r *report) (string, error) {
+	if err := o.check(); err != nil {
+		return "", err
+	}
+	if o.cacheHours < 0 || o.cacheHours > 1e6 {
+		return "", usageError{fmt.Errorf("--cache-after-hours %g: it is hours, from 0 on", o.cacheHours)}
+	}
+	cache, err := cacheFolder(o.cache)
+	if err != nil {
+		return "", err
+	}
+	result := ""
+	if o.root != "" {
+		if err := d.cleanRoot(ctx, o.cleanOptions, p, r); err != nil {
+			return "", err
+		}
+		result = fmt.Sprintf("%d prefixes in %s were not in use; ", len(r.Cleaned), o.root)
+	}
+	end := p.Phase("clean cache")
+	cleaned, err := env.CleanCache(ctx, cache, time.Duration(o.cacheHours*float64(time.Hour)), patience, o.dry)
+	end(err)
+	if errors.Is(err, dir.ErrHeld) { // whoever cleans regularly does it the next time
+		p.Warn(err.Error())
+		err = nil
+	}
+	r.Cache = &cleaned
+	would := "removed "
+	if o.dry {
+		would = "would have removed "
+	}
+	return result + would + cleaned.String(), err
 }
 
 // envListCommand declares the verb.

@@ -11,6 +11,7 @@ import (
 	"github.com/condaworker/condaworker/agent/picture"
 	"github.com/condaworker/condaworker/builder"
 	"github.com/condaworker/condaworker/builder/pack"
+	"github.com/condaworker/condaworker/env"
 	"github.com/condaworker/condaworker/env/persist"
 	"github.com/condaworker/condaworker/indexer"
 	"github.com/condaworker/condaworker/lock"
@@ -33,6 +34,7 @@ type report struct {
 
 	Environments []persist.Environment `json:"environments,omitempty"` // of env list
 	Cleaned      []persist.Cleaned     `json:"cleaned,omitempty"`      // of env clean and exit
+	Cache        *env.Cleaned          `json:"cache,omitempty"`        // of env clean
 
 	contents map[string]pack.Summary // of packages that were built, by file name
 }

@@ -139,6 +139,7 @@ func Download(ctx context.Context, from store.Reader, key, to string, want archi
 	d := download{from: from, key: key, want: want}
 	if d.hashed() {
 		if got, err := verifyFile(ctx, to, want); err == nil {
+			dir.Touch(to)
 			return got, nil
 		}
 	}

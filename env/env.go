@@ -63,7 +63,12 @@ type Request struct {
 // Solve chooses the records of r.Specs, dependencies first, and changes nothing.
 // With no specs there are none, and no channel is read. An unsatisfiable request
 // is a *solve.UnsolvableError.
-func Solve(ctx context.Context, r Request) ([]conda.Record, error) {
+func Solve(ctx context.Context, r Request) (records []conda.Record, err error) {
+	release, err := useCache(ctx, r.Cache)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, release()) }()
 	return (&offers{request: r, ctx: ctx}).solve()
 }
 
@@ -74,6 +79,11 @@ func Solve(ctx context.Context, r Request) ([]conda.Record, error) {
 // packages that stay are not touched. Of several processes that make one prefix the
 // others wait.
 func Create(ctx context.Context, r Request) (records []conda.Record, err error) {
+	release, err := useCache(ctx, r.Cache)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, release()) }()
 	from := &offers{request: r, ctx: ctx}
 	records, err = from.solve()
 	if err != nil || len(records) == 0 {

@@ -47,10 +47,15 @@ func (e *Exporters) Of(ctx context.Context, r conda.Record) (conda.Exports, erro
 	return exports, nil
 }
 
-func (e *Exporters) text(ctx context.Context, r conda.Record) ([]byte, error) {
+func (e *Exporters) text(ctx context.Context, r conda.Record) (text []byte, err error) {
 	if r.RunExports != nil {
 		return r.RunExports, nil
 	}
+	release, err := useCache(ctx, e.Request.Cache)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, release()) }()
 	for _, c := range e.Request.Channels {
 		if c.URL != r.Channel {
 			continue

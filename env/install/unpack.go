@@ -231,6 +231,7 @@ func (u *unpacked) load() error {
 	u.paths = kept.Paths
 	u.Record.SHA256, u.Record.MD5 = cmp.Or(u.Record.SHA256, kept.Digest.SHA256), cmp.Or(u.Record.MD5, kept.Digest.MD5)
 	u.Record.Size = cmp.Or(u.Record.Size, kept.Digest.Size)
+	dir.Touch(u.dir) // which is not one of the times that tell a change
 	u.index, err = overlay(kept.Index, u.Package)
 	return err
 }

@@ -92,6 +92,7 @@ func (p *place) read() (n note, known bool) {
 	if err != nil || json.Unmarshal(text, &n) != nil {
 		return note{}, false
 	}
+	dir.Touch(filepath.Join(p.dir, noteName))
 	return n, n.Channel == p.Channel && n.File == filepath.Base(n.File) && n.File != ""
 }
 

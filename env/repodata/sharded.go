@@ -19,6 +19,7 @@ import (
 	"github.com/condaworker/condaworker/conda/archive"
 	"github.com/condaworker/condaworker/conda/shards"
 	"github.com/condaworker/condaworker/store"
+	"github.com/condaworker/condaworker/store/dir"
 )
 
 const (
@@ -139,6 +140,7 @@ func (s *sharded) readShard(name string, sum shards.Sum) ([]conda.Record, error)
 	if s.Cache != "" {
 		file = filepath.Join(s.Cache, "shards", hash+shards.Ext)
 		if text, err := os.ReadFile(file); err == nil && sha256.Sum256(text) == sum { //nolint:gosec // in the cache
+			dir.Touch(file)
 			return s.decode(text, name)
 		}
 	}

@@ -15,6 +15,9 @@ import (
 // lockPause is how often a lock is asked for that another process holds.
 const lockPause = 5 * time.Millisecond
 
+// readable is a lock file that other users of the folder may hold, too.
+var readable = flock.SetPermissions(0o644)
+
 // ErrHeld says that another process, or call, holds the lock.
 var ErrHeld = errors.New("another process works there")
 
@@ -28,7 +31,17 @@ func Lock(ctx context.Context, file string) (release func() error, err error) {
 
 // TryLock is Lock that does not wait: the error is ErrHeld where that had to.
 func TryLock(file string) (release func() error, err error) {
-	return hold(flock.New(file))
+	l := flock.New(file, readable)
+	return hold(l, l.TryLock)
+}
+
+// Share is Lock for those who mind no other of their kind: they wait only for a holder
+// of Lock, and that for all of them.
+func Share(ctx context.Context, file string) (release func() error, err error) {
+	return patiently(ctx, file, func(file string) (func() error, error) {
+		l := flock.New(file, readable)
+		return hold(l, l.TryRLock)
+	})
 }
 
 // LockFolder is Lock of a folder, which must be there; it leaves no file behind.
@@ -37,7 +50,8 @@ func LockFolder(ctx context.Context, folder string) (release func() error, err e
 		if runtime.GOOS == "windows" { // which locks no folders
 			return func() error { return nil }, nil
 		}
-		return hold(flock.New(folder, flock.SetFlag(os.O_RDONLY)))
+		l := flock.New(folder, flock.SetFlag(os.O_RDONLY))
+		return hold(l, l.TryLock)
 	})
 }
 
@@ -76,8 +90,8 @@ func patiently(ctx context.Context, path string, try func(string) (func() error,
 }
 
 // hold also makes sure that what it holds has its name still.
-func hold(l *flock.Flock) (release func() error, err error) {
-	got, err := l.TryLock()
+func hold(l *flock.Flock, try func() (bool, error)) (release func() error, err error) {
+	got, err := try()
 	if err == nil && !got {
 		err = ErrHeld
 	}

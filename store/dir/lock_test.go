@@ -50,6 +50,31 @@ func TestTheWaitForALockEndsWithItsContext(t *testing.T) {
 	}
 }
 
+// Those who share a lock wait for the one who has it alone, and that for all of them.
+func TestASharedLock(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "lock")
+	var shares []func() error
+	for range 2 {
+		release, err := dir.Share(t.Context(), file)
+		must(t, err)
+		shares = append(shares, release)
+	}
+	for _, release := range shares {
+		if _, err := dir.TryLock(file); !errors.Is(err, dir.ErrHeld) {
+			t.Errorf("a shared lock was got, or %v", err)
+		}
+		must(t, release())
+	}
+	release, err := dir.TryLock(file)
+	must(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if _, err := dir.Share(ctx, file); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a held lock was shared, or %v", err)
+	}
+	must(t, release())
+}
+
 // A lock whose holders remove its file at the end still has one at a time.
 func TestALockThatIsRemovedIsHeldByOneAtATime(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "lock")
