@@ -54,6 +54,7 @@ func TestAttacks(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "demo-1.0-0") {
 				t.Errorf("got %v, want %q", err, c.want)
 			}
+			checkNothingMade(t, prefix, cache)
 			outside, err := os.ReadDir(top)
 			must(t, err)
 			if len(outside) != 1 {
@@ -63,6 +64,42 @@ func TestAttacks(t *testing.T) {
 				t.Error("it was written outside")
 			}
 		})
+	}
+}
+
+// checkNothingMade finds what a refused package left: in the cache may be one that was
+// found to be good.
+func checkNothingMade(t *testing.T, prefix, cache string) {
+	t.Helper()
+	if entries, err := os.ReadDir(prefix); err == nil && len(entries) > 0 {
+		t.Errorf("the prefix has %v", entries)
+	}
+	for _, name := range list(t, cache) {
+		if strings.HasPrefix(name, ".") {
+			t.Errorf("the cache has %s", name)
+		}
+		if _, err := os.Stat(filepath.Join(cache, name, marker)); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// A package that ends anywhere before its end is refused, in both formats.
+func TestTruncatedPackages(t *testing.T) {
+	for _, whole := range []string{made{name: "demo", files: []file{{name: "a", content: strings.Repeat("x", 1000)}}}.write(t).Path, "../testdata/late-2.0-0.tar.bz2"} {
+		text, err := os.ReadFile(whole)
+		must(t, err)
+		for n := 0; n < len(text); n += max(1, len(text)/40) {
+			top := t.TempDir()
+			p := Package{Path: filepath.Join(top, filepath.Base(whole)), URL: "https://host/channel/noarch/" + filepath.Base(whole)}
+			must(t, os.WriteFile(p.Path, text[:n], 0o600))
+			prefix, cache := filepath.Join(top, "env"), filepath.Join(top, "pkgs")
+			err := Install(t.Context(), []Package{p}, prefix, Options{Cache: cache})
+			if err == nil || !strings.Contains(err.Error(), "unpack "+p.URL+": ") || !strings.Contains(err.Error(), "the package is broken: take another build of it") {
+				t.Errorf("%d bytes of %s: %v", n, whole, err)
+			}
+			checkNothingMade(t, prefix, cache)
+		}
 	}
 }
 

@@ -156,6 +156,16 @@ func tree(t testing.TB, dir string) map[string]string {
 	return got
 }
 
+func list(t *testing.T, dir string) (names []string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	must(t, err)
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
 var demo = made{name: "demo", files: []file{
 	{name: "bin/tool", content: "#!" + placeholder + "/bin/python -s\nprint('" + placeholder + "')\n", mode: 0o755, record: text(placeholder)},
 	{name: "lib/a", content: "plain"},

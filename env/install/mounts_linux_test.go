@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 )
 
 // withOwnMounts runs a test in a process whose mounts end with it.
@@ -60,8 +61,8 @@ func mounted(t *testing.T, kind, size string) string {
 		t.Skipf("not here: a mount of %s: %v %s", kind, err, out)
 	}
 	t.Cleanup(func() {
-		if out, err := exec.Command("umount", dir).CombinedOutput(); err != nil {
-			t.Errorf("%v %s", err, out)
+		if err := unix.Unmount(dir, 0); err != nil {
+			t.Error(err)
 		}
 	})
 	return dir
@@ -69,10 +70,11 @@ func mounted(t *testing.T, kind, size string) string {
 
 func freeBytes(t *testing.T, dir string) int64 {
 	t.Helper()
-	must(t, exec.Command("sync", "-f", dir).Run())
-	var s syscall.Statfs_t
-	must(t, syscall.Statfs(dir, &s))
-	return int64(s.Bfree) * s.Bsize //nolint:gosec // of a small disk
+	f, err := os.Open(dir)
+	must(t, err)
+	var s unix.Statfs_t
+	must(t, errors.Join(unix.Syncfs(int(f.Fd())), f.Close(), unix.Statfs(dir, &s))) //nolint:gosec // a small number
+	return int64(s.Bfree) * s.Bsize                                                 //nolint:gosec // of a small disk
 }
 
 // A file comes from the cache as a clone, a hard link or a copy, as the file systems
@@ -168,14 +170,4 @@ func TestFullDisk(t *testing.T) {
 			})
 		}
 	})
-}
-
-func list(t *testing.T, dir string) (names []string) {
-	t.Helper()
-	entries, err := os.ReadDir(dir)
-	must(t, err)
-	for _, e := range entries {
-		names = append(names, e.Name())
-	}
-	return names
 }

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 
 	"github.com/condaworker/condaworker/conda/archive"
 	"github.com/condaworker/condaworker/store/dir"
@@ -103,9 +104,19 @@ func (c *cache) unpack(ctx context.Context, p Package) (_ *unpacked, err error) 
 	c.work <- struct{}{}
 	defer func() { <-c.work }()
 	if err := u.replace(ctx, f); err != nil {
-		return nil, fmt.Errorf("unpack %s: %w", filepath.Base(p.Path), err)
+		return nil, u.blame(ctx, err)
 	}
 	return u, u.load()
+}
+
+// blame says where the archive comes from, and what to do where it is at fault itself,
+// not the disk.
+func (u *unpacked) blame(ctx context.Context, err error) error {
+	err = fmt.Errorf("unpack %s: %w", place(u.URL), err)
+	if _, system := errors.AsType[syscall.Errno](err); system || ctx.Err() != nil {
+		return err
+	}
+	return fmt.Errorf("%w; the package is broken: take another build of it, or have it published anew", err)
 }
 
 // open has the archive fetched, where it is not there, and compares it with the hashes

@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/condaworker/condaworker/conda"
@@ -35,6 +36,7 @@ type place struct {
 	folder string // of the packages, as conda.Record has it
 
 	declined map[string]declined // forms that were passed over
+	warned   sync.Map            // names whose broken records were named
 }
 
 // declined says why a form, in this version, was passed over.
@@ -137,6 +139,21 @@ func (p *place) locate(baseURL string) (ok bool) {
 		p.folder = strings.TrimRight(strings.TrimRight(p.Channel, "/")+"/"+key, "/")
 	}
 	return ok
+}
+
+// skipped names the records of a package that cannot be read, once.
+func (p *place) skipped(name string, broken []error) {
+	if len(broken) == 0 || p.Warn == nil {
+		return
+	}
+	if _, done := p.warned.LoadOrStore(name, true); done {
+		return
+	}
+	more := ""
+	if len(broken) > 1 {
+		more = fmt.Sprintf(", and %d more of %s", len(broken)-1, name)
+	}
+	p.Warn(fmt.Sprintf("channel %s: %s: %v; it is passed over%s: reindex the channel, or correct the record", p.Channel, p.subdir, broken[0], more))
 }
 
 // located puts the folder of the packages into records.

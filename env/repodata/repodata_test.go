@@ -93,12 +93,15 @@ func plain(text []byte) *channel {
 	}}
 }
 
-// addShards adds shards of one version of tool.
-func (c *channel) addShards(t *testing.T, version string, modified time.Time) {
+// addShards adds shards of one version of tool, and of more records.
+func (c *channel) addShards(t *testing.T, version string, modified time.Time, more ...string) {
 	t.Helper()
-	rec := record("tool", version)
-	_, rec, _ = strings.Cut(rec, ":")
-	text, err := shards.Shard{PackagesConda: map[string]shards.Entry{"tool-" + version + "-0.conda": {Record: []byte(rec)}}}.Encode()
+	entries := map[string]shards.Entry{}
+	for _, text := range append(more, record("tool", version)) {
+		file, rec, _ := strings.Cut(text, ":")
+		entries[strings.Trim(file, `"`)] = shards.Entry{Record: []byte(rec)}
+	}
+	text, err := shards.Shard{PackagesConda: entries}.Encode()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -299,6 +302,32 @@ func TestRecordsOfOneName(t *testing.T) {
 	}
 	if names := slices.Sorted(slices.Values(s.Names())); !slices.Equal(names, []string{"tool", "tool-kit"}) {
 		t.Error(names)
+	}
+}
+
+// A record that cannot be read is no offer, and is named once.
+func TestBrokenRecordsAreNamed(t *testing.T) {
+	const broken = `"tool-9.0-0.conda":{"name":"tool","version":9,"build":"0","build_number":0,"depends":[]}`
+	sharded := plain(index(record("tool", "1.0")))
+	sharded.addShards(t, "1.0", noon, broken)
+	for name, c := range map[string]*channel{"shelf": plain(index(record("tool", "1.0"), broken)), "shards": sharded} {
+		var warned []string
+		o := repodata.Options{Channel: "https://conda.example/x", Warn: func(text string) { warned = append(warned, text) }}
+		s, err := repodata.Open(t.Context(), c, "linux-64", o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if records, err := s.Records("tool"); err != nil || len(records) != 1 || records[0].Version != "1.0" {
+				t.Errorf("%s: %+v %v", name, records, err)
+			}
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		if len(warned) != 1 || !strings.Contains(warned[0], "channel https://conda.example/x: linux-64: read the record of tool-9.0-0.conda: ") {
+			t.Errorf("%s: %q", name, warned)
+		}
 	}
 }
 

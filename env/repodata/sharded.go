@@ -49,6 +49,7 @@ type sharded struct {
 type shardAsk struct {
 	done    chan struct{}
 	records []conda.Record
+	broken  []error // records that cannot be read
 	err     error
 }
 
@@ -95,6 +96,7 @@ func (s *sharded) Close() error {
 func (s *sharded) Records(name string) ([]conda.Record, error) {
 	ask := s.ask(name)
 	<-ask.done
+	s.skipped(name, ask.broken)
 	seen := map[string]bool{}
 	for _, r := range ask.records {
 		for _, d := range r.Depends {
@@ -126,7 +128,7 @@ func (s *sharded) ask(name string) *shardAsk {
 		defer close(a.done)
 		s.slots <- struct{}{}
 		defer func() { <-s.slots }()
-		if a.records, a.err = s.readShard(name, sum); a.err != nil {
+		if a.records, a.broken, a.err = s.readShard(name, sum); a.err != nil {
 			a.err = fmt.Errorf("read the shard of %s/%s: %w", s.subdir, name, a.err)
 		}
 	})
@@ -134,7 +136,7 @@ func (s *sharded) ask(name string) *shardAsk {
 }
 
 // readShard takes a shard from the cache or the channel. Its name is its hash.
-func (s *sharded) readShard(name string, sum shards.Sum) ([]conda.Record, error) {
+func (s *sharded) readShard(name string, sum shards.Sum) (records []conda.Record, broken []error, err error) {
 	hash := hex.EncodeToString(sum[:])
 	file := ""
 	if s.Cache != "" {
@@ -145,20 +147,20 @@ func (s *sharded) readShard(name string, sum shards.Sum) ([]conda.Record, error)
 		}
 	}
 	if s.Offline {
-		return nil, fmt.Errorf("there is no copy of it in the cache: run once without --offline")
+		return nil, nil, fmt.Errorf("there is no copy of it in the cache: run once without --offline")
 	}
 	text, err := s.download(path.Join(s.keys, hash+shards.Ext))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if sha256.Sum256(text) != sum {
-		return nil, fmt.Errorf("its bytes are not those that the index of shards names: reindex the channel")
+		return nil, nil, fmt.Errorf("its bytes are not those that the index of shards names: reindex the channel")
 	}
-	records, err := s.decode(text, name)
+	records, broken, err = s.decode(text, name)
 	if err == nil && file != "" {
 		_ = keep(file, text) // a cache that is full or read-only costs time, no more
 	}
-	return records, err
+	return records, broken, err
 }
 
 func (s *sharded) download(key string) (text []byte, err error) {
@@ -173,14 +175,13 @@ func (s *sharded) download(key string) (text []byte, err error) {
 	return text, err
 }
 
-func (s *sharded) decode(text []byte, name string) ([]conda.Record, error) {
-	text, err := archive.Unzstd(text, maxShard)
-	if err != nil {
-		return nil, err
+func (s *sharded) decode(text []byte, name string) (records []conda.Record, broken []error, err error) {
+	if text, err = archive.Unzstd(text, maxShard); err != nil {
+		return nil, nil, err
 	}
 	shard, err := shards.ParseShard(text)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	data := conda.NewRepoData(s.subdir)
 	for file, e := range shard.Packages {
@@ -189,6 +190,6 @@ func (s *sharded) decode(text []byte, name string) ([]conda.Record, error) {
 	for file, e := range shard.PackagesConda {
 		data.PackagesConda.Set(file, e.Record)
 	}
-	records, _ := data.Records(name) // a broken record is not an offer
-	return s.located(records), nil
+	records, broken = data.Records(name)
+	return s.located(records), broken, nil
 }

@@ -254,7 +254,8 @@ func (s *shelf) Records(name string) ([]conda.Record, error) {
 			data.Packages.Set(file, record)
 		}
 	}
-	records, _ := data.Records(name) // a broken record is not an offer
+	records, broken := data.Records(name)
+	s.skipped(name, broken)
 	return s.located(records), nil
 }
 
