@@ -28,7 +28,7 @@ func TestMenus(t *testing.T) {
 
 	outside := filepath.Join(t.TempDir(), "demo.desktop")
 	must(t, os.WriteFile(outside, nil, 0o600))
-	record["installed_system_menus"] = []any{map[string]any{"type": "linux", "install_mode": "user", "paths": []any{outside}}}
+	record["installed_system_menus"] = []any{map[string]any{"type": "linux", "install_mode": "User", "paths": []any{outside}}}
 	writeRecord(t, prefix, record)
 	must(t, Install(t.Context(), []Package{other.write(t)}, prefix, o)) // it takes a path from demo, whose record is written anew
 	again := map[string]any{}

@@ -266,3 +266,51 @@ func TestKilledEnvUpdate(t *testing.T) {
 	}
 	t.Logf("%d of %d runs were killed before they ended", killed, kills/2)
 }
+
+// py-rattler takes what we recorded of a package with an entry for menus, as it records
+// it itself where it makes no menus; and we keep what it made of menus outside.
+func TestMenuRecords(t *testing.T) {
+	s := start(t)
+	channel, work := t.TempDir(), t.TempDir()
+	for name, files := range map[string]map[string]string{
+		"withmenu": {"Menu/withmenu.json": `{"menu_name": "x", "menu_items": []}`, "share/both": "withmenu"},
+		"zother":   {"share/both": "zother"},
+	} {
+		file := filepath.Join(channel, "noarch", name+"-1.0-0.conda")
+		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o750), condatest.WriteFile(file, condatest.Index(name, "1.0", 0, "noarch"), files)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.must(t, s.program, "reindex", channel)
+	prefix := func(name string) string { return filepath.Join(work, name) }
+	create := func(specs ...string) string {
+		return s.must(t, s.program, append([]string{"env", "create", "--update", "-p", prefix("ours"), "-c", channel, "--cache", prefix("cache")}, specs...)...)
+	}
+	create("withmenu")
+	s.must(t, s.python, filepath.Join(s.root, "scripts", "e2e", "testdata", "install", "install.py"), channel, prefix("theirs"), prefix("theircache"), "linux-64", "noarch/withmenu-1.0-0.conda")
+	const record = "conda-meta/withmenu-1.0-0.json"
+	const python = `import json, sys, rattler
+ours, theirs = (rattler.PrefixRecord.from_path(p + "/` + record + `") for p in sys.argv[1:3])
+assert ours.files == theirs.files, (ours.files, theirs.files)
+assert [str(p.relative_path) for p in ours.paths_data.paths] == [str(p.relative_path) for p in theirs.paths_data.paths]
+a, b = (json.load(open(p + "/` + record + `")).get("installed_system_menus") for p in sys.argv[1:3])
+assert a == b, (a, b)
+path = sys.argv[1] + "/` + record + `"
+text = json.load(open(path))
+text["installed_system_menus"] = [{"type": "linux", "install_mode": "User", "paths": ["/home/x/withmenu.desktop"]}]
+json.dump(text, open(path, "w"))
+`
+	s.must(t, s.python, "-c", python, prefix("ours"), prefix("theirs"))
+	create("withmenu", "zother")
+	s.must(t, s.python, "-c", `import json, sys, rattler
+rattler.PrefixRecord.from_path(sys.argv[1]).write_to_path(sys.argv[2], True)
+menus = [json.load(open(p))["installed_system_menus"] for p in sys.argv[1:]]
+assert menus[0] == menus[1] and menus[0][0]["paths"] == ["/home/x/withmenu.desktop"], menus
+`, filepath.Join(prefix("ours"), record), filepath.Join(work, "again.json"))
+	if out := create("zother"); !strings.Contains(out, "remove /home/x/withmenu.desktop") {
+		t.Error(out)
+	}
+	if _, err := os.Stat(filepath.Join(prefix("ours"), "Menu")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the entry stays: %v", err)
+	}
+}
