@@ -12,9 +12,11 @@ import (
 // matches errors.ErrUnsupported.
 func cloneFile(from, to string) error {
 	return copyWith(from, to, func(out, in *os.File) error {
-		err := unix.IoctlFileClone(int(out.Fd()), int(in.Fd())) //nolint:gosec // they are small numbers
-		if errors.Is(err, unix.EXDEV) || errors.Is(err, unix.ENOTTY) {
-			return errors.Join(errors.ErrUnsupported, err)
+		err := unix.IoctlFileClone(int(out.Fd()), int(in.Fd()))                           //nolint:gosec // they are small numbers
+		for _, never := range []error{unix.EXDEV, unix.ENOTTY, unix.EINVAL, unix.EPERM} { // as file systems and sandboxes say it
+			if errors.Is(err, never) {
+				return errors.Join(errors.ErrUnsupported, err)
+			}
 		}
 		return err
 	})
