@@ -10,7 +10,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	_ "embed"
 	"errors"
@@ -22,8 +21,8 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
-	"strings"
-	"time"
+
+	"github.com/condaworker/condaworker/scripts/bench/measure"
 )
 
 //go:embed install.py
@@ -87,7 +86,7 @@ type client struct {
 	name  string
 	args  []string
 	cache string
-	runs  []result
+	runs  []measure.Result
 }
 
 // compare lets both run in turn.
@@ -109,7 +108,7 @@ func (b bench) compare(ctx context.Context, dir, channel, cache string) error {
 					return err
 				}
 			}
-			r, err := run(ctx, c.args)
+			r, err := measure.Run(ctx, c.args)
 			if err != nil {
 				return fmt.Errorf("%s: %w", c.name, err)
 			}
@@ -134,12 +133,12 @@ func (c *client) tell(cache string) {
 	var seconds, cpu []float64
 	mib := 0
 	for _, r := range c.runs {
-		seconds, cpu = append(seconds, r.seconds), append(cpu, r.cpu)
-		mib = max(mib, r.mib)
+		seconds, cpu = append(seconds, r.Seconds), append(cpu, r.CPU)
+		mib = max(mib, r.MiB)
 	}
 	slices.Sort(seconds)
 	slices.Sort(cpu)
-	fmt.Printf("%s cache, %s: %.3f s, cpu %.3f s, %d MiB (%.3f); %s\n", cache, c.name, seconds[len(seconds)/2], cpu[len(cpu)/2], mib, seconds, c.runs[0].last)
+	fmt.Printf("%s cache, %s: %.3f s, cpu %.3f s, %d MiB (%.3f); %s\n", cache, c.name, seconds[len(seconds)/2], cpu[len(cpu)/2], mib, seconds, c.runs[0].Last)
 }
 
 // count is how many files a prefix has, without what clients add for themselves.
@@ -154,53 +153,4 @@ func count(prefix string) (n int, err error) {
 		return err
 	})
 	return n, err
-}
-
-// result is what a run took and said last.
-type result struct {
-	seconds float64
-	cpu     float64 // seconds of all processors
-	mib     int
-	last    string
-}
-
-func run(ctx context.Context, args []string) (result, error) {
-	c := exec.CommandContext(ctx, args[0], args[1:]...) //nolint:gosec // the bench's own commands
-	var out bytes.Buffer
-	c.Stdout, c.Stderr = &out, &out
-	begun := time.Now()
-	if err := c.Start(); err != nil {
-		return result{}, err
-	}
-	ended, peak := make(chan struct{}), make(chan int)
-	go func() { peak <- peakOf(c.Process.Pid, ended) }()
-	err := c.Wait()
-	r := result{seconds: time.Since(begun).Seconds()}
-	r.cpu = (c.ProcessState.UserTime() + c.ProcessState.SystemTime()).Seconds()
-	close(ended)
-	r.mib = <-peak
-	if err != nil {
-		return r, fmt.Errorf("%w\n%s", err, out.Bytes())
-	}
-	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
-	r.last = lines[len(lines)-1]
-	return r, nil
-}
-
-// peakOf is the most memory that a process had, in MiB, as often as it was looked at.
-func peakOf(pid int, ended <-chan struct{}) (mib int) {
-	for {
-		text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid)) // gone at the end
-		if _, after, ok := bytes.Cut(text, []byte("VmHWM:")); ok {
-			var kib int
-			if _, err := fmt.Sscan(string(after), &kib); err == nil {
-				mib = max(mib, kib/1024)
-			}
-		}
-		select {
-		case <-ended:
-			return mib
-		case <-time.After(5 * time.Millisecond):
-		}
-	}
 }

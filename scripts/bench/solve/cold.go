@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	_ "embed"
@@ -13,11 +12,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"time"
 
 	"github.com/condaworker/condaworker/conda"
 	"github.com/condaworker/condaworker/conda/archive"
 	"github.com/condaworker/condaworker/conda/shards"
+	"github.com/condaworker/condaworker/scripts/bench/measure"
 )
 
 //go:embed cold.py
@@ -61,47 +60,12 @@ func cold(ctx context.Context, python string, records int, seed uint64) (err err
 }
 
 func timed(ctx context.Context, what string, args []string) error {
-	c := exec.CommandContext(ctx, args[0], args[1:]...) //nolint:gosec // the bench's own commands
-	c.Env = append(os.Environ(), "CONDA_OVERRIDE_GLIBC=2.35")
-	var out bytes.Buffer
-	c.Stdout, c.Stderr = &out, &out
-	begun := time.Now()
-	if err := c.Start(); err != nil {
-		return err
-	}
-	ended := make(chan struct{})
-	peak := make(chan int)
-	go func() { peak <- peakOf(c.Process.Pid, ended) }()
-	err := c.Wait()
-	took := time.Since(begun)
-	close(ended)
-	mib := <-peak
+	r, err := measure.Run(ctx, args, "CONDA_OVERRIDE_GLIBC=2.35")
 	if err != nil {
-		return fmt.Errorf("%s: %w\n%s", what, err, out.Bytes())
+		return fmt.Errorf("%s: %w", what, err)
 	}
-	lines := bytes.Split(bytes.TrimSpace(out.Bytes()), []byte("\n"))
-	fmt.Printf("%s: %.3f s (%.3f s of CPU), %d MiB: %s\n", what, took.Seconds(),
-		(c.ProcessState.UserTime() + c.ProcessState.SystemTime()).Seconds(), mib, lines[len(lines)-1])
+	fmt.Printf("%s: %.3f s (%.3f s of CPU), %d MiB: %s\n", what, r.Seconds, r.CPU, r.MiB, r.Last)
 	return nil
-}
-
-// peakOf is the most memory that a process had, in MiB, as often as it was looked
-// at. (What the system says at the end counts the parent's before the exec, too.)
-func peakOf(pid int, ended <-chan struct{}) (mib int) {
-	for {
-		text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid)) // gone at the end
-		if _, after, ok := bytes.Cut(text, []byte("VmHWM:")); ok {
-			var kib int
-			if _, err := fmt.Sscan(string(after), &kib); err == nil {
-				mib = max(mib, kib/1024)
-			}
-		}
-		select {
-		case <-ended:
-			return mib
-		case <-time.After(2 * time.Millisecond):
-		}
-	}
 }
 
 // syntheticChannel writes a channel with all forms of its index, and returns its
