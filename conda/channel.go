@@ -36,8 +36,11 @@ func channelField(value string) (specField, error) {
 // isChannel reports whether a record's channel, a name or a URL, is called name.
 func isChannel(channel, name string) bool {
 	got := channelPath(channel)
-	if name == "defaults" {
+	switch {
+	case name == "defaults":
 		return got == name || slices.Contains(defaultChannels, got)
+	case strings.HasPrefix(got, "/"): // a folder: nobody writes all of its path
+		return got == name || strings.HasSuffix(got, "/"+name)
 	}
 	return got == name
 }

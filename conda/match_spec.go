@@ -84,6 +84,16 @@ func (m MatchSpec) Version() string { return m.value("version") }
 // there is none.
 func (m MatchSpec) Build() string { return m.value("build") }
 
+// Channel returns the channel that records must come from, e.g. conda-forge or a
+// URL, and "" if any will do.
+func (m MatchSpec) Channel() string { return m.value("channel") }
+
+// InChannel reports whether the spec allows records of the channel with this URL.
+func (m MatchSpec) InChannel(url string) bool {
+	f, given := m.field("channel")
+	return !given || f.match(&Record{Channel: url}, Version{})
+}
+
 func (m MatchSpec) value(key string) string {
 	f, _ := m.field(key)
 	return f.value

@@ -396,6 +396,9 @@ func (r *RepoData) decode(file, name string) (Record, error) {
 	if record.Name != name {
 		return Record{}, fmt.Errorf("it is of a package %q", record.Name)
 	}
+	if _, err := ParseVersion(record.Version); err != nil {
+		return Record{}, err
+	}
 	if record.Subdir == "" { // before conda 4.5 only info had it
 		record.Subdir = r.subdir()
 	}

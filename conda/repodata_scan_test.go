@@ -21,7 +21,10 @@ import (
 
 func scan(r io.Reader) (map[string]string, string, error) {
 	records := map[string]string{}
-	info, err := conda.ScanRepoData(r, func(file string, record []byte) error {
+	info, err := conda.ScanRepoData(r, func(file string, record []byte, newer bool) error {
+		if _, there := records[file]; there && newer {
+			return nil // as RepoData.Record has it
+		}
 		records[file] = string(record)
 		return nil
 	})
@@ -30,11 +33,12 @@ func scan(r io.Reader) (map[string]string, string, error) {
 
 const scanned = ` {"info": {"subdir":"linux-64","n":[1,{"}":"]"}]} , "n":-1.5e3,"t":true,
 "packages":{"a-1-0.tar.bz2": {"name":"a","x":"\"}\\"},"\u0062-1-0.tar.bz2":{}},"packages.conda":{"a-1-0.conda":{"depends":["b [x]",{"\\\"":{}}]}},
-"v3":{"conda":{"c-1-0":{"name":"c"}},"whl":[]},"removed":["x"], "repodata_version":1} ` + "\n"
+"v3":{"conda":{"c-1-0":{"name":"c"}},"whl":{"d":{}},"tar.bz2":[]},"removed":["x"], "repodata_version":1} ` + "\n"
 
 func TestScanRepoData(t *testing.T) {
 	want := map[string]string{
 		"a-1-0.tar.bz2": `{"name":"a","x":"\"}\\"}`, "b-1-0.tar.bz2": "{}", "a-1-0.conda": `{"depends":["b [x]",{"\\\"":{}}]}`,
+		"c-1-0.conda": `{"name":"c"}`,
 	}
 	for _, r := range []io.Reader{strings.NewReader(scanned), iotest.OneByteReader(strings.NewReader(scanned)), iotest.DataErrReader(strings.NewReader(scanned))} {
 		records, info, err := scan(r)
@@ -66,7 +70,7 @@ func TestScanRepoData(t *testing.T) {
 		t.Error(err)
 	}
 	enough := errors.New("enough")
-	if _, err := conda.ScanRepoData(strings.NewReader(scanned), func(string, []byte) error { return enough }); !errors.Is(err, enough) {
+	if _, err := conda.ScanRepoData(strings.NewReader(scanned), func(string, []byte, bool) error { return enough }); !errors.Is(err, enough) {
 		t.Error(err)
 	}
 }

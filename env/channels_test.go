@@ -126,3 +126,24 @@ func TestShardsElsewhereAreNotUsed(t *testing.T) {
 		}
 	}
 }
+
+// A spec that names a channel takes the package from there, whatever comes first.
+func TestASpecThatNamesItsChannel(t *testing.T) {
+	first := channel(t, pkg{"app", "2.0", "linux-64", nil}, pkg{"lib", "2.0", "linux-64", nil})
+	second := channel(t, pkg{"app", "1.0", "linux-64", []string{"lib"}}, pkg{"lib", "1.0", "linux-64", nil})
+	name := filepath.Base(filepath.Dir(second.URL)) + "/" + filepath.Base(second.URL)
+	for spec, want := range map[string]string{
+		"app": "app 2.0", name + "::app": "lib 2.0 app 1.0", name + "/linux-64::app": "lib 2.0 app 1.0", second.URL + "::app": "lib 2.0 app 1.0",
+	} {
+		if got := strings.Join(solved(t, request(t, []string{spec}, first, second)), " "); got != want {
+			t.Errorf("%s: %s, want %s", spec, got, want)
+		}
+	}
+	for spec, want := range map[string]string{
+		name + "::app >=2": "there is only app 1.0 in " + second.URL, "elsewhere::app": "there is only app 2.0 in " + first.URL,
+	} {
+		if _, err := env.Solve(t.Context(), request(t, []string{spec}, first, second)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", spec, err, want)
+		}
+	}
+}

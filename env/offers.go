@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/condaworker/condaworker/conda"
 	"github.com/condaworker/condaworker/env/install"
@@ -29,11 +30,12 @@ const (
 // satisfy reads none.
 type offers struct {
 	request Request
-	ctx     context.Context    // of the one call that asks: solve's callbacks have none
-	opened  [][]subdir         // by channel, as far as they were needed
-	asked   map[string]string  // match specs of the request by name
-	folders map[string]Channel // that lie outside of the channels, by URL
-	err     error              // the first failure to read a channel
+	ctx     context.Context            // of the one call that asks: solve's callbacks have none
+	opened  [][]subdir                 // by channel, as far as they were needed
+	asked   map[string]string          // match specs of the request by name
+	placed  map[string]conda.MatchSpec // those of them that name a channel
+	folders map[string]Channel         // that lie outside of the channels, by URL
+	err     error                      // the first failure to read a channel
 }
 
 // subdir is one of a channel.
@@ -63,9 +65,12 @@ func (o *offers) solve() (records []conda.Record, err error) {
 	if p.Pinned, err = parseSpecs(o.request.Pinned); err != nil {
 		return nil, err
 	}
-	o.asked = map[string]string{}
+	o.asked, o.placed = map[string]string{}, map[string]conda.MatchSpec{}
 	for i, s := range p.Specs {
 		o.asked[s.Name] = o.request.Specs[i]
+		if s.Channel() != "" {
+			o.placed[s.Name] = s
+		}
 	}
 	defer func() { err = errors.Join(err, o.close()) }()
 	records, err = solve.Solve(p)
@@ -108,8 +113,9 @@ func (o *offers) candidates(name string) []conda.Record {
 	if all != nil {
 		return all
 	}
-	for i := range o.request.Channels {
-		all = append(all, o.inChannel(i, name)...)
+	for _, i := range o.from(name) {
+		found, _ := o.inChannel(i, name)
+		all = append(all, found...)
 		if o.err != nil || all != nil && o.strict() {
 			return all
 		}
@@ -119,21 +125,39 @@ func (o *offers) candidates(name string) []conda.Record {
 
 func (o *offers) strict() bool { return o.request.Priority == "" || o.request.Priority == Strict }
 
-// hidden lists the records called name that strict priority leaves out.
-func (o *offers) hidden(name string) []conda.Record {
-	if !o.strict() {
-		return nil
+// from lists the channels that a name may come from: those that the request names
+// with it, whatever their order, or else all.
+func (o *offers) from(name string) []int {
+	var all, named []int
+	for i, c := range o.request.Channels {
+		all = append(all, i)
+		if spec, asked := o.placed[name]; asked && spec.InChannel(c.URL) {
+			named = append(named, i)
+		}
 	}
-	var all []conda.Record
+	if named != nil {
+		return named
+	}
+	return all
+}
+
+// hidden lists the records called name that are left out, by the reasons for it.
+func (o *offers) hidden(name string) []solve.Hidden {
+	var lower, late []conda.Record
 	hiding := slices.ContainsFunc(o.request.Local, func(p install.Package) bool { return p.Record.Name == name })
-	for i := range o.request.Channels {
-		found := o.inChannel(i, name)
-		if hiding {
-			all = append(all, found...)
+	for _, i := range o.from(name) {
+		found, newer := o.inChannel(i, name)
+		if hiding && o.strict() {
+			lower = append(lower, found...)
+		} else {
+			late = append(late, newer...)
 		}
 		hiding = hiding || found != nil
 	}
-	return all
+	return []solve.Hidden{
+		{Why: "channel priority hides", Records: lower},
+		{Why: "what was built after " + o.request.NotAfter.UTC().Format(time.DateTime) + " UTC is left out:", Records: late},
+	}
 }
 
 // earlier compares records by the order of their channels.
@@ -155,32 +179,33 @@ func (o *offers) names() []string {
 	return all
 }
 
-// inChannel reads the channels up to this one, each once.
-func (o *offers) inChannel(i int, name string) []conda.Record {
+// inChannel reads the channels up to this one, each once. late are the records that
+// the request has no time for.
+func (o *offers) inChannel(i int, name string) (found, late []conda.Record) {
 	for len(o.opened) <= i && o.err == nil {
 		subdirs, err := o.open(o.request.Channels[len(o.opened)])
 		o.opened, o.err = append(o.opened, subdirs), err
 	}
 	if o.err != nil {
-		return nil
+		return nil, nil
 	}
 	url := o.request.Channels[i].URL
-	var found []conda.Record
 	for _, s := range o.opened[i] {
 		records, err := s.Records(name)
 		if err != nil {
 			o.err = fmt.Errorf("read the index of channel %s: %w", url, err)
-			return nil
+			return nil, nil
 		}
 		for _, r := range records {
-			if o.tooNew(r) {
-				continue
-			}
 			r.Channel, r.Subdir = url, s.name // the archive lies beside its index, whatever the record says
-			found = append(found, r)
+			if o.tooNew(r) {
+				late = append(late, r)
+			} else {
+				found = append(found, r)
+			}
 		}
 	}
-	return found
+	return found, late
 }
 
 func (o *offers) tooNew(r conda.Record) bool {

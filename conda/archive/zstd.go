@@ -121,17 +121,37 @@ func encoderOf(level zstd.EncoderLevel, threads, window int) *zstd.Encoder {
 // ErrTooLarge when the result would have more than limit bytes: no more than
 // that is ever held.
 func Unzstd(b []byte, limit int64) ([]byte, error) {
+	d := NewDecompressor()
+	defer d.Close()
+	return d.Unzstd(b, limit)
+}
+
+// Decompressor decompresses many texts, one after the other, in the memory of one.
+type Decompressor struct{ d *zstd.Decoder }
+
+// NewDecompressor returns a decompressor, which must be closed.
+func NewDecompressor() *Decompressor {
+	d, err := newDecoder(nil, 1)
+	if err != nil {
+		panic(err) // the options do not contradict one another
+	}
+	return &Decompressor{d}
+}
+
+// Close gives back its memory.
+func (d *Decompressor) Close() { d.d.Close() }
+
+// Unzstd is the function Unzstd.
+func (d *Decompressor) Unzstd(b []byte, limit int64) ([]byte, error) {
 	if len(b) == 0 {
 		return nil, fmt.Errorf("decompress zstd: %w", io.ErrUnexpectedEOF)
 	}
-	d, err := newDecoder(bytes.NewReader(b), 1)
-	if err != nil {
+	if err := d.d.Reset(bytes.NewReader(b)); err != nil {
 		return nil, fmt.Errorf("decompress zstd: %w", err)
 	}
-	defer d.Close()
 	var out bytes.Buffer
 	out.Grow(int(announced(b, limit)) + bytes.MinRead)
-	_, err = out.ReadFrom(io.LimitReader(d, limit+1))
+	_, err := out.ReadFrom(io.LimitReader(d.d, limit+1))
 	switch {
 	case int64(out.Len()) > limit:
 		return nil, fmt.Errorf("%w of %d bytes", ErrTooLarge, limit)

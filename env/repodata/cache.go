@@ -13,8 +13,8 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/condaworker/condaworker/conda"
@@ -36,7 +36,7 @@ type place struct {
 	folder string // of the packages, as conda.Record has it
 
 	declined map[string]declined // forms that were passed over
-	warned   sync.Map            // names whose broken records were named
+	leftOut  map[string][]string // what of each name is no offer, and why
 }
 
 // declined says why a form, in this version, was passed over.
@@ -60,7 +60,7 @@ type note struct {
 const noteName = "note.json"
 
 // layout is a part of the folder's name that changes when the files' form does.
-const layout = "repodata-1"
+const layout = "repodata-2"
 
 func openPlace(r store.Reader, subdir string, o Options) (p *place, err error) {
 	p = &place{Options: o, reader: r, subdir: subdir}
@@ -80,8 +80,40 @@ func (p *place) leaveCache() (err error) {
 	return err
 }
 
-// Close removes what nobody else can use.
+// leaveOut notes which of a name's records are no offer: broken ones, and those of
+// v3, which say what this solver does not know.
+func (p *place) leaveOut(name string, broken []error, newer uint64) {
+	var why []string
+	for _, err := range broken {
+		why = append(why, err.Error()+": build or index it anew")
+	}
+	if newer > 0 {
+		why = append(why, fmt.Sprintf("%d of %s, which only newer clients understand (v3)", newer, name))
+	}
+	if p.leftOut == nil {
+		p.leftOut = map[string][]string{}
+	}
+	p.leftOut[name] = why
+}
+
+// named is how many left-out records are told of one by one.
+const named = 10
+
+// Close tells what was left out, and removes what nobody else can use.
 func (p *place) Close() error {
+	var all []string
+	for _, name := range slices.Sorted(maps.Keys(p.leftOut)) {
+		all = append(all, p.leftOut[name]...)
+	}
+	for i, why := range all {
+		switch {
+		case p.Warn == nil || i > named:
+		case i == named:
+			p.Warn(fmt.Sprintf("channel %s: %s has %d more that are left out", p.Channel, p.subdir, len(all)-named))
+		default:
+			p.Warn(fmt.Sprintf("channel %s: left out of %s: %s", p.Channel, p.subdir, why))
+		}
+	}
 	if p.own {
 		return os.RemoveAll(p.dir)
 	}
@@ -139,21 +171,6 @@ func (p *place) locate(baseURL string) (ok bool) {
 		p.folder = strings.TrimRight(strings.TrimRight(p.Channel, "/")+"/"+key, "/")
 	}
 	return ok
-}
-
-// skipped names the records of a package that cannot be read, once.
-func (p *place) skipped(name string, broken []error) {
-	if len(broken) == 0 || p.Warn == nil {
-		return
-	}
-	if _, done := p.warned.LoadOrStore(name, true); done {
-		return
-	}
-	more := ""
-	if len(broken) > 1 {
-		more = fmt.Sprintf(", and %d more of %s", len(broken)-1, name)
-	}
-	p.Warn(fmt.Sprintf("channel %s: %s: %v; it is passed over%s: reindex the channel, or correct the record", p.Channel, p.subdir, broken[0], more))
 }
 
 // located puts the folder of the packages into records.

@@ -325,7 +325,7 @@ func TestBrokenRecordsAreNamed(t *testing.T) {
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
-		if len(warned) != 1 || !strings.Contains(warned[0], "channel https://conda.example/x: linux-64: read the record of tool-9.0-0.conda: ") {
+		if len(warned) != 1 || !strings.Contains(warned[0], "channel https://conda.example/x: left out of linux-64: read the record of tool-9.0-0.conda: ") {
 			t.Errorf("%s: %q", name, warned)
 		}
 	}

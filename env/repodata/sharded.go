@@ -7,11 +7,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"os"
 	"path"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 
@@ -35,7 +33,7 @@ type sharded struct {
 	*place
 	ctx   context.Context // of all reads, until Close
 	end   context.CancelFunc
-	index shards.Index
+	index shards.Table
 	from  store.Reader // of the shards: the channel, or where its index says
 	keys  string       // the shards' folder there
 	slots chan struct{}
@@ -43,13 +41,17 @@ type sharded struct {
 
 	mu   sync.Mutex
 	asks map[string]*shardAsk
+
+	unzipping sync.Mutex
+	unzip     *archive.Decompressor // one for all: each would take memory of its own
 }
 
 // shardAsk is a name that is being read, or was.
 type shardAsk struct {
 	done    chan struct{}
 	records []conda.Record
-	broken  []error // records that cannot be read
+	broken  []error // records that are no offer
+	newer   uint64  // records of v3
 	err     error
 }
 
@@ -60,9 +62,9 @@ func openSharded(ctx context.Context, p *place, file string) (*sharded, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &sharded{place: p, slots: make(chan struct{}, downloads), asks: map[string]*shardAsk{}}
-	if text, err = archive.Unzstd(text, maxSize); err == nil {
-		s.index, err = shards.ParseIndex(text)
+	s := &sharded{place: p, slots: make(chan struct{}, downloads), asks: map[string]*shardAsk{}, unzip: archive.NewDecompressor()}
+	if text, err = s.unzip.Unzstd(text, maxSize); err == nil {
+		s.index, err = shards.OpenIndex(text)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s/%s: %w: %w", p.subdir, shards.IndexName, errBroken, err)
@@ -82,12 +84,13 @@ func openSharded(ctx context.Context, p *place, file string) (*sharded, error) {
 }
 
 // Names returns the names that have a shard.
-func (s *sharded) Names() []string { return slices.Collect(maps.Keys(s.index.Shards)) }
+func (s *sharded) Names() []string { return s.index.Names() }
 
 // Close ends what was begun and is not needed any more.
 func (s *sharded) Close() error {
 	s.end()
 	s.work.Wait()
+	s.unzip.Close()
 	return s.place.Close()
 }
 
@@ -96,7 +99,7 @@ func (s *sharded) Close() error {
 func (s *sharded) Records(name string) ([]conda.Record, error) {
 	ask := s.ask(name)
 	<-ask.done
-	s.skipped(name, ask.broken)
+	s.leaveOut(name, ask.broken, ask.newer)
 	seen := map[string]bool{}
 	for _, r := range ask.records {
 		for _, d := range r.Depends {
@@ -119,7 +122,7 @@ func (s *sharded) ask(name string) *shardAsk {
 	}
 	a := &shardAsk{done: make(chan struct{})}
 	s.asks[name] = a
-	sum, found := s.index.Shards[name]
+	sum, found := s.index.Find(name)
 	if !found {
 		close(a.done)
 		return a
@@ -128,7 +131,7 @@ func (s *sharded) ask(name string) *shardAsk {
 		defer close(a.done)
 		s.slots <- struct{}{}
 		defer func() { <-s.slots }()
-		if a.records, a.broken, a.err = s.readShard(name, sum); a.err != nil {
+		if a.err = s.readShard(a, name, sum); a.err != nil {
 			a.err = fmt.Errorf("read the shard of %s/%s: %w", s.subdir, name, a.err)
 		}
 	})
@@ -136,31 +139,31 @@ func (s *sharded) ask(name string) *shardAsk {
 }
 
 // readShard takes a shard from the cache or the channel. Its name is its hash.
-func (s *sharded) readShard(name string, sum shards.Sum) (records []conda.Record, broken []error, err error) {
+func (s *sharded) readShard(a *shardAsk, name string, sum shards.Sum) error {
 	hash := hex.EncodeToString(sum[:])
 	file := ""
 	if s.Cache != "" {
 		file = filepath.Join(s.Cache, "shards", hash+shards.Ext)
 		if text, err := os.ReadFile(file); err == nil && sha256.Sum256(text) == sum { //nolint:gosec // in the cache
 			dir.Touch(file)
-			return s.decode(text, name)
+			return s.decode(a, text, name)
 		}
 	}
 	if s.Offline {
-		return nil, nil, fmt.Errorf("there is no copy of it in the cache: run once without --offline")
+		return fmt.Errorf("there is no copy of it in the cache: run once without --offline")
 	}
 	text, err := s.download(path.Join(s.keys, hash+shards.Ext))
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
 	if sha256.Sum256(text) != sum {
-		return nil, nil, fmt.Errorf("its bytes are not those that the index of shards names: reindex the channel")
+		return fmt.Errorf("its bytes are not those that the index of shards names: reindex the channel")
 	}
-	records, broken, err = s.decode(text, name)
+	err = s.decode(a, text, name)
 	if err == nil && file != "" {
 		_ = keep(file, text) // a cache that is full or read-only costs time, no more
 	}
-	return records, broken, err
+	return err
 }
 
 func (s *sharded) download(key string) (text []byte, err error) {
@@ -175,13 +178,17 @@ func (s *sharded) download(key string) (text []byte, err error) {
 	return text, err
 }
 
-func (s *sharded) decode(text []byte, name string) (records []conda.Record, broken []error, err error) {
-	if text, err = archive.Unzstd(text, maxShard); err != nil {
-		return nil, nil, err
+// decode reads a shard's records.
+func (s *sharded) decode(a *shardAsk, text []byte, name string) error {
+	s.unzipping.Lock()
+	text, err := s.unzip.Unzstd(text, maxShard)
+	s.unzipping.Unlock()
+	if err != nil {
+		return err
 	}
 	shard, err := shards.ParseShard(text)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
 	data := conda.NewRepoData(s.subdir)
 	for file, e := range shard.Packages {
@@ -190,6 +197,8 @@ func (s *sharded) decode(text []byte, name string) (records []conda.Record, brok
 	for file, e := range shard.PackagesConda {
 		data.PackagesConda.Set(file, e.Record)
 	}
-	records, broken = data.Records(name)
-	return s.located(records), broken, nil
+	records, broken := data.Records(name)
+	a.records, a.broken = s.located(records), broken
+	a.newer = uint64(len(shard.V3["conda"]) + len(shard.V3["tar.bz2"])) //nolint:gosec // not negative
+	return nil
 }

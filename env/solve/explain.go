@@ -1,6 +1,7 @@
 package solve
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -161,7 +162,7 @@ func (s *solver) lack(f *fact) string {
 	case len(f.target.candidates) == 0 && strings.HasPrefix(f.target.text, "__"):
 		return ", which this system does not have"
 	case len(f.target.candidates) == 0:
-		return ", and nothing provides " + f.target.text + in(s.problem.Channels) + s.didYouMean(f.target.text)
+		return ", and nothing provides " + f.target.text + in(s.problem.Channels) + cmp.Or(s.hidden(f), s.didYouMean(f.target.text))
 	case s.allowed(f.target, f.spec, key).count() == 0:
 		all, _ := versions(f.target, f.target.all)
 		if f.target.locked {
@@ -172,23 +173,27 @@ func (s *solver) lack(f *fact) string {
 	return ""
 }
 
-// hidden says where there is what fits a spec, if channel priority excludes it.
+// hidden says what would fit a spec, if it was not left out, and why it was.
 func (s *solver) hidden(f *fact) string {
 	if s.problem.Hidden == nil {
 		return ""
 	}
-	n := &name{text: f.target.text}
-	for _, r := range s.problem.Hidden(n.text) {
-		if v, err := conda.ParseVersion(r.Version); err == nil && f.spec.MatchVersion(&r, v) {
-			n.candidates = append(n.candidates, &candidate{record: &r, version: v})
+	var text strings.Builder
+	for _, h := range s.problem.Hidden(f.target.text) {
+		n := &name{text: f.target.text}
+		for _, r := range h.Records {
+			if v, err := conda.ParseVersion(r.Version); err == nil && f.spec.MatchVersion(&r, v) {
+				n.candidates = append(n.candidates, &candidate{record: &r, version: v})
+			}
 		}
+		if len(n.candidates) == 0 {
+			continue
+		}
+		slices.SortStableFunc(n.candidates, s.better)
+		all, _ := versions(n, full(len(n.candidates)))
+		text.WriteString("; " + h.Why + " " + all + in(channels(n.candidates)))
 	}
-	if len(n.candidates) == 0 {
-		return ""
-	}
-	slices.SortStableFunc(n.candidates, s.better)
-	all, _ := versions(n, full(len(n.candidates)))
-	return "; channel priority hides " + all + in(channels(n.candidates))
+	return text.String()
 }
 
 // channels are those that candidates come from, in order.

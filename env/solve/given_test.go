@@ -31,6 +31,9 @@ func TestGivenRecords(t *testing.T) {
 		t.Fatal(name, version)
 		return nil
 	}
+	hidden := func(name string) []solve.Hidden {
+		return []solve.Hidden{{Why: "channel priority hides", Records: channel(t, name+" 4.0 h_0:")}}
+	}
 	for name, tt := range map[string]struct {
 		specs   string
 		problem solve.Problem
@@ -49,8 +52,10 @@ func TestGivenRecords(t *testing.T) {
 		"installed, and gone meanwhile":   {"app", solve.Problem{Installed: gone}, "lib-2.5 python-3.12 app-2.0"},
 		"installed, and constrained":      {"app,addon", solve.Problem{Installed: record("lib", "3.0")}, "addon-1.0 lib-2.0 python-3.12 app-2.0"},
 		"older records are the better":    {"lib", solve.Problem{Prefer: func(a, b *conda.Record) int { return cmp.Compare(a.Version, b.Version) }}, "lib-1.0"},
-		"where there is what is asked":    {"lib >=4", solve.Problem{Hidden: func(string) []conda.Record { return channel(t, "lib 4.0 h_0:") }}, "channel priority hides lib 4.0"},
-		"what is hidden does not fit":     {"lib >=5", solve.Problem{Hidden: func(string) []conda.Record { return channel(t, "lib 4.0 h_0:") }}, "there is only lib 3.0, 2.0 and 1.0"},
+		"a name that is all hidden":       {"lob >=4", solve.Problem{Hidden: hidden}, "nothing provides lob; channel priority hides lob 4.0"},
+		"a system that cannot be":         {"lib", solve.Problem{Virtual: []conda.Record{{Name: "__cuda", Version: "12..4"}}}, "correct CONDA_OVERRIDE_CUDA"},
+		"where there is what is asked":    {"lib >=4", solve.Problem{Hidden: hidden}, "channel priority hides lib 4.0"},
+		"what is hidden does not fit":     {"lib >=5", solve.Problem{Hidden: hidden}, "there is only lib 3.0, 2.0 and 1.0"},
 		"a name that only others have":    {"lob", solve.Problem{Names: func() []string { return []string{"lib", "python"} }, Channels: []string{"s3://a", "s3://b"}}, "nothing provides lob in s3://a and s3://b (did you mean lib?)"},
 		"a pin that is a pattern":         {"lib", solve.Problem{Pinned: specs(t, "l*")}, "not a pattern"},
 		"pins bind what is installed too": {"lib", solve.Problem{Installed: record("lib", "3.0"), Pinned: specs(t, "lib <3")}, "lib-2.0"},

@@ -9,6 +9,7 @@ package solve
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/condaworker/condaworker/conda"
 )
@@ -43,11 +44,17 @@ type Problem struct {
 	Installed []conda.Record
 
 	// For the words of an error; each may be nil. Names returns the names that
-	// exist, Hidden the records of a name that channel priority excludes, Channels
-	// are where Candidates come from.
+	// exist, Hidden the records of a name that the caller left out, Channels are
+	// where Candidates come from.
 	Names    func() []string
-	Hidden   func(name string) []conda.Record
+	Hidden   func(name string) []Hidden
 	Channels []string
+}
+
+// Hidden are records that are no candidates.
+type Hidden struct {
+	Why     string // begins a sentence that ends with them, e.g. channel priority hides
+	Records []conda.Record
 }
 
 // Solve returns the records to install, each behind what it depends on, as far
@@ -68,6 +75,11 @@ func Solve(p Problem) ([]conda.Record, error) {
 			return nil, fmt.Errorf("solve with the pin %s: name one package, not a pattern", spec)
 		}
 		s.pins[spec.Name] = append(s.pins[spec.Name], spec)
+	}
+	for _, v := range p.Virtual {
+		if _, err := conda.ParseVersion(v.Version); err != nil {
+			return nil, fmt.Errorf("solve for a system with %s %q: %w: correct CONDA_OVERRIDE_%s", v.Name, v.Version, err, strings.ToUpper(strings.TrimLeft(v.Name, "_")))
+		}
 	}
 	for _, v := range p.Virtual { // is there, whether anything draws it in or not
 		if s.pins[v.Name] != nil {

@@ -5,7 +5,6 @@ package virtual
 import (
 	"bytes"
 	"context"
-	"errors"
 	"io"
 	"io/fs"
 	"regexp"
@@ -105,20 +104,27 @@ func (s System) glibc() string {
 	return ""
 }
 
-// find is the first group of rule in a file of no more than a few megabytes.
+// find is the first group of rule in a file of no more than a few megabytes, of which
+// it holds a part at a time: what rule fits is shorter than half of that.
 func (s System) find(file string, rule *regexp.Regexp) string {
 	f, err := s.Root.Open(file)
 	if err != nil {
 		return ""
 	}
-	text, err := io.ReadAll(io.LimitReader(f, 16<<20))
-	if errors.Join(err, f.Close()) != nil {
-		return ""
+	defer f.Close() //nolint:errcheck // it was only read
+	const part = 64 << 10
+	text, r := make([]byte, 0, 2*part), io.LimitReader(f, 16<<20)
+	for {
+		n, err := io.ReadFull(r, text[len(text):len(text)+part])
+		text = text[:len(text)+n]
+		if m := rule.FindSubmatch(text); m != nil {
+			return string(m[1])
+		}
+		if err != nil {
+			return ""
+		}
+		text = text[:copy(text, text[max(0, len(text)-part):])]
 	}
-	if m := rule.FindSubmatch(text); m != nil {
-		return string(m[1])
-	}
-	return ""
 }
 
 func (s System) macOS() string {

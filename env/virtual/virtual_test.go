@@ -83,3 +83,14 @@ func TestThisSystem(t *testing.T) {
 		t.Errorf("no glibc: %v", found)
 	}
 }
+
+// A version is found wherever it lies in a large file.
+func TestFindInALargeFile(t *testing.T) {
+	const text = "GNU C Library (GNU libc) stable release version 2.99."
+	for _, before := range []int{0, 64<<10 - 20, 64 << 10, 128<<10 - 1, 1 << 20} {
+		file := fstest.MapFS{"lib64/libc.so.6": {Data: []byte(strings.Repeat("x", before) + text + strings.Repeat("y", 1<<20))}}
+		if got := (System{Root: file}).glibc(); got != "2.99" {
+			t.Errorf("behind %d bytes: %q", before, got)
+		}
+	}
+}

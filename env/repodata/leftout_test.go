@@ -1,0 +1,66 @@
+package repodata_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/condaworker/condaworker/conda/archive"
+	"github.com/condaworker/condaworker/conda/shards"
+	"github.com/condaworker/condaworker/env/repodata"
+)
+
+// Records that are no offer are named once, of the names that were looked at.
+func TestWhatIsLeftOutIsNamed(t *testing.T) {
+	broken := map[string]string{
+		"tool-2.0-0.conda": `{"name":"tool","version":2}`, "tool-3.0-0.conda": `{"name":"tool","version":"3..$","build":"0"}`,
+	}
+	rec := record("tool", "1.0")
+	text := []byte(`{"packages.conda":{` + rec + `,"other-1-0.conda":1`)
+	entries := map[string]shards.Entry{"tool-1.0-0.conda": {Record: []byte(rec[strings.Index(rec, ":")+1:])}}
+	for file, r := range broken {
+		text = append(text, `,"`+file+`":`+r...)
+		entries[file] = shards.Entry{Record: []byte(r)}
+	}
+	text = append(text, `},"v3":{"conda":{"tool-4.0-0":{"name":"tool"},"tool-5.0-0":{}}}}`...)
+	shard, err := shards.Shard{
+		PackagesConda: entries,
+		V3:            map[string]map[string]shards.Entry{"conda": {"tool-4.0-0": {Record: []byte("{}")}, "tool-5.0-0": {Record: []byte("{}")}}},
+	}.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	shard = archive.Zstd(shard)
+	x := shards.Index{Subdir: "linux-64", ShardsBaseURL: "./shards/", Shards: map[string]shards.Sum{"tool": sum(shard)}}
+	for _, sharded := range []bool{false, true} {
+		c := plain(text)
+		if sharded {
+			c.objects["linux-64/"+x.Shards["tool"].Key()] = object{text: shard, version: "3"}
+			c.objects["linux-64/"+shards.IndexName] = object{text: archive.Zstd(x.Encode()), version: "4", modified: noon.Add(time.Hour)}
+		}
+		var told []string
+		s, err := repodata.Open(t.Context(), c, "linux-64", repodata.Options{Channel: "https://conda.example/x", Warn: func(text string) { told = append(told, text) }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			records, err := s.Records("tool")
+			if err != nil || len(records) != 1 {
+				t.Error(records, err)
+			}
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		slices.Sort(told)
+		if len(told) != 3 {
+			t.Fatalf("sharded %v: %q", sharded, told)
+		}
+		for i, part := range []string{"2 of tool, which only newer clients", "tool-2.0-0.conda", "tool-3.0-0.conda"} {
+			if !strings.HasPrefix(told[i], "channel https://conda.example/x: left out of linux-64: ") || !strings.Contains(told[i], part) {
+				t.Errorf("sharded %v: %s does not say %s", sharded, told[i], part)
+			}
+		}
+	}
+}
