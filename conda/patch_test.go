@@ -87,7 +87,7 @@ func TestRunExportsThereAndBack(t *testing.T) {
 	var r RunExports
 	r.Set("a-1-0.conda", json.RawMessage(`{}`))
 	r.Set("b-1-0.tar.bz2", json.RawMessage(`{"weak":["b"]}`))
-	text := r.Encode("linux-64").Bytes()
+	text := r.Encode("linux-64", "").Bytes()
 	want := `{"info":{"arch":"64","platform":"linux","subdir":"linux-64","version":1},"packages":{"b-1-0.tar.bz2":{"run_exports":{"weak":["b"]}}},"packages.conda":{"a-1-0.conda":{"run_exports":{}}}}`
 	if string(text) != want {
 		t.Errorf("got  %s\nwant %s", text, want)
@@ -98,10 +98,10 @@ func TestRunExportsThereAndBack(t *testing.T) {
 	}
 	back.Set("a-1-0.conda", nil)
 	back.Set("b-1-0.tar.bz2", json.RawMessage(`{"weak":["b"]}`))
-	if got := string(back.Encode("linux-64").Bytes()); got != strings.Replace(want, `"a-1-0.conda":{"run_exports":{}}`, "", 1) {
+	if got := string(back.Encode("linux-64", "").Bytes()); got != strings.Replace(want, `"a-1-0.conda":{"run_exports":{}}`, "", 1) {
 		t.Error(got)
 	}
-	if !json.Valid(r.Encode("noarch").Bytes()) {
+	if !json.Valid(r.Encode("noarch", "").Bytes()) {
 		t.Error("noarch")
 	}
 	if _, err := ParseRunExports([]byte(`{"packages`)); err == nil {

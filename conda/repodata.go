@@ -415,6 +415,22 @@ func (r *RepoData) subdir() string {
 	return info.Subdir
 }
 
+// editionKey is the member of info that SetEdition writes.
+const editionKey = "condaworker_edition"
+
+// SetEdition notes in info which edition of the index this is: a text that no
+// other edition has. Clients pass over it, as over all of info that they do not
+// know. An info that is no object is replaced.
+func (r *RepoData) SetEdition(edition string) {
+	info, err := readObject(r.Other["info"], "info of repodata.json")
+	if err != nil {
+		info = map[string]json.RawMessage{}
+	}
+	info[editionKey] = appendString(nil, edition)
+	r.Other = maps.Clone(r.Other) // others may share it
+	r.Other["info"] = encodeObject(info)
+}
+
 // BaseURL is where the packages lie, absolute or relative to the index (CEP
 // 15); "" beside it.
 func (r *RepoData) BaseURL() string {

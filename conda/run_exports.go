@@ -130,12 +130,17 @@ func ParseRunExports(text []byte) (*RunExports, error) {
 	return nil, fmt.Errorf("read run_exports.json: %w", whyInvalid(text))
 }
 
-// Encode returns run_exports.json of subdir: keys sorted, no blanks.
-func (r *RunExports) Encode(subdir string) *Text {
+// Encode returns run_exports.json of subdir: keys sorted, no blanks. source, the
+// sha256 of the repodata.json that it belongs to in lower-case hex, is noted in
+// info, so that no two editions have the same bytes; "": not said.
+func (r *RunExports) Encode(subdir, source string) *Text {
 	platform, arch, _ := strings.Cut(subdir, "-")
 	info := map[string]json.RawMessage{
 		"arch": appendString(nil, arch), "platform": appendString(nil, platform),
 		"subdir": appendString(nil, subdir), "version": json.RawMessage("1"),
+	}
+	if source != "" {
+		info["repodata_sha256"] = appendString(nil, source)
 	}
 	if arch == "" {
 		info["arch"] = json.RawMessage("null")

@@ -86,7 +86,7 @@ func currentText(_ context.Context, _ *run, e *edition, _ map[string]*part) (*co
 func pageData(ctx context.Context, r *run, e *edition, parts map[string]*part) (*conda.Text, error) {
 	p := parts[site.DataName]
 	if !e.follows(p) {
-		return site.Data(e.subdir, e.data, nil, nil), nil
+		return site.Data(e.subdir, e.data, e.source, nil, nil), nil
 	}
 	old, err := r.older(ctx, p)
 	if err != nil {
@@ -98,7 +98,7 @@ func pageData(ctx context.Context, r *run, e *edition, parts map[string]*part) (
 			changed[f.Name] = true
 		}
 	}
-	return site.Data(e.subdir, e.data, old, changed), nil
+	return site.Data(e.subdir, e.data, e.source, old, changed), nil
 }
 
 func unpatchedText(_ context.Context, _ *run, e *edition, _ map[string]*part) (*conda.Text, error) {

@@ -11,6 +11,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/condaworker/condaworker/conda"
 	"github.com/condaworker/condaworker/conda/shards"
@@ -33,6 +34,7 @@ type edition struct {
 	anew    bool                       // what it replaces is no index: it is made from what is stored alone
 	files   map[string]bool            // by which the two differ
 	all     bool                       // or any other
+	renew   bool                       // it is written also when nothing in it has changed
 	part    bool                       // only these files are known to be right: nothing was listed
 	learnt  map[string]json.RawMessage // run_exports of packages that were looked into
 	exports *conda.RunExports          // of all, once they are asked for
@@ -217,7 +219,8 @@ func (r *run) unpatched(ctx context.Context, data *conda.RepoData, patch *conda.
 	return base, nil
 }
 
-// finish encodes the edition, once base is what it shall be.
+// finish encodes the edition, once base is what it shall be. One that will be
+// committed says what no other says (see sign), so that no text comes twice.
 func (e *edition) finish(r *run) error {
 	e.data = e.base
 	if e.patch != nil {
@@ -227,10 +230,33 @@ func (e *edition) finish(r *run) error {
 		}
 		e.data = patched
 	}
-	e.text = e.data.Encode()
-	if len(e.files) > 0 && !r.o.Check { // it is another text, surely
-		e.pack()
+	surely := e.renew || len(e.files) > 0 // it is another text: to compare it would take as long as to hash it
+	if !surely || r.o.Check {
+		if err := e.encode(); err != nil || !e.changed() || r.o.Check {
+			return err
+		}
 	}
+	e.sign(r.now())
+	if surely {
+		defer e.pack()
+	}
+	return e.encode()
+}
+
+// sign gives the edition a name: a hash of the version that it replaces and of
+// the time. An ETag may be a hash of the text. Were there ever a text again that
+// was there before, then a write over it that was lost, and lands when its
+// writer has long gone on, would undo what was done since.
+func (e *edition) sign(now time.Time) {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s %d", e.index.info.Version, now.UnixNano()))
+	name := hex.EncodeToString(sum[:16])
+	e.base.SetEdition(name)
+	e.data.SetEdition(name)
+}
+
+// encode makes the text.
+func (e *edition) encode() error {
+	e.text = e.data.Encode()
 	sum := sha256.New()
 	if _, err := io.Copy(sum, e.text.Reader()); err != nil {
 		return err

@@ -184,8 +184,11 @@ func (r *run) take(e *edition, known state, file string, l looked, report *Subdi
 	e.files[file] = true
 }
 
-// drop takes a file's record out.
+// drop takes a file's record out, if there is one.
 func (e *edition) drop(file string) {
+	if _, found := e.base.Record(file); !found {
+		return
+	}
 	e.base.Delete(file)
 	e.files[file] = true
 }

@@ -189,7 +189,8 @@ func lacking(builds []build, spec conda.MatchSpec, gone map[string]bool) (back b
 
 // deleteRemoved deletes the objects of packages that were removed a grace ago.
 // Each is marked before: a Restore either comes first, and the mark is not
-// made, or sees the mark and gives up. The index is read after that, and a
+// made, or sees the mark and gives up. The index is written anew after that, so
+// that the write of a Restore which was lost before cannot land any more, and a
 // package that it names is not deleted.
 func (r *run) deleteRemoved(ctx context.Context, p PruneOptions, done *Pruned) error {
 	data, err := readIndex(ctx, r.s, r.subdir)
@@ -255,14 +256,18 @@ func (r *run) deleteMarked(ctx context.Context, marked []string) (deleted []stri
 	if len(marked) == 0 {
 		return nil, nil
 	}
-	data, err := readIndex(ctx, r.s, r.subdir)
-	if err != nil {
+	var removed []string
+	if _, err := r.edited(ctx, func(e *edition, _ *SubdirReport) error {
+		removed = slices.DeleteFunc(slices.Clone(marked), func(file string) bool {
+			_, indexed := e.base.Record(file)
+			return indexed || !slices.Contains(e.base.Removed, file)
+		})
+		e.renew = len(removed) > 0
+		return nil
+	}); err != nil {
 		return nil, err
 	}
-	for _, file := range marked {
-		if _, indexed := data.Record(file); indexed || !slices.Contains(data.Removed, file) {
-			continue
-		}
+	for _, file := range removed {
 		if err := r.s.Delete(ctx, r.subdir+"/"+file); err != nil {
 			return deleted, err
 		}

@@ -105,7 +105,7 @@ func TestARecordOfAnotherSizeIsMadeAnew(t *testing.T) {
 			t.Fatalf("no %s in %s", size, text)
 		}
 		putRaw(t, s, "linux-64/repodata.json", wrong)
-		if r := reindexOK(t, s, Options{}).Subdirs[0]; len(r.Updated) != 1 || !bytes.Equal(text, stored(t, s, "linux-64/repodata.json")) {
+		if r := reindexOK(t, s, Options{}).Subdirs[0]; len(r.Updated) != 1 || anonymous(text) != anonymous(stored(t, s, "linux-64/repodata.json")) {
 			t.Errorf("%+v", r)
 		}
 	})

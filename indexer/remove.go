@@ -35,8 +35,10 @@ func Remove(ctx context.Context, s store.Store, keys []string, o Options) (Repor
 	})
 }
 
-// remove moves files from the records to the removed.
+// remove moves files from the records to the removed. The index is written also
+// when they are there already: a restore that was lost must not land any more.
 func (e *edition) remove(files []string, report *SubdirReport) error {
+	e.renew = true
 	for _, file := range files {
 		_, found := e.base.Record(file)
 		switch {
@@ -70,6 +72,7 @@ func Restore(ctx context.Context, s store.Store, keys []string, o Options) (Repo
 			return SubdirReport{}, err
 		}
 		return r.edited(ctx, func(e *edition, report *SubdirReport) error {
+			e.renew = true // likewise, a removal that was lost
 			for i, file := range files {
 				e.base.Removed = slices.DeleteFunc(e.base.Removed, func(f string) bool { return f == file })
 				r.take(e, state{}, file, stored[i], report)

@@ -19,7 +19,7 @@ func makeRunExports(ctx context.Context, r *run, e *edition, parts map[string]*p
 	if err != nil {
 		return nil, err
 	}
-	return all.Encode(e.subdir), nil
+	return all.Encode(e.subdir, e.source), nil
 }
 
 // runExports are those of all files in e: what this run has learnt, what
@@ -86,9 +86,8 @@ func (e *edition) export(all *conda.RunExports, right bool) (lost []string) {
 }
 
 // findLost looks again into packages that an index run of ours has looked into
-// and whose run_exports are no longer there: when a package that was removed
-// comes back, the file has the bytes again that it had before, so that a write
-// which was begun in between may land upon them.
+// and whose run_exports are no longer there: another indexer may have left a
+// package out of the index for a while, and lists it again.
 func (r *run) findLost(ctx context.Context, e *edition, files []string) error {
 	slices.Sort(files)
 	found, err := r.lookAll(ctx, files, nil)

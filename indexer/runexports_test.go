@@ -10,15 +10,15 @@ import (
 	"github.com/condaworker/condaworker/store/mem"
 )
 
-// A slow write may leave a package out of run_exports.json that came back: the
-// next commit leaves the file as it may be old, and the next reindex mends it.
+// run_exports.json may lack a package that another indexer left out of the index
+// for a while: the next commit leaves the file, and the next reindex mends it.
 func TestLostRunExportsAreFoundAgain(t *testing.T) {
 	for name, commitBetween := range map[string]bool{"reindex alone": false, "a commit before": true} {
 		s := &mem.Store{}
 		exports := map[string]string{"info/run_exports.json": `{"weak": ["a >=1.0"]}`}
 		publishOK(t, s, condatest.Write(t, "a-1.0-0.conda", index("a", "1.0", 0, "linux-64"), exports))
 		reindexOK(t, s, Options{})
-		late := new(conda.RunExports).Encode("linux-64")
+		late := new(conda.RunExports).Encode("linux-64", "")
 		meta := map[string]string{metaSource: strings.Repeat("0", 64)}
 		if _, err := s.Put(t.Context(), "linux-64/"+runExportsName, late.Reader(), store.PutOptions{Meta: meta}); err != nil {
 			t.Fatal(err)
@@ -45,7 +45,7 @@ func TestWhoeverWasFirstKnewLess(t *testing.T) {
 	publishOK(t, s, condatest.Write(t, "a-1.0-0.conda", index("a", "1.0", 0, "linux-64"), exports))
 	s.Fault = once("linux-64/"+runExportsName, func() {
 		meta := map[string]string{metaSource: hexSHA256(stored(t, s, "linux-64/"+indexName))}
-		text := string(new(conda.RunExports).Encode("linux-64").Bytes())
+		text := string(new(conda.RunExports).Encode("linux-64", "").Bytes())
 		if _, err := s.Put(t.Context(), "linux-64/"+runExportsName, strings.NewReader(text), store.PutOptions{Meta: meta}); err != nil {
 			t.Fatal(err)
 		}

@@ -44,7 +44,7 @@ func makeShards(ctx context.Context, r *run, e *edition, parts map[string]*part)
 	if err != nil {
 		return nil, err
 	}
-	x := shards.Index{Subdir: e.subdir, BaseURL: cmp.Or(e.data.BaseURL(), "./"), ShardsBaseURL: "./" + shards.Folder + "/", Shards: map[string]shards.Sum{}}
+	x := shards.Index{Subdir: e.subdir, BaseURL: cmp.Or(e.data.BaseURL(), "./"), ShardsBaseURL: "./" + shards.Folder + "/", Source: e.source, Shards: map[string]shards.Sum{}}
 	changed := e.changedNames()
 	switch {
 	case e.follows(p) && e.shards.complete(), e.part && p.source == "":

@@ -52,6 +52,9 @@ func (w *world) checkCommit(subdir string, before, after object, existed bool, c
 		w.checkSuccessor(subdir, before, now)
 	}
 	for file, record := range now.All() {
+		if w.out[subdir+"/"+file] {
+			w.wrong("S6: %s/%s was removed and is back", subdir, file)
+		}
 		o, stored := w.bucket.objects[subdir+"/"+file]
 		var r conda.Record
 		if err := json.Unmarshal(record, &r); err != nil || !stored || r.Size != int64(len(o.body)) || r.SHA256 != w.sum(subdir+"/"+file) {
@@ -105,17 +108,9 @@ func (w *world) sum(key string) string {
 	return ""
 }
 
-// excused tells whether an index object need not have a package. run_exports.json
-// has what ours looked into, and not what another indexer found first. And
-// versions are hashes: with a package that was removed and came back it has the
-// bytes again that it had before, so that a write which was begun in between may
-// still land upon them, until the next reindex.
-func (w *world) excused(when string, p Package, form string) bool {
-	return form == "run_exports.json" && (w.others || w.restored[p.Key] && when != atLast)
-}
-
-// atLast is when a reindex has run with nothing beside it.
-const atLast = "L4"
+// excused tells whether an index object need not have a package: run_exports.json
+// has what ours looked into, and not what another indexer found first.
+func (w *world) excused(form string) bool { return form == "run_exports.json" && w.others }
 
 // checkVisible holds S1 for packages: every index object has them.
 func (w *world) checkVisible(when string, packages []Package) {
@@ -127,7 +122,7 @@ func (w *world) checkVisible(when string, packages []Package) {
 		for form, has := range map[string]func(subdir, file string) error{
 			"repodata.json": w.inJSON, "repodata.json.zst": w.inZstd, "run_exports.json": w.inRunExports, "shards": w.inShards,
 		} {
-			if err := has(subdir, file); err != nil && !w.excused(when, p, form) {
+			if err := has(subdir, file); err != nil && !w.excused(form) {
 				w.wrong("%s: %s in %s: %v", when, p.Key, form, err)
 			}
 		}

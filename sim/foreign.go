@@ -62,6 +62,7 @@ func (w *world) checkTaken(p Package) {
 	if w.foreign {
 		return
 	}
+	w.out[p.Key] = true
 	subdir, file, _ := strings.Cut(p.Key, "/")
 	for form, has := range map[string]func(subdir, file string) error{"repodata.json": w.inJSON, "repodata.json.zst": w.inZstd} {
 		if has(subdir, file) == nil {
@@ -71,6 +72,13 @@ func (w *world) checkTaken(p Package) {
 	if err := w.inRemoved(subdir, file); err != nil {
 		w.wrong("%s is not listed as removed: %v", p.Key, err)
 	}
+}
+
+// mayReturn notes that a restore of p begins.
+func (w *world) mayReturn(p Package) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.out[p.Key] = false
 }
 
 func (w *world) inRemoved(subdir, file string) error {

@@ -114,7 +114,7 @@ func (w *worker) steps() []step {
 	case reindexUnlocked:
 		return []step{w.reindexFreely}
 	case removeAndRestore:
-		return []step{w.publish(w.commit), w.remove, w.restore}
+		return []step{w.publish(w.commit), w.remove, w.restore, w.remove, w.restore}
 	case removeAndPrune:
 		return []step{w.publish(w.commit), w.remove, w.prune}
 	}
@@ -187,6 +187,7 @@ func (w *worker) remove(ctx context.Context, s store.Store) error {
 }
 
 func (w *worker) restore(ctx context.Context, s store.Store) error {
+	w.world.mayReturn(w.packages[0])
 	_, err := indexer.Restore(ctx, s, w.keys(), options)
 	if w.world.prunes && errors.Is(err, fs.ErrNotExist) {
 		return nil // it came too late

@@ -153,7 +153,7 @@ func (w *world) checkKept() {
 				w.wrong("L4: %s is neither in the index nor listed as removed", p.Key)
 			}
 		case stored:
-			w.checkVisible(atLast, []Package{p})
+			w.checkVisible("L4", []Package{p})
 		}
 	}
 }

@@ -47,6 +47,7 @@ type world struct {
 	acked    []Package       // whose publishing was reported as done
 	taken    map[string]bool // packages that somebody takes out of the index, or took
 	restored map[string]bool // packages that came back
+	out      map[string]bool // packages whose removal was reported, and no restore has begun since
 	numbers  map[int]int     // who has a build number, by number
 	epoch    int64           // of the lock
 	nonce    string          // of its holder
@@ -102,7 +103,7 @@ func Schedule(t *testing.T, seed uint64, packages []Package, keep bool) Result {
 	var result Result
 	synctest.Test(t, func(t *testing.T) {
 		draw := rand.New(rand.NewPCG(seed, 0))
-		w := &world{t: t, seed: seed, packages: packages, start: time.Now(), keep: keep, taken: map[string]bool{}, restored: map[string]bool{}, numbers: map[int]int{}}
+		w := &world{t: t, seed: seed, packages: packages, start: time.Now(), keep: keep, taken: map[string]bool{}, restored: map[string]bool{}, out: map[string]bool{}, numbers: map[int]int{}}
 		w.rate = []float64{0, 0.03, 0.1, 0.3}[draw.IntN(4)]
 		w.result = Result{Seed: seed, Met: map[operation]map[outcome]int{}}
 		w.bucket = bucket{objects: map[string]object{}, landed: w.landed, page: []int{3, 1000}[draw.IntN(2)]}

@@ -122,6 +122,7 @@ type Index struct {
 	BaseURL       string // of the packages, relative to the index's own URL or absolute
 	ShardsBaseURL string // of the shards, likewise
 	CreatedAt     string // RFC 3339
+	Source        string // the sha256 of the repodata.json that it belongs to, in lower-case hex; "": not said
 	Shards        map[string]Sum
 }
 
@@ -131,12 +132,20 @@ type Sum [32]byte
 // Key is where the shard with this hash lies, relative to the subdir.
 func (s Sum) Key() string { return Folder + "/" + hex.EncodeToString(s[:]) + Ext }
 
+// sourceKey is the member of info that has Source. No CEP knows it: clients skip
+// what they do not know there.
+const sourceKey = "repodata_sha256"
+
 // Encode returns the index as MessagePack, names sorted.
 func (x Index) Encode() []byte {
 	out := msgp.AppendMapHeader(nil, 3)
 	out = msgp.AppendInt(msgp.AppendString(out, "version"), 1)
-	out = msgp.AppendMapHeader(msgp.AppendString(out, "info"), 4)
-	for _, f := range [][2]string{{"base_url", x.BaseURL}, {"created_at", x.CreatedAt}, {"shards_base_url", x.ShardsBaseURL}, {"subdir", x.Subdir}} {
+	info := [][2]string{{"base_url", x.BaseURL}, {"created_at", x.CreatedAt}, {"shards_base_url", x.ShardsBaseURL}, {"subdir", x.Subdir}}
+	if x.Source != "" {
+		info = append(info, [2]string{sourceKey, x.Source})
+	}
+	out = msgp.AppendMapHeader(msgp.AppendString(out, "info"), length(len(info)))
+	for _, f := range info {
 		out = msgp.AppendString(msgp.AppendString(out, f[0]), f[1])
 	}
 	out = msgp.AppendMapHeader(msgp.AppendString(out, "shards"), length(len(x.Shards)))
@@ -170,7 +179,7 @@ func ParseIndex(text []byte) (Index, error) {
 }
 
 func (x *Index) info(key string, rest []byte) (_ []byte, err error) {
-	field := map[string]*string{"subdir": &x.Subdir, "base_url": &x.BaseURL, "shards_base_url": &x.ShardsBaseURL, "created_at": &x.CreatedAt}[key]
+	field := map[string]*string{"subdir": &x.Subdir, "base_url": &x.BaseURL, "shards_base_url": &x.ShardsBaseURL, "created_at": &x.CreatedAt, sourceKey: &x.Source}[key]
 	if field == nil || msgp.NextType(rest) != msgp.StrType {
 		return msgp.Skip(rest)
 	}

@@ -60,7 +60,10 @@ func page(subdirs []string, up string, inside bool) ([]byte, error) {
 //
 // old is an earlier text that is right but for the packages called changed;
 // nil if there is none. It saves the reading of all other records.
-func Data(subdir string, r *conda.RepoData, old []byte, changed map[string]bool) *conda.Text {
+//
+// source, the sha256 of the index, stands in a comment at the end, so that no
+// two editions have the same bytes; "": not said.
+func Data(subdir string, r *conda.RepoData, source string, old []byte, changed map[string]bool) *conda.Text {
 	begin := slices.Concat([]byte(call), []byte(`{"subdir":`), encode(subdir), []byte(`,"packages":[`))
 	rows, ok := cut(old, begin)
 	if !ok || changed == nil {
@@ -75,7 +78,11 @@ func Data(subdir string, r *conda.RepoData, old []byte, changed map[string]bool)
 			fresh[name] = encode(newestFirst(builds).row(name))
 		}
 	}
-	return conda.TextOf(slices.Concat([][]byte{begin}, merge(rows, fresh), [][]byte{[]byte("]}" + end)})...)
+	last := "]}" + end
+	if source != "" {
+		last += comment + source + "\n"
+	}
+	return conda.TextOf(slices.Concat([][]byte{begin}, merge(rows, fresh), [][]byte{[]byte(last)})...)
 }
 
 // merge puts fresh rows by name, nil for none, in the place of those that were
@@ -126,7 +133,7 @@ const between = `]]],["`
 // cut takes apart a text that Data made. It is not ok if it is another.
 func cut(text, begin []byte) (rows []row, ok bool) {
 	text, begins := bytes.CutPrefix(text, begin)
-	text, ends := bytes.CutSuffix(text, []byte("]}"+end))
+	text, ends := bytes.CutSuffix(uncommented(text), []byte("]}"+end))
 	if !begins || !ends {
 		return nil, false
 	}
@@ -190,7 +197,18 @@ func read(r *conda.RepoData, files []conda.FileName) builds {
 const (
 	call = "channelPackages("
 	end  = ");\n"
+
+	comment = "// of repodata.json "
 )
+
+// uncommented is text without the comment at its end. Within a text no line
+// begins so: Data writes the rest on one.
+func uncommented(text []byte) []byte {
+	if i := bytes.LastIndex(text, []byte("\n"+comment)); i >= 0 {
+		return text[:i+1]
+	}
+	return text
+}
 
 // Builds reads packages.js back: how many builds of each package it has.
 func Builds(text []byte) (map[string]int, error) {
@@ -216,7 +234,7 @@ func Builds(text []byte) (map[string]int, error) {
 // parse takes packages.js apart: each package by its name.
 func parse(text []byte) (map[string]json.RawMessage, error) {
 	text, begins := bytes.CutPrefix(text, []byte(call))
-	text, ends := bytes.CutSuffix(text, []byte(end))
+	text, ends := bytes.CutSuffix(uncommented(text), []byte(end))
 	var all contents
 	if !begins || !ends {
 		return nil, fmt.Errorf("read %s: it is not one call with the packages", DataName)

@@ -50,7 +50,7 @@ func TestData(t *testing.T) {
 	} {
 		r.Set(p.file, record(t, p.r))
 	}
-	got := argument(t, site.Data("linux-64", r, nil, nil).Bytes())
+	got := argument(t, site.Data("linux-64", r, "", nil, nil).Bytes())
 	want := map[string]any{"subdir": "linux-64", "packages": []any{
 		[]any{"a", "", []any{[]any{"1", "0", 0.0, 0.0, 0.0, ".conda", "a-1-odd.conda"}}},
 		[]any{"b", "", []any{
@@ -64,7 +64,7 @@ func TestData(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	builds, err := site.Builds(site.Data("linux-64", r, nil, nil).Bytes())
+	builds, err := site.Builds(site.Data("linux-64", r, "", nil, nil).Bytes())
 	if diff := cmp.Diff(map[string]int{"a": 1, "b": 5}, builds); diff != "" || err != nil {
 		t.Error(diff, err)
 	}
@@ -73,7 +73,7 @@ func TestData(t *testing.T) {
 func TestDataOfHostileNames(t *testing.T) {
 	r := conda.NewRepoData("noarch")
 	r.Set("x-1-0.conda", record(t, map[string]any{"version": "</script><b>\u2028", "build": "0", "license": "<!--"}))
-	text := string(site.Data("noarch", r, nil, nil).Bytes())
+	text := string(site.Data("noarch", r, "", nil, nil).Bytes())
 	if strings.ContainsAny(text, "<>\u2028") || argument(t, []byte(text)) == nil {
 		t.Error(text)
 	}
@@ -81,7 +81,7 @@ func TestDataOfHostileNames(t *testing.T) {
 
 func TestDataFromOlderData(t *testing.T) {
 	r := thousands(t, 36)
-	old := site.Data("linux-64", r, nil, nil).Bytes()
+	old := site.Data("linux-64", r, "", nil, nil).Bytes()
 	r.Set("new-1-0.conda", record(t, map[string]any{"version": "1", "build": "0"}))
 	r.Delete("package-1-1.3.0-h1234567_0.conda")
 	for file := range r.All() {
@@ -89,12 +89,12 @@ func TestDataFromOlderData(t *testing.T) {
 			r.Delete(file)
 		}
 	}
-	want := site.Data("linux-64", r, nil, nil).Bytes()
+	want := site.Data("linux-64", r, "", nil, nil).Bytes()
 	changed := map[string]bool{"new": true, "package-1": true, "package-2": true}
-	if diff := cmp.Diff(string(want), string(site.Data("linux-64", r, old, changed).Bytes())); diff != "" {
+	if diff := cmp.Diff(string(want), string(site.Data("linux-64", r, "", old, changed).Bytes())); diff != "" {
 		t.Error(diff)
 	}
-	if diff := cmp.Diff(string(want), string(site.Data("linux-64", r, old[:100], changed).Bytes())); diff != "" {
+	if diff := cmp.Diff(string(want), string(site.Data("linux-64", r, "", old[:100], changed).Bytes())); diff != "" {
 		t.Errorf("from a text that was cut: %s", diff)
 	}
 }
@@ -123,11 +123,11 @@ func thousands(t testing.TB, n int) *conda.RepoData {
 
 func TestDataIsSmallAndTheSame(t *testing.T) {
 	r := thousands(t, 12_000)
-	text := site.Data("linux-64", r, nil, nil).Bytes()
+	text := site.Data("linux-64", r, "", nil, nil).Bytes()
 	if per := len(text) / 12_000; per > 120 {
 		t.Errorf("%d bytes a package", per)
 	}
-	if !bytes.Equal(text, site.Data("linux-64", r, nil, nil).Bytes()) {
+	if !bytes.Equal(text, site.Data("linux-64", r, "", nil, nil).Bytes()) {
 		t.Error("the same records give other bytes")
 	}
 }
@@ -135,15 +135,15 @@ func TestDataIsSmallAndTheSame(t *testing.T) {
 func BenchmarkData(b *testing.B) {
 	r := thousands(b, 100_000)
 	for b.Loop() {
-		site.Data("linux-64", r, nil, nil)
+		site.Data("linux-64", r, "", nil, nil)
 	}
 }
 
 func BenchmarkDataFromOlderData(b *testing.B) {
 	r := thousands(b, 100_000)
-	old := site.Data("linux-64", r, nil, nil).Bytes()
+	old := site.Data("linux-64", r, "", nil, nil).Bytes()
 	for b.Loop() {
-		site.Data("linux-64", r, old, map[string]bool{"package-7": true})
+		site.Data("linux-64", r, "", old, map[string]bool{"package-7": true})
 	}
 }
 

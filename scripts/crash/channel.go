@@ -19,15 +19,16 @@ import (
 	"github.com/condaworker/condaworker/conda/archive"
 )
 
-// contents are a channel's files by name, without the times in them.
+// contents are a channel's files by name, without the times in them and without
+// the names of editions, which are made of times.
 type contents struct {
 	files     map[string]string
 	temporary []string // files that are being written, or were
 }
 
-// times are those at which a package came into a channel; in packages.js they
-// are numbers alone.
-var times = regexp.MustCompile(`"indexed_timestamp":\d+,?|\b1[789]\d{8}(\d{3})?\b`)
+// times are those at which a package came into a channel, in packages.js numbers
+// alone, and what follows from them: which edition of the index this is.
+var times = regexp.MustCompile(`"indexed_timestamp":\d+,?|\b1[789]\d{8}(\d{3})?\b|"(condaworker_edition|repodata_sha256)":"[0-9a-f]+",?|(?m)^// of repodata.json [0-9a-f]+$`)
 
 // read reads a channel as a client does, and fails where one would be misled:
 // an index that does not parse, or that names what is not stored.

@@ -251,8 +251,8 @@ func sitePages(t *testing.T, count int) (root string) {
 		name, version := fmt.Sprintf("package-%d", i/12), fmt.Sprintf("1.%d.0", i%12)
 		r.Set(fmt.Sprintf("%s-%s-0.conda", name, version), json.RawMessage(fmt.Sprintf(`{"name":%q,"version":%q,"build":"0","size":%d,"timestamp":1700000000000}`, name, version, i)))
 	}
-	write(t, filepath.Join(root, "linux-64", site.DataName), string(site.Data("linux-64", r, nil, nil).Bytes()))
-	write(t, filepath.Join(root, "noarch", site.DataName), string(site.Data("noarch", conda.NewRepoData("noarch"), nil, nil).Bytes()))
+	write(t, filepath.Join(root, "linux-64", site.DataName), string(site.Data("linux-64", r, "", nil, nil).Bytes()))
+	write(t, filepath.Join(root, "noarch", site.DataName), string(site.Data("noarch", conda.NewRepoData("noarch"), "", nil, nil).Bytes()))
 	return root
 }
 

@@ -40,6 +40,7 @@ var mutants = []mutant{
 	{"the lock's epoch does not rise", "lock/record.go", "return c.epoch + 1", "return c.epoch"},
 	{"the lock is taken without a condition", "lock/lock.go", "	cond := store.IfAbsent\n	if cur.info.Version != \"\" {\n		cond = store.IfVersion(cur.info)\n	}", "	cond := store.Always"},
 	{"a waiter leaves with work that had begun before it came", "lock/record.go", "if s.Epoch <= epoch {", "if s.Epoch < epoch {"},
+	{"a text of the index comes twice", "indexer/edition.go", "	e.sign(r.now())\n", ""},
 	{"a text of the removals comes twice", "indexer/removals.go", "file.Edit++", ""},
 	{"a package that is being deleted is restored", "indexer/removals.go", "if all[file].Deleting {", "if false {"},
 	{"a removed package is not listed as removed", "indexer/remove.go", "		e.base.Removed = append(e.base.Removed, file)\n", ""},
