@@ -12,6 +12,7 @@ import (
 	"path"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/condaworker/condaworker/conda"
 	"github.com/condaworker/condaworker/conda/archive"
@@ -56,17 +57,14 @@ func (r *run) lookAll(ctx context.Context, files []string, listed map[string]sto
 func (r *run) each(ctx context.Context, n int, do func(ctx context.Context, i int) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	slots := make(chan struct{}, cmp.Or(r.o.Concurrency, defaultConcurrency))
+	var next atomic.Int64
 	var wg sync.WaitGroup
-	for i := range n {
-		slots <- struct{}{}
-		if ctx.Err() != nil {
-			break
-		}
-		wg.Go(func() {
-			defer func() { <-slots }()
-			if err := do(ctx, i); err != nil {
-				cancel(err)
+	for range min(n, cmp.Or(r.o.Concurrency, defaultConcurrency)) {
+		wg.Go(func() { // not one for each thing: that its stack grows costs as much as some requests
+			for i := next.Add(1) - 1; i < int64(n) && ctx.Err() == nil; i = next.Add(1) - 1 {
+				if err := do(ctx, int(i)); err != nil {
+					cancel(err)
+				}
 			}
 		})
 	}

@@ -157,7 +157,6 @@ func emptyShard() *shards.Shard {
 // putShards stores shards that are not there yet, several at a time, and notes
 // their hashes in sums.
 func (r *run) putShards(ctx context.Context, all map[string]*shards.Shard, old shards.Index, there *shardFolder, sums map[string]shards.Sum) error {
-	compressor := archive.NewCompressor(len(all))
 	names := slices.Sorted(maps.Keys(all))
 	var mu sync.Mutex // guards sums
 	return r.each(ctx, len(names), func(ctx context.Context, i int) error {
@@ -168,7 +167,7 @@ func (r *run) putShards(ctx context.Context, all map[string]*shards.Shard, old s
 			delete(sums, name)
 			return nil
 		}
-		sum, err := r.putShard(ctx, compressor, s, func(sum shards.Sum) bool { return there.has(sum, old.Shards[name]) })
+		sum, err := r.putShard(ctx, s, func(sum shards.Sum) bool { return there.has(sum, old.Shards[name]) })
 		if err != nil {
 			return fmt.Errorf("the shard of %s: %w", name, err)
 		}
@@ -179,12 +178,12 @@ func (r *run) putShards(ctx context.Context, all map[string]*shards.Shard, old s
 	})
 }
 
-func (r *run) putShard(ctx context.Context, c *archive.Compressor, s *shards.Shard, stored func(shards.Sum) bool) (shards.Sum, error) {
+func (r *run) putShard(ctx context.Context, s *shards.Shard, stored func(shards.Sum) bool) (shards.Sum, error) {
 	text, err := s.Encode()
 	if err != nil {
 		return shards.Sum{}, err
 	}
-	packed := c.Zstd(text)
+	packed := archive.ZstdShard(text)
 	sum := shards.Sum(sha256.Sum256(packed))
 	if stored(sum) {
 		return sum, nil

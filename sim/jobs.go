@@ -83,7 +83,7 @@ func (w *worker) once() error {
 	w.life, w.kill = context.WithCancel(w.world.t.Context())
 	defer w.kill()
 	ctx := store.WithChance(w.life, w.chance)
-	s, err := s3.Open(ctx, s3.Options{Bucket: "bucket", Env: map[string]string{"AWS_ENDPOINT_URL": "http://s3"}, HTTP: w})
+	s, err := s3.Open(ctx, s3.Options{Bucket: "bucket", Env: map[string]string{"AWS_ENDPOINT_URL": "http://s3"}, HTTP: w, Unsigned: true})
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/bits"
 	"runtime"
+	"sync"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -68,12 +69,22 @@ const (
 // Zstd returns b compressed as one frame with its size, e.g. for
 // repodata.json.zst. Equal input gives equal output on every machine.
 func Zstd(b []byte) []byte {
-	level := zstd.SpeedBetterCompression
 	if len(b) < small || len(b) > large {
-		level = zstd.SpeedFastest
+		return ZstdShard(b)
 	}
-	return encoderOf(level, 1, min(windowFor(int64(len(b))), textWindow)).EncodeAll(b, nil)
+	return encoderOf(zstd.SpeedBetterCompression, 1, windowFor(int64(len(b)))).EncodeAll(b, nil)
 }
+
+// ZstdShard is Zstd for texts of which there are many, such as the shards of an
+// index: it is fast whatever their size. Equal input gives equal output, but for
+// texts of 32 KiB to 1 MiB not that of Zstd.
+func ZstdShard(b []byte) []byte { return quick().EncodeAll(b, nil) }
+
+// quick is one encoder for all small texts: its tables, a quarter of a megabyte
+// for each text that is compressed at the same time, are larger than most.
+var quick = sync.OnceValue(func() *zstd.Encoder {
+	return encoderOf(zstd.SpeedFastest, min(8, runtime.GOMAXPROCS(0)), textWindow)
+})
 
 // ZstdOf is Zstd of the size bytes that r has. Of a large text it never holds all.
 func ZstdOf(r io.Reader, size int64) ([]byte, error) {
@@ -92,21 +103,6 @@ func ZstdOf(r io.Reader, size int64) ([]byte, error) {
 	err = errors.Join(err, e.Close())
 	return out.Bytes(), err
 }
-
-// Compressor compresses many texts without making an encoder for each. It may be
-// used by several goroutines at once.
-type Compressor struct{ e *zstd.Encoder }
-
-// NewCompressor returns a compressor for count texts of some kilobytes to
-// megabytes, such as the shards of an index. It takes a quarter of a megabyte of
-// memory for each processor that it will use.
-func NewCompressor(count int) *Compressor {
-	return &Compressor{encoderOf(zstd.SpeedFastest, max(1, min(count, runtime.GOMAXPROCS(0))), textWindow)}
-}
-
-// Zstd returns b compressed as one frame with its size. Equal input gives equal
-// output, but not that of the function Zstd.
-func (c *Compressor) Zstd(b []byte) []byte { return c.e.EncodeAll(b, nil) }
 
 // encoderOf is an encoder for whole texts. It takes its memory with the first.
 func encoderOf(level zstd.EncoderLevel, threads, window int) *zstd.Encoder {

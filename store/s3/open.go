@@ -27,6 +27,10 @@ type Options struct {
 	Env    map[string]string // the process's environment, which the SDK reads as well
 	Owner  string            // the account, 12 digits, that the bucket must belong to; "": any
 	HTTP   HTTPClient        // sends the requests; nil: the SDK's own client
+
+	// Unsigned sends requests with their date and without a signature, to a
+	// server that asks for none.
+	Unsigned bool
 }
 
 // HTTPClient sends one HTTP request, as http.Client does.
@@ -70,7 +74,11 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		if o.Owner != "" {
 			c.APIOptions = append(c.APIOptions, smithyhttp.SetHeaderValue("X-Amz-Expected-Bucket-Owner", o.Owner))
 		}
+		if o.Unsigned {
+			c.HTTPSignerV4 = unsigned{}
+		}
 		c.UsePathStyle = endpoint != ""
+		c.EndpointResolverV2 = &endpoints{rules: c.EndpointResolverV2}
 		c.Retryer = aws.NopRetryer{}                       // ask and settle know which answers are worth another attempt
 		c.DisableLogOutputChecksumValidationSkipped = true // the SDK would print it
 	})
