@@ -3,7 +3,6 @@ package sim
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"hash/fnv"
 	"io"
 	"math/rand/v2"
@@ -116,7 +115,7 @@ func (broken) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
 // draw is the source of chance for one request.
 func (w *worker) draw(q request) *rand.Rand {
-	id := fmt.Sprintf("%d %s %s %s", w.id, q.method, q.key, q.query["prefix"]+q.query["continuation-token"])
+	id := strconv.Itoa(w.id) + " " + q.method + " " + q.key + " " + q.query["prefix"] + q.query["continuation-token"]
 	w.mu.Lock()
 	w.made[id]++
 	n := w.made[id]
@@ -182,7 +181,11 @@ var refusals = map[fault]answer{
 
 // fare lets the request fare as the other faults want.
 func (w *worker) fare(r *http.Request, q request, f fault, draw *rand.Rand) (a answer, err error) {
-	wait := time.Second + time.Duration(draw.Int64N(int64(map[bool]time.Duration{true: 10 * time.Minute, false: time.Minute}[f == late || f == paused])))
+	most := time.Minute
+	if f == late || f == paused {
+		most = 10 * time.Minute
+	}
+	wait := time.Second + time.Duration(draw.Int64N(int64(most)))
 	switch f {
 	case reset:
 		return a, errReset

@@ -8,6 +8,7 @@ package sim
 import (
 	"bytes"
 	"crypto/md5" //nolint:gosec // S3's own ETag
+	"encoding/hex"
 	"encoding/xml"
 	"errors"
 	"fmt"
@@ -37,7 +38,8 @@ type bucket struct {
 }
 
 func newObject(body []byte, header http.Header) object {
-	return object{body: body, header: header, etag: fmt.Sprintf(`"%x"`, md5.Sum(body)), modified: time.Now().Truncate(time.Second)} //nolint:gosec // S3's own ETag
+	sum := md5.Sum(body) //nolint:gosec // S3's own ETag
+	return object{body: body, header: header, etag: `"` + hex.EncodeToString(sum[:]) + `"`, modified: time.Now().Truncate(time.Second)}
 }
 
 // answer is what the server says.
@@ -63,17 +65,18 @@ type request struct {
 const path = "/bucket/"
 
 func readRequest(r *http.Request) (request, error) {
-	q := request{method: r.Method, key: strings.TrimPrefix(r.URL.Path, path), header: r.Header, query: map[string]string{}}
-	if r.URL.Path == strings.TrimSuffix(path, "/") {
-		q.key = ""
-	}
-	for name, values := range r.URL.Query() {
-		q.query[name] = values[0]
+	q := request{method: r.Method, key: strings.TrimPrefix(r.URL.Path, path), header: r.Header}
+	if r.URL.Path == strings.TrimSuffix(path, "/") { // what others ask for says the SDK, not we
+		q.key, q.query = "", map[string]string{}
+		for name, values := range r.URL.Query() {
+			q.query[name] = values[0]
+		}
 	}
 	if r.Body == nil {
 		return q, nil
 	}
-	body, err := io.ReadAll(r.Body)
+	body := make([]byte, max(0, r.ContentLength))
+	_, err := io.ReadFull(r.Body, body)
 	if err = errors.Join(err, r.Body.Close()); err != nil {
 		return q, err
 	}
@@ -264,7 +267,6 @@ func (a answer) response(r *http.Request) *http.Response {
 	if header == nil {
 		header = http.Header{}
 	}
-	header.Set("Date", time.Now().UTC().Format(http.TimeFormat))
 	length := int64(len(a.body))
 	if n, err := strconv.ParseInt(header.Get("Content-Length"), 10, 64); err == nil {
 		length = n

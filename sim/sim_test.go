@@ -83,6 +83,7 @@ func TestSchedules(t *testing.T) {
 	all := packages(t)
 	runtime.MemProfileRate = 0                         // sampling costs more than a schedule can spare
 	defer debug.SetGCPercent(debug.SetGCPercent(2000)) // a schedule's garbage is small
+	defer deepStacks()()
 	n, first := number(t, "CONDAWORKER_SIM_SCHEDULES", 100), number(t, "CONDAWORKER_SIM_SEED", 1)
 	var next atomic.Uint64
 	var mu sync.Mutex
@@ -116,6 +117,29 @@ func TestSchedules(t *testing.T) {
 	for _, cell := range total.Scarce(map[bool]int{true: 100, false: 1}[n >= 10_000]) {
 		t.Error("met too rarely: " + cell)
 	}
+}
+
+// deepStacks lets goroutines begin with stacks as large as the SDK needs, which
+// calls a hundred functions for a request: to grow them anew in each goroutine is
+// a tenth of a schedule. With GODEBUG=adaptivestackstart=1 they begin with as much
+// as the others use on average, and one with much raises that.
+func deepStacks() (end func()) {
+	done := make(chan struct{})
+	deep := make(chan struct{})
+	go hold(32, func() { close(deep); <-done })
+	<-deep
+	runtime.GC() // which takes the average
+	return func() { close(done) }
+}
+
+// hold waits with n times 64 KiB of stack in use.
+func hold(n int, wait func()) (used byte) {
+	var room [64 << 10]byte
+	if room[n]++; n == 0 {
+		wait()
+		return room[n]
+	}
+	return room[n] + hold(n-1, wait)
 }
 
 func TestASeedRepeatsItself(t *testing.T) {

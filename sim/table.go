@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -13,7 +14,7 @@ type outcome string
 
 func outcomeOf(f fault, status int) outcome {
 	if f == none {
-		return outcome(fmt.Sprint("answered ", status))
+		return outcome("answered " + strconv.Itoa(status))
 	}
 	return outcome(f)
 }

@@ -6,6 +6,7 @@ import (
 	"hash/fnv"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -77,9 +78,10 @@ func (w *world) note(by *worker, q request, f fault, status int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	op := q.operation()
-	line := fmt.Sprintf("%-14s worker %d %s %s%s: %d %s", time.Since(w.start), by.id, op, q.key, q.query["prefix"], status, f)
+	line := time.Since(w.start).String() + " worker " + strconv.Itoa(by.id) + " " + string(op) + " " + q.key + q.query["prefix"] +
+		": " + strconv.Itoa(status) + " " + string(f)
 	h := fnv.New64a()
-	_ = binary.Write(h, binary.LittleEndian, w.result.Hash) // a hash takes everything
+	_, _ = h.Write(binary.LittleEndian.AppendUint64(nil, w.result.Hash)) // a hash takes everything
 	_, _ = h.Write([]byte(line))
 	w.result.Hash = h.Sum64()
 	w.result.Requests++

@@ -33,7 +33,7 @@ func main() {
 		//nolint:gosec // go test with two numbers
 		c := exec.CommandContext(ctx, "go", "test", "-count=1", "-timeout=24h", "-run=^TestSchedules$", "-v", "./sim")
 		c.Env = append(os.Environ(), fmt.Sprint("CONDAWORKER_SIM_SCHEDULES=", now), fmt.Sprint("CONDAWORKER_SIM_SEED=", *seed+done),
-			"GODEBUG=madvdontneed=0") // a schedule needs again at once what it gives back to the system
+			"GODEBUG=madvdontneed=0,adaptivestackstart=1") // see deepStacks; and a schedule needs again at once what it gives back to the system
 		c.Stdout, c.Stderr = os.Stdout, os.Stderr
 		if err := c.Run(); err != nil {
 			fmt.Printf("failed between the seeds %d and %d: %v\n", *seed+done, *seed+done+now-1, err)
