@@ -230,11 +230,13 @@ func (r *run) deleteRemoved(ctx context.Context, p PruneOptions, done *Pruned) e
 }
 
 // due marks and returns the files whose grace is over; the others wait. Those
-// that are in the index again, or whose object is gone, are forgotten.
+// that are in the index again, or whose object is gone, are forgotten; but a mark
+// stays: data and l may be older than it, and whoever made it may be about to
+// delete.
 func (all removals) due(data *conda.RepoData, l listing, now time.Time, grace time.Duration) (due, waiting []string) {
-	for file := range all {
+	for file, was := range all {
 		_, indexed := data.Record(file)
-		if _, stored := l.packages[file]; indexed || !stored {
+		if _, stored := l.packages[file]; !was.Deleting && (indexed || !stored) {
 			delete(all, file)
 		}
 	}

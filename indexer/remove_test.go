@@ -308,6 +308,28 @@ func TestPruneLeavesWhatOthersHide(t *testing.T) {
 	}
 }
 
+// What a prune has marked stays marked, though another one that read the index
+// and the listing long ago finds it indexed, or not stored: else it could be
+// restored, and then the first would delete it.
+func TestAMarkStays(t *testing.T) {
+	const file = "tool-1.0-0.conda"
+	indexed, empty := conda.NewRepoData("linux-64"), conda.NewRepoData("linux-64")
+	indexed.PackagesConda.Set(file, []byte(`{}`))
+	for name, c := range map[string]struct {
+		data *conda.RepoData
+		l    listing
+	}{"indexed": {indexed, listing{packages: map[string]store.Info{file: {}}}}, "not stored": {empty, listing{}}} {
+		all := removals{file: {At: 1, Deleting: true}}
+		if due, _ := all.due(c.data, c.l, time.Unix(1_800_000_000, 0), 0); !all[file].Deleting || !slices.Equal(due, []string{file}) {
+			t.Errorf("%s: %v, due are %q", name, all, due)
+		}
+		all = removals{file: {At: 1}}
+		if due, _ := all.due(c.data, c.l, time.Unix(1_800_000_000, 0), 0); len(all) > 0 || len(due) > 0 {
+			t.Errorf("%s, without a mark: %v, due are %q", name, all, due)
+		}
+	}
+}
+
 // A restore between prune's mark and its deletion is refused; one that came
 // before it keeps the object.
 func TestRestoreAgainstPrune(t *testing.T) {
