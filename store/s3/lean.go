@@ -42,14 +42,15 @@ func (e *endpoints) ResolveEndpoint(ctx context.Context, p s3.EndpointParameters
 func copied(e smithyendpoints.Endpoint) smithyendpoints.Endpoint {
 	var own smithy.Properties
 	own.SetAll(&e.Properties)
-	options, _ := smithyauth.GetAuthOptions(&own)
-	options = slices.Clone(options)
-	for i, was := range options {
-		options[i] = &smithyauth.Option{SchemeID: was.SchemeID}
-		options[i].IdentityProperties.SetAll(&was.IdentityProperties)
-		options[i].SignerProperties.SetAll(&was.SignerProperties)
+	if options, ok := smithyauth.GetAuthOptions(&own); ok {
+		options = slices.Clone(options)
+		for i, was := range options {
+			options[i] = &smithyauth.Option{SchemeID: was.SchemeID}
+			options[i].IdentityProperties.SetAll(&was.IdentityProperties)
+			options[i].SignerProperties.SetAll(&was.SignerProperties)
+		}
+		smithyauth.SetAuthOptions(&own, options)
 	}
-	smithyauth.SetAuthOptions(&own, options)
 	e.Headers, e.Properties = e.Headers.Clone(), own
 	return e
 }
