@@ -7,6 +7,7 @@ import (
 	"io"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/condaworker/condaworker/conda/shards"
@@ -32,6 +33,7 @@ type sent struct {
 type sender struct {
 	store.Store
 	dies bool
+	mu   sync.Mutex // derived objects are written side by side
 	sent []sent
 }
 
@@ -42,7 +44,9 @@ func (s *sender) Put(ctx context.Context, key string, body io.ReadSeeker, o stor
 	if err != nil {
 		return store.Info{}, err
 	}
+	s.mu.Lock()
 	s.sent = append(s.sent, sent{key, text, o})
+	s.mu.Unlock()
 	if s.dies && strings.HasSuffix(key, "/"+indexName) {
 		return store.Info{}, errDied
 	}
