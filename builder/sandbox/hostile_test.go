@@ -129,7 +129,7 @@ func TestHostile(t *testing.T) {
 const rootsStart = `mount --make-rprivate / && mount -t proc proc /proc || exit
 case $(uname -r) in
 [0-5].*|6.[0-9].*|6.1[0-3].*) ;;
-*) echo 8000 >/proc/sys/kernel/pid_max || exit ;;
+*) echo 16000 >/proc/sys/kernel/pid_max || exit ;;
 esac
 uid=$1; shift
 setpriv --reuid "$uid" --regid "$uid" --clear-groups "$@"
