@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -183,36 +182,14 @@ func control(family int, do func(fd int) error) error {
 	return do(fd)
 }
 
-// say answers each connection with a word, and counts them.
-func say(t *testing.T, address, word string, heard *atomic.Int32) string {
-	t.Helper()
-	l, err := net.Listen("tcp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			heard.Add(1)
-			_, _ = io.WriteString(c, word)
-			c.Close()
-		}
-	}()
-	return l.Addr().String()
-}
-
 func askServices(t *testing.T, m Mode) {
 	var heard, friendly atomic.Int32
 	var addresses []string
 	for _, address := range services {
-		addresses = append(addresses, say(t, net.JoinHostPort(address, "0"), canary, &heard))
+		addresses = append(addresses, say(t, "tcp", net.JoinHostPort(address, "0"), canary, &heard))
 	}
 	metadata, container, six := addresses[0], addresses[1], addresses[2]
-	friend := say(t, "127.0.0.1:"+strings.Split(metadata, ":")[1], "friend", &friendly)
+	friend := say(t, "tcp", "127.0.0.1:"+strings.Split(metadata, ":")[1], "friend", &friendly)
 	for _, c := range []struct{ script, says string }{
 		{"$TOOL connect tcp " + metadata, "refused"},
 		{"$TOOL connect tcp " + container, "refused"},

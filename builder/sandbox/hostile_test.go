@@ -189,6 +189,12 @@ type servers struct {
 
 func (s *servers) accept(t *testing.T, network, address string) string {
 	t.Helper()
+	return say(t, network, address, canary, &s.heard)
+}
+
+// say answers each connection with a word, and counts them.
+func say(t *testing.T, network, address, word string, heard *atomic.Int32) string {
+	t.Helper()
 	l, err := net.Listen(network, address)
 	if err != nil {
 		t.Fatal(err)
@@ -200,8 +206,8 @@ func (s *servers) accept(t *testing.T, network, address string) string {
 			if err != nil {
 				return
 			}
-			s.heard.Add(1)
-			_, _ = io.WriteString(c, canary)
+			heard.Add(1)
+			_, _ = io.WriteString(c, word)
 			c.Close()
 		}
 	}()
