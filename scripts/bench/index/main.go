@@ -1,3 +1,5 @@
+//go:build unix
+
 // Command index times reindexing beside other indexers, in one run, on channels
 // of tiny packages, twelve builds a name, in a folder or in a bucket:
 //
