@@ -70,7 +70,8 @@ func serve(conn *os.File) error {
 type keeper struct {
 	order
 	layers Layers
-	gate   *gate // nil where the command has no network of ours
+	gate   *gate  // nil where the command has no network of ours
+	disks  []disk // as they were before the command
 	out    outcome
 	pid    int
 	exits  <-chan syscall.WaitStatus // of the command
@@ -98,6 +99,7 @@ func (k *keeper) enter() *LayerError {
 		}
 	}
 	_ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0) // no process inside may trace this one
+	k.disks = k.writable()
 	return nil
 }
 

@@ -29,7 +29,6 @@ const (
 // something. stop ends it.
 func (k *keeper) watchUse() (tooMuch <-chan string, stop func()) {
 	found, done := make(chan string, 1), make(chan struct{})
-	disks := k.disks()
 	go func() {
 		timer := time.NewTimer(watchPause)
 		defer timer.Stop()
@@ -40,7 +39,7 @@ func (k *keeper) watchUse() (tooMuch <-chan string, stop func()) {
 			case <-timer.C:
 			}
 			begun := time.Now()
-			if reason := k.tooMuch(disks); reason != "" {
+			if reason := k.tooMuch(); reason != "" {
 				found <- reason
 				return
 			}
@@ -51,8 +50,8 @@ func (k *keeper) watchUse() (tooMuch <-chan string, stop func()) {
 }
 
 // tooMuch names the first limit that is passed.
-func (k *keeper) tooMuch(disks []disk) string {
-	for _, d := range disks {
+func (k *keeper) tooMuch() string {
+	for _, d := range k.disks {
 		if reason := d.full(k.Walls.Limits.FreeDisk); reason != "" {
 			return reason
 		}
@@ -166,15 +165,16 @@ func mostMemory() Size {
 	return most / 10 * 9
 }
 
-// disk is a file system that the command may write to, as it was at first.
+// disk is a file system that the command may write to, as it was before: one that
+// was filled before we looked would never seem to lose anything.
 type disk struct {
 	path  string
 	bytes Size
 	files uint64
 }
 
-// disks are those of the command's folders.
-func (k *keeper) disks() []disk {
+// writable are the file systems of the command's folders.
+func (k *keeper) writable() []disk {
 	var all []disk
 	seen := map[unix.Fsid]bool{}
 	paths := k.View.Write
