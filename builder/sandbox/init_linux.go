@@ -84,6 +84,7 @@ func (k *keeper) enter() *LayerError {
 	_ = unix.CloseRange(4, ^uint(0), unix.CLOSE_RANGE_CLOEXEC)      // what we inherited without wanting it; kernels since 5.11
 	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("1000"), 0) // when memory is short, not the worker's agent goes first
 	_ = os.WriteFile("/proc/self/comm", []byte("sandbox"), 0)       // for those who look at a list of processes
+	k.startThreads()
 	goFirst()
 	k.limitNumbers()
 	_ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) // kernels since 3.4 have it

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"runtime"
 	"strconv"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -45,6 +47,28 @@ func kernelSince(major, minor int) bool {
 		return false
 	}
 	return has[0] > major || has[0] == major && has[1] >= minor
+}
+
+// startThreads has Go start the threads now that it may want later: one that cannot
+// be started, because the command has all process numbers, would be our end.
+func (k *keeper) startThreads() {
+	const processors = 2 // for Go to run on at a time, each of which can take a thread, and more for garbage
+	runtime.GOMAXPROCS(processors)
+	n := 8 * processors // and for system calls that take their time
+	if k.Walls.Network {
+		n += mostConnecting
+	}
+	var all, over sync.WaitGroup
+	all.Add(n)
+	for range n {
+		over.Go(func() {
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+			all.Done()
+			all.Wait() // until each has one of its own; Go keeps what it once has
+		})
+	}
+	over.Wait()
 }
 
 // goFirst lets our threads run before the command's, where we may: among thousands

@@ -3,6 +3,7 @@ package sandbox
 import (
 	"errors"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -33,6 +34,19 @@ func TestProcessNumbers(t *testing.T) {
 func TestMostProcessesLeavesTheMachineHalf(t *testing.T) {
 	if n := mostProcesses(Limits{Processes: 1 << 30}); n <= 0 || n >= slack<<30 {
 		t.Errorf("%d processes", n)
+	}
+}
+
+// The process between has its threads before a command can take all numbers.
+func TestThreadsAreThereBefore(t *testing.T) {
+	const count = `set -- $(grep Threads: /proc/$PPID/status); echo $2`
+	out, err := shell(t, count, Command{Walls: Walls{Mode: Auto}})
+	if n, _ := strconv.Atoi(strings.TrimSpace(out)); err != nil || n < 16 {
+		t.Errorf("%q threads, %v", out, err)
+	}
+	out, err = shell(t, count, Command{Walls: Walls{Mode: Auto, Network: true}})
+	if n, _ := strconv.Atoi(strings.TrimSpace(out)); err != nil || n < 16+mostConnecting {
+		t.Errorf("with our network: %q threads, %v", out, err)
 	}
 }
 
