@@ -79,11 +79,33 @@ func TestARefusalNamesWhatIsMissing(t *testing.T) {
 	}
 }
 
+// No policy helps where the key itself is wrong.
+func TestAWrongKeyIsNoMissingPermission(t *testing.T) {
+	for name, do := range each {
+		for _, code := range []string{"InvalidAccessKeyId", "SignatureDoesNotMatch"} {
+			if strings.HasSuffix(name, "without") { // a HEAD's answer has no room for the reason
+				continue
+			}
+			status := map[string]int{"InvalidAccessKeyId": http.StatusNotFound, "SignatureDoesNotMatch": http.StatusForbidden}[code] // as versitygw has them
+			s := answering(t, s3.Options{}, func(w http.ResponseWriter, _ *http.Request) { refuse(w, status, code) })
+			err := do(t.Context(), s)
+			if !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), "correct the credentials") || strings.Contains(err.Error(), "allow s3:") {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	}
+}
+
 func TestABucketThatIsMissingIsNoMissingObject(t *testing.T) {
 	for name, do := range each {
-		s := answering(t, s3.Options{}, func(w http.ResponseWriter, _ *http.Request) { refuse(w, http.StatusNotFound, "NoSuchBucket") })
-		if err := do(t.Context(), s); !errors.Is(err, store.ErrNoChannel) || !strings.Contains(err.Error(), "there is no bucket studio") {
-			t.Errorf("%s: %v", name, err)
+		for code, status := range map[string]int{"NoSuchBucket": http.StatusNotFound, "InvalidBucketName": http.StatusBadRequest} {
+			if strings.HasSuffix(name, "without") && status == http.StatusBadRequest {
+				continue
+			}
+			s := answering(t, s3.Options{}, func(w http.ResponseWriter, _ *http.Request) { refuse(w, status, code) })
+			if err := do(t.Context(), s); !errors.Is(err, store.ErrNoChannel) || !strings.Contains(err.Error(), "there is no bucket studio") {
+				t.Errorf("%s, %s: %v", name, code, err)
+			}
 		}
 	}
 }

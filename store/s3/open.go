@@ -146,7 +146,9 @@ func isAccount(text string) bool {
 func (s *Store) explain(ctx context.Context, action, key string, err error) error {
 	what := fmt.Sprintf("%s on s3://%s/%s", action, s.bucket, s.key(key))
 	switch st := status(err); {
-	case code(err) == "NoSuchBucket", st == http.StatusNotFound && code(err) != "NoSuchKey" && s.bucketMissing(ctx):
+	case code(err) == "InvalidAccessKeyId" || code(err) == "SignatureDoesNotMatch":
+		return fmt.Errorf("%s: the access key or its secret is wrong (%s): correct the credentials: %w", what, code(err), fs.ErrPermission)
+	case code(err) == "NoSuchBucket", code(err) == "InvalidBucketName", st == http.StatusNotFound && code(err) != "NoSuchKey" && s.bucketMissing(ctx):
 		return store.NoPlace("bucket "+s.bucket, "correct the URL, or create the bucket")
 	case st == http.StatusNotFound:
 		return fmt.Errorf("%s: %w", what, fs.ErrNotExist)
