@@ -28,6 +28,13 @@ import (
 	"github.com/condaworker/condaworker/store/mem"
 )
 
+// TestMain makes the encoder that all share in the time that all share: one that the
+// first of the tests with a time of its own makes is no other's.
+func TestMain(m *testing.M) {
+	archive.Zstd(nil)
+	os.Exit(m.Run())
+}
+
 // oldPackage is old-0.9-py_3.tar.bz2, of linux-64: Go has no bzip2 writer.
 const oldPackage = `
 QlpoOTFBWSZTWTuJDI4AALJ7oM2AAAJQB/+wIIr3d99qCAAICDAAuWDUhoDSYAAhtAAAA1NTynqmT0QPUDRkAMg9RtT1AkkjSaAy
