@@ -173,10 +173,11 @@ func (g *gate) connectUnix(caller, socket int, address []byte) unix.Errno {
 	return <-done
 }
 
-// work connects Unix sockets, for ever, on the thread that went through
-// hideMetadata. It returns where there are none to connect.
+// work connects Unix sockets on the thread that went through hideMetadata. Where
+// there are none to connect it stays for ever too: whoever had its number after it
+// would go through the gate as we do.
 func (g *gate) work() {
-	if g == nil || g.unixes == nil {
+	if g == nil {
 		return
 	}
 	for connect := range g.unixes {
