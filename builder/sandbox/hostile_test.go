@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -52,6 +53,14 @@ func tool(args []string) {
 		fmt.Println("connected", err)
 		_ = c.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
 		_, _ = io.Copy(os.Stdout, c)
+	case "threads": // until the kernel gives no more, of which Go tells
+		for {
+			go func() {
+				runtime.LockOSThread()
+				_ = unix.Pause()
+			}()
+			runtime.Gosched()
+		}
 	case "reach":
 		reach(args[1], args[2:]...)
 	case "run": // runs a script as the program would, for whoever kills it
@@ -219,7 +228,7 @@ func startServers(t *testing.T, hidden string) *servers {
 	t.Helper()
 	s := &servers{}
 	s.tcp = s.accept(t, "tcp", "127.0.0.1:0")
-	s.abstract = fmt.Sprintf("condaworker-test-%d", os.Getpid())
+	s.abstract = fmt.Sprintf("condaworker-test-%d-%d", os.Getpid(), time.Now().UnixNano()) // other namespaces have our number too
 	s.accept(t, "unix", "@"+s.abstract)
 	s.accept(t, "unix", filepath.Join(hidden, "socket"))
 	packets, err := net.ListenPacket("udp", "127.0.0.1:0")

@@ -27,6 +27,12 @@ func init() {
 	}
 }
 
+// The files that the process between inherits.
+const (
+	connFile = 3 + iota
+	doorFile // see group.door
+)
+
 // Init turns this process into the one that stands between Run and a command,
 // when it was started as that: inside is true then, and the program exits with
 // code. args are the process's, its name first. To be called before anything
@@ -35,7 +41,7 @@ func Init(args []string) (code int, inside bool) {
 	if len(args) != 1 || args[0] != initName {
 		return 0, false
 	}
-	if err := serve(os.NewFile(3, "sandbox")); err != nil {
+	if err := serve(os.NewFile(connFile, "sandbox")); err != nil {
 		return 1, true
 	}
 	return 0, true
@@ -148,6 +154,7 @@ func (k *keeper) start(tell *json.Encoder) *LayerError {
 	result := make(chan *LayerError)
 	onThreadOfItsOwn(func() {
 		_ = unix.SchedSetAttr(0, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_NORMAL}, 0) // what goFirst did is not for the command
+		k.joinGroup()
 		failed := k.restrict()
 		if failed == nil {
 			if err := tell.Encode(news{Layers: &k.layers}); err == nil {
@@ -158,6 +165,16 @@ func (k *keeper) start(tell *json.Encoder) *LayerError {
 		k.gate.work()
 	})
 	return <-result
+}
+
+// joinGroup puts this thread, and what it starts, into the control group that
+// bounds the number of processes.
+func (k *keeper) joinGroup() {
+	if k.Door {
+		door := os.NewFile(doorFile, "tasks")
+		_, err := door.WriteString("0")
+		k.Bounds.Group = errors.Join(err, door.Close()) == nil
+	}
 }
 
 // onThreadOfItsOwn runs f on a thread that ends with it and that is not the

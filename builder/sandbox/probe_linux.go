@@ -16,21 +16,25 @@ import (
 )
 
 // Probe finds out what this host offers to contain and to measure foreign code.
-// It runs true(1) in namespaces of its own and changes nothing.
+// It runs true(1) in namespaces of its own, makes a control group, and leaves
+// nothing changed.
 func Probe(ctx context.Context) []Feature {
 	features := []Feature{probeNamespace(ctx, namespace{"user namespaces", 0})}
 	if features[0].Found || os.Geteuid() == 0 {
 		for _, n := range []namespace{
 			{"mount namespaces", unix.CLONE_NEWNS},
-			{"pid namespaces", unix.CLONE_NEWPID},
+			{pidSpaces, unix.CLONE_NEWPID},
 			{"network namespaces", unix.CLONE_NEWNET},
 			{"ipc and uts namespaces", unix.CLONE_NEWIPC | unix.CLONE_NEWUTS},
 		} {
 			features = append(features, probeNamespace(ctx, n))
 		}
 	}
-	return append(features, probeLandlock(), probeSeccomp(), probeGate(), probeSubreaper(), probeCgroup())
+	pids := slices.ContainsFunc(features, func(f Feature) bool { return f.Name == pidSpaces && f.Found })
+	return append(features, probeLandlock(), probeSeccomp(), probeGate(), probeSubreaper(), probeCgroup(), probeProcessLimit(pids))
 }
+
+const pidSpaces = "pid namespaces"
 
 type namespace struct {
 	name  string
@@ -130,9 +134,7 @@ func probeSubreaper() Feature {
 // probeCgroup tells whether a group with limits can be made below our own.
 func probeCgroup() Feature {
 	f := Feature{Name: "cgroup v2, delegated", Todo: "Delegate=yes in the unit of the worker agent; without it limits are watched and memory is sampled"}
-	self, _ := os.ReadFile("/proc/self/cgroup") // without them there is none
-	mounts, _ := os.ReadFile("/proc/self/mountinfo")
-	own := ownGroup(string(self), string(mounts))
+	own := currentGroup(version2)
 	if own == "" {
 		f.What = "cgroup v2 is not mounted"
 		return f
@@ -148,4 +150,19 @@ func probeCgroup() Feature {
 	f.What = fmt.Sprintf("%s with the controllers %v", own, controllers)
 	f.Found = slices.Contains(controllers, "memory") && slices.Contains(controllers, "pids")
 	return f
+}
+
+// probeProcessLimit tells what bounds the number of a command's processes. spaces:
+// it has a pid namespace.
+func probeProcessLimit(spaces bool) Feature {
+	b := boundsHere()
+	b.Numbers = spaces && numbersPerSpace() && unix.Access(pidMax, unix.W_OK) == nil
+	if g := newGroup(Limits{Memory: mostMemory()}.orDefault(), !b.User); g != nil {
+		b.Group = g.counts || g.numbers != ""
+		g.end()
+	}
+	if by := b.by(); by != "" {
+		return Feature{Name: processLimit, Found: true, What: "by " + by}
+	}
+	return Feature{Name: processLimit, What: uncounted, Todo: uncountedHint}
 }

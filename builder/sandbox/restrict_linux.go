@@ -54,7 +54,7 @@ func (k *keeper) ownLayers() []layer {
 	if k.Walls.Network {
 		all = append(all, layer{"metadata service hidden", k.hideMetadata})
 	}
-	return append(all, layer{"seccomp", k.seccomp})
+	return append(all, layer{"seccomp", k.seccomp}, layer{processLimit, k.processLimit})
 }
 
 // dropCapabilities leaves the thread none, nor a way to get any.

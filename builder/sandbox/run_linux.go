@@ -26,6 +26,8 @@ type order struct {
 	User     bool // among them that of users
 	Root     bool // we are root
 	Required bool // a layer that is missing is an error
+	Bounds   bounds
+	Door     bool // it inherits the file doorFile
 }
 
 // news is what the process between tells us, in this order.
@@ -52,7 +54,7 @@ type demand struct{ End bool }
 func run(ctx context.Context, c Command) error {
 	o := order{
 		Command: c.Args, Dir: c.Dir, Env: c.Env, Grace: c.Grace, Walls: c.Walls, View: c.View,
-		Root: os.Geteuid() == 0, Required: c.Walls.Mode == Require,
+		Root: os.Geteuid() == 0, Required: c.Walls.Mode == Require, Bounds: boundsHere(),
 	}
 	if o.Walls.Limits.Memory == 0 {
 		o.Walls.Limits.Memory = mostMemory()
@@ -103,16 +105,29 @@ func attempt(ctx context.Context, c Command, o order, spaces uintptr, began func
 		return errors.Join(err, theirs.Close())
 	}
 	p := &between{tree: newTree(), conn: ours, grace: c.Grace}
+	inherited := []*os.File{theirs}
+	if o.Walls.Mode != Off {
+		p.most, p.group = o.Walls.Limits.Memory, newGroup(o.Walls.Limits, !o.Bounds.User)
+		if door := p.group.door(); door != nil {
+			inherited, o.Door = append(inherited, door), true
+		}
+	}
 	p.cmd = &exec.Cmd{
 		Path: "/proc/self/exe", Args: []string{initName}, Dir: "/", Env: []string{},
-		Stdout: write, Stderr: write, ExtraFiles: []*os.File{theirs}, SysProcAttr: attributes(o, spaces),
+		Stdout: write, Stderr: write, ExtraFiles: inherited, SysProcAttr: attributes(o, spaces),
 	}
-	err = p.start()
-	err = errors.Join(err, write.Close(), theirs.Close())
+	err = errors.Join(p.start(), write.Close())
+	for _, f := range inherited {
+		err = errors.Join(err, f.Close())
+	}
 	if err != nil {
+		p.leave()
 		return errors.Join(&LayerError{"user", err.Error()}, read.Close())
 	}
-	p.enclose(o)
+	if p.group != nil {
+		p.group.take(p.cmd.Process.Pid)
+		o.Bounds.Group = p.group.counts
+	}
 	layers, err := p.begin(o)
 	if err != nil {
 		p.stop()
@@ -120,7 +135,7 @@ func attempt(ctx context.Context, c Command, o order, spaces uintptr, began func
 		p.leave()
 		return errors.Join(err, read.Close())
 	}
-	if p.group != nil {
+	if p.group != nil && p.group.dir != "" {
 		layers.Held = append(layers.Held, "cgroup")
 	}
 	began(layers)
@@ -224,17 +239,6 @@ func (p *between) wait() error {
 		return fmt.Errorf("the sandbox was ended from outside (%s)", p.cmd.ProcessState)
 	}
 	return last.Ended.err()
-}
-
-// enclose gives the process a control group before it hears what to run.
-func (p *between) enclose(o order) {
-	if o.Walls.Mode == Off {
-		return
-	}
-	p.most = o.Walls.Limits.Memory
-	if p.group = newGroup(o.Walls.Limits); p.group != nil && !p.group.take(p.cmd.Process.Pid) {
-		p.leave()
-	}
 }
 
 // leave ends the control group. full: the kernel killed in it for want of memory.
