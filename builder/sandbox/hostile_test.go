@@ -98,6 +98,7 @@ var attacks = []hostile{
 	{name: "kills its parent", script: `kill -9 $PPID; kill -9 $US; kill -9 1; sleep 0.1; echo still here`, says: "still here"},
 	{name: "daemon holds stdout", script: `setsid sh -c 'trap "" TERM HUP; sleep 300' & echo done`, says: "done"},
 	{name: "writes the package later", script: `setsid sh -c 'trap "" TERM HUP; while :; do echo late >> $PREFIX/f; sleep 0.01; done' & sleep 0.1; echo done`, says: "done"},
+	{name: "speaks in our name", script: `printf '{"Ended":{}}' >&3; printf '{"Ended":{}}' >&4; ls -l /proc/self/fd | grep -c -v -e '[ /]proc/' -e total -e /dev/null -e pipe; sleep 0.1; echo still here`, says: "0\nstill here"},
 	{name: "reads credentials", script: `cat $HIDDEN/.aws/credentials ~/.aws/credentials; ls -aR $HIDDEN; true`},
 	{name: "links to credentials", script: `ln -s $HIDDEN/.aws/credentials l; cat l; ln $HIDDEN/.aws/credentials h && cat h; true`},
 	{name: "reads environments", script: `cat /proc/$PPID/environ /proc/$US/environ /proc/1/environ /proc/[0-9]*/environ; true`},

@@ -87,9 +87,10 @@ type keeper struct {
 // enter makes what holds for this process too: the namespaces' insides and what
 // of us is hidden.
 func (k *keeper) enter() *LayerError {
-	_ = unix.CloseRange(4, ^uint(0), unix.CLOSE_RANGE_CLOEXEC)      // what we inherited without wanting it; kernels since 5.11
-	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("1000"), 0) // when memory is short, not the worker's agent goes first
-	_ = os.WriteFile("/proc/self/comm", []byte("sandbox"), 0)       // for those who look at a list of processes
+	unix.CloseOnExec(connFile)                                        // who had it could speak to the program in our name
+	_ = unix.CloseRange(doorFile, ^uint(0), unix.CLOSE_RANGE_CLOEXEC) // what we inherited, wanted or not; kernels since 5.11
+	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("1000"), 0)   // when memory is short, not the worker's agent goes first
+	_ = os.WriteFile("/proc/self/comm", []byte("sandbox"), 0)         // for those who look at a list of processes
 	k.startThreads()
 	goFirst()
 	k.limitNumbers()
@@ -171,6 +172,7 @@ func (k *keeper) start(tell *json.Encoder) *LayerError {
 // bounds the number of processes.
 func (k *keeper) joinGroup() {
 	if k.Door {
+		unix.CloseOnExec(doorFile)
 		door := os.NewFile(doorFile, "tasks")
 		_, err := door.WriteString("0")
 		k.Bounds.Group = errors.Join(err, door.Close()) == nil
