@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -90,9 +91,16 @@ func TestSessionCancels(t *testing.T) {
 			{"SIGINT", []syscall.Signal{syscall.SIGINT}, 130, "cancelled by interrupt"},
 		} {
 			t.Run(name+" "+c.name, func(t *testing.T) {
-				a := action(t, r, hostile+"echo ready; sleep 302")
+				file := filepath.Join(t.TempDir(), "report.json")
+				a := action(t, r, hostile+"echo ready; sleep 302", "--report", file)
 				await(t, a, "| ready")
 				expect(t, a.Cancel(c.signals...), c.code, c.fail)
+				report, err := os.ReadFile(file)
+				for _, part := range []string{fmt.Sprintf(`"exit_code": %d`, c.code), `"signal": "terminated"`, `"error": "` + c.fail} {
+					if !strings.Contains(string(report), part) {
+						t.Errorf("the report has no %s, %v\n%.3000s", part, err, report)
+					}
+				}
 			})
 		}
 	}

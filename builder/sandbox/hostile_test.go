@@ -98,7 +98,7 @@ var attacks = []hostile{
 	{name: "kills its parent", script: `kill -9 $PPID; kill -9 $US; kill -9 1; sleep 0.1; echo still here`, says: "still here"},
 	{name: "daemon holds stdout", script: `setsid sh -c 'trap "" TERM HUP; sleep 300' & echo done`, says: "done"},
 	{name: "writes the package later", script: `setsid sh -c 'trap "" TERM HUP; while :; do echo late >> $PREFIX/f; sleep 0.01; done' & sleep 0.1; echo done`, says: "done"},
-	{name: "speaks in our name", script: `printf '{"Ended":{}}' >&3; printf '{"Ended":{}}' >&4; ls -l /proc/self/fd | grep -c -v -e '[ /]proc/' -e total -e /dev/null -e pipe; sleep 0.1; echo still here`, says: "0\nstill here"},
+	{name: "speaks in our name", script: `printf '{"Ended":{"Exited":true}}' >&3; printf '{"Ended":{"Exited":true}}' >&4; ls -l /proc/self/fd | grep -c -v -e '[ /]proc/' -e total -e /dev/null -e pipe; sleep 0.1; echo still here`, says: "0\nstill here"},
 	{name: "reads credentials", script: `cat $HIDDEN/.aws/credentials ~/.aws/credentials; ls -aR $HIDDEN; true`},
 	{name: "links to credentials", script: `ln -s $HIDDEN/.aws/credentials l; cat l; ln $HIDDEN/.aws/credentials h && cat h; true`},
 	{name: "reads environments", script: `cat /proc/$PPID/environ /proc/$US/environ /proc/1/environ /proc/[0-9]*/environ; true`},
@@ -389,6 +389,49 @@ func TestKilled(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The process between that is killed takes the script's processes with it: with
+// its namespaces, or because they become ours.
+func TestKeeperKilled(t *testing.T) {
+	for _, m := range []Mode{Auto, Landlock, Off} {
+		t.Run(string(m), func(t *testing.T) {
+			marker := fmt.Sprintf("31537%03d.%d", os.Getpid()%1000, time.Now().UnixNano()%1e9)
+			deaf := "sh -c 'trap \"\" TERM HUP; while :; do sleep " + marker + "; done'"
+			dir := t.TempDir()
+			c := Command{
+				Args: []string{"/bin/sh", "-c", "setsid " + deaf + " & (setsid " + deaf + " &) ; echo ready; " + deaf}, Dir: dir, Output: killsKeeper{marker, t},
+				Env: []string{"PATH=/usr/bin:/bin"}, Grace: 10 * time.Millisecond, Walls: Walls{Mode: m}, View: View{Write: []string{dir}},
+			}
+			err := Run(t.Context(), c)
+			exit, known := errors.AsType[*ExitError](err)
+			if !known || exit.Signal != "killed" || !strings.Contains(err.Error(), "ended from outside") {
+				t.Error(err)
+			}
+			if left := running(marker); len(left)+len(children()) > 0 {
+				t.Errorf("left: %v, %v", left, children())
+			}
+		})
+	}
+}
+
+// killsKeeper is where a script prints that it is ready for the process between to
+// be killed.
+type killsKeeper struct {
+	marker string
+	t      *testing.T
+}
+
+func (k killsKeeper) Write(p []byte) (int, error) {
+	for len(running(k.marker)) < 4 { // the shell's own, and three that are deaf
+		time.Sleep(look)
+	}
+	for _, pid := range children() {
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+			k.t.Error(err)
+		}
+	}
+	return len(p), nil
 }
 
 // running are the processes with marker in their arguments.

@@ -247,14 +247,22 @@ func (k *keeper) keep(hear *json.Decoder) {
 	}()
 	tooMuch, stop := k.watchUse()
 	defer stop()
+	grace := k.Grace
 	select {
 	case k.out.Status = <-k.exits:
+		k.out.Exited = true
 	case <-over:
 	case k.out.Limit = <-tooMuch:
-		k.sweep(0) // it had its chance, and every moment costs
-		return
+		grace = 0 // it had its chance, and every moment costs
 	}
-	k.sweep(k.Grace)
+	k.sweep(grace)
+	if !k.out.Exited {
+		select {
+		case k.out.Status = <-k.exits:
+			k.out.Exited = true
+		default: // not even a KILL ended it
+		}
+	}
 }
 
 // sweep asks all processes to end and kills those that do not within grace.

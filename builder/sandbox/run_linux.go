@@ -39,10 +39,11 @@ type news struct {
 
 // outcome is how the command ended.
 type outcome struct {
-	Status syscall.WaitStatus
-	Limit  string        // why it was ended; "" when it ended by itself
-	Start  string        // why it could not be started
-	Errno  syscall.Errno // the same as a number
+	Exited bool               // the command has ended
+	Status syscall.WaitStatus // how, then
+	Limit  string             // why it was ended; "" when it ended by itself
+	Start  string             // why it could not be started
+	Errno  syscall.Errno      // the same as a number
 }
 
 // demand is what we tell the process between later; it also ends its command
@@ -232,11 +233,17 @@ func (p *between) wait() error {
 	err := p.tell.Decode(&last)
 	<-p.exited
 	p.tree.end(p.grace)
-	if full := p.leave(); full {
-		return &LimitError{tooMuchMemory(p.most)}
+	full := p.leave()
+	if err != nil || last.Ended == nil { // the command ended with it
+		status, known := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
+		last.Ended = &outcome{Exited: known, Status: status}
+		err = fmt.Errorf("the sandbox was ended from outside (%s)", p.cmd.ProcessState)
 	}
-	if err != nil || last.Ended == nil {
-		return fmt.Errorf("the sandbox was ended from outside (%s)", p.cmd.ProcessState)
+	switch {
+	case full:
+		return &stopError{&LimitError{tooMuchMemory(p.most)}, last.Ended.end()}
+	case err != nil:
+		return &stopError{err, last.Ended.end()}
 	}
 	return last.Ended.err()
 }
@@ -253,11 +260,21 @@ func (p *between) leave() (full bool) {
 func (o outcome) err() error {
 	switch {
 	case o.Limit != "":
-		return &LimitError{o.Limit}
+		return &stopError{&LimitError{o.Limit}, o.end()}
 	case o.Errno != 0:
 		return fmt.Errorf("%s: %w", o.Start, o.Errno)
+	case !o.Exited:
+		return errors.New("a process of it does not end, not even when it is killed: the system must have a fault")
 	}
 	return ended(o.Status)
+}
+
+// end is how the command ended that was made to; nil where it did not.
+func (o outcome) end() error {
+	if err := ended(o.Status); !o.Exited || err != nil {
+		return err
+	}
+	return &ExitError{}
 }
 
 // end asks the process between to end the command, and kills it when it does

@@ -87,7 +87,8 @@ var (
 	ErrIdle    = errors.New("it printed nothing for too long")
 )
 
-// ExitError is a command that failed by itself.
+// ExitError is how a command ended: one that failed by itself, or, wrapped in why,
+// one that was ended.
 type ExitError struct {
 	Code   int    // exit code; -1 when a signal ended it
 	Signal string // e.g. killed; "" when it exited
@@ -99,6 +100,19 @@ func (e *ExitError) Error() string {
 		return "ended by signal: " + e.Signal
 	}
 	return fmt.Sprintf("returned non-zero exit status %d", e.Code)
+}
+
+// stopError is a command that we ended: it speaks of why, and wraps how the command
+// ended then, if that is known.
+type stopError struct{ why, how error }
+
+func (e *stopError) Error() string { return e.why.Error() }
+
+func (e *stopError) Unwrap() []error {
+	if e.how == nil {
+		return []error{e.why}
+	}
+	return []error{e.why, e.how}
 }
 
 // LimitError is a command that was ended because it used too much.
@@ -129,7 +143,8 @@ const (
 // One command runs at a time in a process: what appears among our children
 // meanwhile is taken for the command's.
 // Errors: *ExitError, *LimitError, *LayerError, ErrTimeout, ErrIdle, or the
-// cause of ctx's end.
+// cause of ctx's end. Where we ended the command, an *ExitError tells how it took
+// that: its code may be 0 then.
 func Run(ctx context.Context, c Command) error {
 	if c.Grace == 0 {
 		c.Grace = defaultGrace
@@ -168,7 +183,10 @@ func follow(ctx context.Context, c Command, p program, read *os.File) error {
 	case <-ctx.Done():
 		p.end(c.Grace)
 		<-exited
-		err = context.Cause(ctx) // how it died is our doing
+		if err == nil {
+			err = &ExitError{}
+		}
+		err = &stopError{context.Cause(ctx), err} // how it died is our doing
 	}
 	_ = read.SetReadDeadline(time.Now().Add(drain)) // a writer that escaped must not hold us
 	copying.Wait()

@@ -113,6 +113,37 @@ func TestTimeouts(t *testing.T) {
 	}
 }
 
+// Who ends a command says why, and the error tells how the command took it.
+func TestHowItEnded(t *testing.T) {
+	for _, m := range []Mode{Auto, Landlock, Off} {
+		for _, c := range []struct {
+			name, script string
+			limits       Limits
+			grace        time.Duration
+			why, signal  string
+			code         int
+		}{
+			{"a time limit", "sleep 300", Limits{}, time.Minute, ErrTimeout.Error(), "terminated", -1},
+			{"ignores it", "trap '' TERM; while :; do echo 1234567890; done", Limits{Output: 100}, time.Millisecond, "--max-output", "killed", -1},
+			{"leaves by itself", "trap 'exit 0' TERM; while :; do echo 1234567890; done", Limits{Output: 100}, time.Minute, "--max-output", "", 0},
+			{"fails then", "trap 'exit 7' TERM; while :; do echo 1234567890; done", Limits{Output: 100}, time.Minute, "--max-output", "", 7},
+			{"too many processes", "for i in 1 2 3 4 5 6 7 8; do sleep 300 & done; wait", Limits{Processes: 5}, time.Minute, "--max-processes", "killed", -1},
+		} {
+			t.Run(string(m)+" "+c.name, func(t *testing.T) {
+				timeout := time.Duration(0)
+				if c.why == ErrTimeout.Error() {
+					timeout = 100 * time.Millisecond
+				}
+				_, err := shell(t, c.script, Command{Timeout: timeout, Grace: c.grace, Walls: Walls{Mode: m, Limits: c.limits}})
+				exit, known := errors.AsType[*ExitError](err)
+				if !known || exit.Code != c.code || exit.Signal != c.signal || !strings.Contains(err.Error(), c.why) {
+					t.Errorf("%v; %+v", err, exit)
+				}
+			})
+		}
+	}
+}
+
 func TestCancelEndsTheTree(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	why := errors.New("the session said so")
