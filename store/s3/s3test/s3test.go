@@ -52,7 +52,7 @@ func versitygw() server {
 func minio() server {
 	return server{"minio", "CONDAWORKER_TEST_MINIO", func(address, root string) []string {
 		return []string{"server", "--quiet", "--address", address, "--console-address", "127.0.0.1:0", root}
-	}, "/minio/health/ready"}
+	}, "/minio/health/cluster"} // ready says nothing of whether it knows its users yet
 }
 
 // Start runs versitygw until the test ends and points the process's environment
@@ -116,7 +116,7 @@ func freeAddress(t *testing.T) string {
 
 func waitFor(t *testing.T, url string) {
 	t.Helper()
-	for range 200 {
+	for range 1200 { // a minute
 		resp, err := http.Get(url) //nolint:noctx // loopback, in a test
 		if err == nil {
 			_ = resp.Body.Close()
