@@ -171,6 +171,7 @@ type build struct {
 	before  []string    // what the prefix held before the script ran
 	packed  []string    // the files of the package
 	made    Package
+	beside  string // match spec of the package whose downstream package this is, for its tests; else ""
 	layers  string // of the sandbox, as told last
 }
 

@@ -13,13 +13,14 @@ import (
 )
 
 // channelOf is an indexed folder channel of packages that activate: each sets
-// <NAME>_HOME by CONDA_PREFIX and adds itself to ORDER.
+// <NAME>_HOME by CONDA_PREFIX and adds itself to ORDER; and each is of the careless
+// kind that goes to another folder and returns a status that means nothing.
 func channelOf(t *testing.T, names ...string) env.Channel {
 	t.Helper()
 	root := t.TempDir()
 	s := dir.Open(root)
 	for _, name := range names {
-		script := "export " + strings.ToUpper(name) + "_HOME=$CONDA_PREFIX/share\nexport ORDER=$ORDER:" + name + "\n"
+		script := "export " + strings.ToUpper(name) + "_HOME=$CONDA_PREFIX/share\nexport ORDER=$ORDER:" + name + "\ncd /\n[ -n \"$NOT_SET\" ]\n"
 		p := condatest.Write(t, name+"-1.0-0.conda", condatest.Index(name, "1.0", 0, "noarch"), map[string]string{
 			"share/" + name: name, "etc/conda/activate.d/" + name + ".sh": script,
 		})
@@ -43,7 +44,7 @@ build:
     - echo "order $ORDER"
     - test "$LIB_HOME" = "$PREFIX/share" && test -f $LIB_HOME/lib
     - test "$TOOL_HOME" = "$BUILD_PREFIX/share" && test -f $TOOL_HOME/tool
-    - test "$CONDA_PREFIX" = "$PREFIX"
+    - test "$CONDA_PREFIX" = "$PREFIX" && test "$PWD" = "$SRC_DIR"
     - test ! -e $PREFIX/share/run
     - bash -c 'echo "order in a shell of its own $ORDER"'
     - echo mine > $PREFIX/mine

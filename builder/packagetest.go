@@ -50,8 +50,14 @@ func Test(ctx context.Context, r Request, packages []string, o Observer) (ran in
 		others := slices.Delete(slices.Clone(given), i, i+1)
 		b := &build{Request: r, Observer: o, out: t.out, earlier: others, made: t.made}
 		err := phase(o, "test", func() error {
+			if err := b.layout(); err != nil {
+				return err
+			}
 			n, err := b.runTests(ctx, t)
 			ran += n
+			if err != nil && ctx.Err() == nil {
+				err = &TestError{Package: b.dist(), Err: err}
+			}
 			return err
 		})
 		if err != nil {
@@ -59,6 +65,24 @@ func Test(ctx context.Context, r Request, packages []string, o Observer) (ran in
 		}
 	}
 	return ran, nil
+}
+
+// runTest runs test number i, and where that asks for another package's, those. The
+// other package's own wishes of this kind are not followed.
+func (b *build) runTest(ctx context.Context, t recipe.Test, i int, inputs []pack.InfoFile) (ran int, err error) {
+	switch {
+	case t.Downstream != "" && b.beside != "":
+		return 0, nil
+	case t.Downstream != "":
+		return b.downstream(ctx, t.Downstream)
+	case len(testLines(t, i)) == 0:
+		b.Warn(fmt.Sprintf("test %d of %s is of a kind that this version does not run", i+1, b.dist()))
+		return 0, nil
+	}
+	if err := b.testOne(ctx, t, i, inputs); err != nil {
+		return 0, err
+	}
+	return 1, nil
 }
 
 // tested is a package on disk and its tests.
@@ -71,21 +95,12 @@ type tested struct {
 
 // runTests runs a package's tests and says how many there were.
 func (b *build) runTests(ctx context.Context, t *tested) (ran int, err error) {
-	if err := b.layout(); err != nil {
-		return 0, err
-	}
 	for i, one := range t.out.Tests {
-		if len(testLines(one, i)) == 0 {
-			b.Warn(fmt.Sprintf("test %d of %s is of a kind that this version does not run", i+1, b.dist()))
-			continue
+		n, err := b.runTest(ctx, one, i, t.inputs[i])
+		ran += n
+		if err != nil {
+			return ran, err
 		}
-		if err := b.testOne(ctx, one, i, t.inputs[i]); err != nil {
-			if ctx.Err() != nil {
-				return ran, err
-			}
-			return ran, &TestError{Package: b.dist(), Err: err}
-		}
-		ran++
 	}
 	if ran == 0 {
 		b.Info(b.dist() + " has no tests")

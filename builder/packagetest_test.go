@@ -55,7 +55,7 @@ func TestTestsOfAList(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, h.output())
 		}
 	}
-	if strings.Join(h.warns, "") != "test 3 of a-1.0-0 is of a kind that this version does not run" {
+	if !strings.HasPrefix(strings.Join(h.warns, ""), "the tests of other are not run: it cannot be installed together with a-1.0-0: ") {
 		t.Errorf("it warns %q", h.warns)
 	}
 }

@@ -141,6 +141,9 @@ func (b *build) activation(j job) (string, error) {
 		for _, script := range found.Scripts {
 			fmt.Fprintf(&text, ". %s\n", shellQuote(script))
 		}
+		if len(found.Scripts) > 0 { // one may have gone elsewhere
+			fmt.Fprintf(&text, "[ \"$PWD\" = %[1]s ] || cd %[1]s\n", shellQuote(j.dir))
+		}
 	}
 	fmt.Fprintf(&text, "export CONDA_PREFIX=%s\n", shellQuote(j.vars["PREFIX"]))
 	file := filepath.Join(b.dirs.scripts, "activate_"+j.name+".sh")

@@ -69,8 +69,8 @@ func (b *build) testAs(ctx context.Context, t recipe.Test, i int, work string) e
 	case t.Contents != nil:
 		return checkContents(b.out, *t.Contents, b.packed)
 	case t.Downstream != "":
-		b.Warn("the tests of " + t.Downstream + ", which the recipe asks for, are not run by this version")
-		return nil
+		_, err := b.downstream(ctx, t.Downstream)
+		return err
 	}
 	inputs, err := b.testInputs(t, i, work)
 	if err != nil {
@@ -93,14 +93,7 @@ func (b *build) testOne(ctx context.Context, t recipe.Test, i int, inputs []pack
 	if err := place(b.dirs.testWork, inputs); err != nil {
 		return err
 	}
-	exact := strings.Join([]string{b.out.Name, b.out.Version, b.out.BuildString}, " ")
-	_, err := env.Create(ctx, env.Request{
-		Prefix: b.dirs.testPrefix, Specs: append([]string{exact}, t.Requires...),
-		Channels: b.Channels, Subdir: b.Platform, Virtual: b.virtual(), Cache: b.dirs.cache,
-		Local: append(b.local(), install.Package{Path: b.made.Path, Record: b.made.Record, URL: "file://" + b.made.Path}),
-		Run:   Programs(b.Observer, b.walls()), LinkScripts: true, Warn: b.Warn,
-	})
-	if err != nil {
+	if _, err := env.Create(ctx, b.testRequest(t.Requires...)); err != nil {
 		return fmt.Errorf("install the package for its test: %w", err)
 	}
 	vars, err := b.testEnviron(t)
@@ -111,6 +104,26 @@ func (b *build) testOne(ctx context.Context, t recipe.Test, i int, inputs []pack
 		name: fmt.Sprintf("test_%d", i), dir: b.dirs.testWork, vars: vars,
 		prefixes: []string{b.dirs.testPrefix}, view: b.testView(),
 	})
+}
+
+// testRequest is the environment of a test: the package itself, which hides all that
+// channels have under its name, and more.
+func (b *build) testRequest(more ...string) env.Request {
+	specs := append([]string{b.exact()}, more...)
+	if b.beside != "" {
+		specs = append(specs, b.beside)
+	}
+	return env.Request{
+		Prefix: b.dirs.testPrefix, Specs: specs,
+		Channels: b.Channels, Subdir: b.Platform, Virtual: b.virtual(), Cache: b.dirs.cache,
+		Local: append(b.local(), install.Package{Path: b.made.Path, Record: b.made.Record, URL: "file://" + b.made.Path}),
+		Run:   Programs(b.Observer, b.walls()), LinkScripts: true, Warn: b.Warn,
+	}
+}
+
+// exact is the match spec of the package alone.
+func (b *build) exact() string {
+	return strings.Join([]string{b.out.Name, b.out.Version, b.out.BuildString}, " ")
 }
 
 // testLines are the shell commands of test number i: its script, then its

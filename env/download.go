@@ -40,6 +40,30 @@ func (o *offers) packages(records []conda.Record) ([]install.Package, error) {
 	return packages, nil
 }
 
+// Fetch has the archive of a record that Solve or Create returned for r on disk, and
+// returns its path: that of an archive of r.Local, or a file in r.Cache. The error names
+// the archive and its channel.
+func Fetch(ctx context.Context, r Request, of conda.Record) (file string, err error) {
+	release, err := useCache(ctx, r.Cache)
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, release()) }()
+	if file, err = fetched(ctx, r, of); err != nil {
+		err = fmt.Errorf("get the archive of %s %s %s: %w", of.Name, of.Version, of.Build, err)
+	}
+	return file, err
+}
+
+// fetched is Fetch for who shares the cache already.
+func fetched(ctx context.Context, r Request, of conda.Record) (file string, err error) {
+	p, err := (&offers{request: r, ctx: ctx}).archive(of)
+	if err == nil && p.Fetch != nil {
+		_, err = p.Fetch(ctx)
+	}
+	return p.Path, err
+}
+
 // archive finds the place that offered a record.
 func (o *offers) archive(r conda.Record) (install.Package, error) {
 	for _, p := range o.request.Local {

@@ -68,14 +68,11 @@ func (e *Exporters) text(ctx context.Context, r conda.Record) (text []byte, err 
 			return text, nil
 		}
 	}
-	p, err := (&offers{request: e.Request, ctx: ctx}).archive(r)
-	if err == nil && p.Fetch != nil {
-		_, err = p.Fetch(ctx)
-	}
+	file, err := fetched(ctx, e.Request, r)
 	if err != nil {
 		return nil, err
 	}
-	return packed(p.Path)
+	return packed(file)
 }
 
 // file reads run_exports.json of a subdir: the compressed one, or where there is
