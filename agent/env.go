@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -72,7 +73,7 @@ func (d *desk) envCommand() *cobra.Command {
 	f := create.Flags()
 	f.StringVarP(&o.prefix, "prefix", "p", "", "the folder to make; one that has exactly these packages stays as it is")
 	o.solveFlags(create)
-	f.StringVar(&o.file, "file", "", "an environment.yml: its dependencies and channels come after those of the command line")
+	f.StringVar(&o.file, "file", "", "an environment.yml: its dependencies and channels come after those of the command line, its variables are set on activation")
 	f.BoolVar(&o.dryRun, "dry-run", false, "solve, say what would be installed, and do nothing")
 	f.StringVar(&o.explicit, "explicit", "", "a list of packages by their URLs (conda list --explicit): they are installed as they are, without solving")
 	f.BoolVar(&o.update, "update", false, "make an environment that has other packages into this one, in one step")
@@ -135,12 +136,16 @@ func environmentOf(r env.Request, records []conda.Record) *environment {
 
 // envRequest finds what is wrong with the command line, and opens the channels.
 func (d *desk) envRequest(ctx context.Context, o envOptions, p *progress) (env.Request, error) {
-	specs, channels, err := o.wanted()
+	file, err := o.environmentFile()
+	if err != nil {
+		return env.Request{}, err
+	}
+	specs, channels, err := o.wanted(file)
 	if err != nil {
 		return env.Request{}, err
 	}
 	r := env.Request{
-		Prefix: absolutePath(o.prefix), Specs: specs, Subdir: o.platform,
+		Prefix: absolutePath(o.prefix), Specs: specs, Vars: file.vars, Subdir: o.platform,
 		Run: builder.Programs(p, sandbox.Walls{}), Warn: p.Warn,
 	}
 	if r.NotAfter, err = notAfter(o.excludeNewer); err != nil {
@@ -183,15 +188,8 @@ func cacheFolder(flag string) (string, error) {
 }
 
 // wanted are the specs and channels of the command line and of the file.
-func (o envOptions) wanted() (specs, channels []string, err error) {
-	specs, channels = slices.Clone(o.specs), slices.Clone(o.channels)
-	if o.file != "" {
-		moreSpecs, moreChannels, err := readEnvironmentFile(o.file)
-		if err != nil {
-			return nil, nil, err
-		}
-		specs, channels = append(specs, moreSpecs...), append(channels, moreChannels...)
-	}
+func (o envOptions) wanted(file environmentFile) (specs, channels []string, err error) {
+	specs, channels = slices.Concat(o.specs, file.specs), slices.Concat(o.channels, file.channels)
 	for i, text := range specs {
 		specs[i] = store.WithoutSecrets(text) // as the URLs of channels, which a spec may name
 		if m, err := conda.ParseMatchSpec(text); err != nil {
@@ -229,31 +227,67 @@ func notAfter(text string) (time.Time, error) {
 	return moment, nil
 }
 
-// readEnvironmentFile reads an environment.yml. What it asks for and env create
-// cannot give is an error: an environment without it would be another one.
-func readEnvironmentFile(file string) (specs, channels []string, err error) {
-	if err := checkFiles("--file", file); err != nil {
-		return nil, nil, err
+// environmentFile is what an environment.yml asks for.
+type environmentFile struct {
+	specs, channels []string
+	vars            map[string]string // to be set on activation
+}
+
+// environmentFile reads the environment.yml of --file, if there is one. What it asks for
+// and env create cannot give is an error: an environment without it would be another one.
+func (o envOptions) environmentFile() (e environmentFile, err error) {
+	if o.file == "" {
+		return e, nil
 	}
-	dir, name := filepath.Split(absolutePath(file))
-	text, err := tree.ReadFile(os.DirFS(dir), name, "--file "+file)
+	if err := checkFiles("--file", o.file); err != nil {
+		return e, err
+	}
+	dir, name := filepath.Split(absolutePath(o.file))
+	text, err := tree.ReadFile(os.DirFS(dir), name, "--file "+o.file)
 	if err != nil {
-		return nil, nil, err
+		return e, err
 	}
 	report := &tree.Report{}
 	reader := &tree.Reader{File: name, What: "the environment file", Begin: "dependencies:", Report: report, Typed: tree.Typed}
 	root := reader.Parse(text)
 	if root != nil {
-		specs, channels = texts(root.Get("dependencies"), report), texts(root.Get("channels"), report)
-		for _, f := range root.FieldsBut("name", "prefix", "dependencies", "channels") {
-			report.Fail(f.Pos, "take it out: name, prefix, channels and dependencies are read", "%s is not supported", f.Key)
+		e.specs, e.channels = texts(root.Get("dependencies"), report), texts(root.Get("channels"), report)
+		e.vars = variables(root.Get("variables"), report)
+		for _, f := range root.FieldsBut("name", "prefix", "dependencies", "channels", "variables") {
+			report.Fail(f.Pos, "take it out: name, prefix, channels, dependencies and variables are read", "%s is not supported", f.Key)
 		}
 	}
 	if err := report.Err(); err != nil {
-		return nil, nil, usageError{err}
+		return e, usageError{err}
 	}
-	return specs, channels, nil
+	return e, nil
 }
+
+// variables are a mapping's, each value as its author wrote it: 3.10 stays that.
+func variables(n *tree.Node, report *tree.Report) map[string]string {
+	vars := map[string]string{}
+	if n.IsNull() {
+		return vars
+	}
+	if n.Kind != tree.Map {
+		report.Fail(n.Pos, "write NAME: value", "variables are no mapping")
+		return vars
+	}
+	for _, f := range n.FieldsBut() {
+		switch {
+		case !variableName.MatchString(f.Key) || slices.Contains([]string{"PATH", "CONDA_PREFIX", "CONDA_SHLVL", "CONDA_DEFAULT_ENV"}, f.Key):
+			report.Fail(f.Pos, "take it out, or give it another name", "no environment can set a variable %s", f.Key)
+		case f.Value.IsNull() || f.Value.Kind != tree.Scalar || strings.Contains(f.Value.Scalar(), "\x00"):
+			report.Fail(f.Pos, `write it in quotes, "" for an empty one`, "the variable %s has no text", f.Key)
+		default:
+			vars[f.Key] = f.Value.Scalar()
+		}
+	}
+	return vars
+}
+
+// variableName is what shells and sessions take for one.
+var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 // texts are the items of a list; a mapping among them is pip's part.
 func texts(n *tree.Node, report *tree.Report) []string {
@@ -261,7 +295,7 @@ func texts(n *tree.Node, report *tree.Report) []string {
 	for _, item := range n.All() {
 		text, ok := item.Text()
 		if !ok {
-			report.Fail(item.Pos, "list conda packages, each as text; those of pip are not installed", "%s is no text", item.Quoted())
+			report.Fail(item.Pos, "list conda packages, each as text; those of pip are not installed: take them from a channel, or run pip in the prefix", "%s is no text", item.Quoted())
 			continue
 		}
 		all = append(all, text)

@@ -55,6 +55,9 @@ type Request struct {
 	// known from the packages alone.
 	Explicit []conda.Record
 
+	// Vars are set on activation from then on, beside those that the packages bring.
+	Vars map[string]string
+
 	Update      bool           // whatever other packages an environment at Prefix has, it becomes this one
 	Run         install.Runner // runs programs of the prefix, see install.Options; nil runs none
 	LinkScripts bool           // Run also runs the packages' link scripts
@@ -95,15 +98,23 @@ func Create(ctx context.Context, r Request) (records []conda.Record, err error) 
 	}
 	defer func() { err = errors.Join(err, w.close()) }()
 	come, leave, err := w.difference(records, r.Update)
-	if err != nil || len(come)+len(leave) == 0 {
-		return records, err
+	if err == nil && len(come)+len(leave) > 0 {
+		err = from.install(come, leave)
 	}
-	packages, err := from.packages(come)
 	if err != nil {
 		return records, err
 	}
-	return records, install.Install(ctx, packages, r.Prefix, install.Options{
-		Cache: filepath.Join(r.Cache, "pkgs"), Remove: leave,
-		Run: r.Run, LinkScripts: r.LinkScripts, Warn: r.Warn,
+	return records, setVariables(r.Prefix, r.Vars)
+}
+
+// install changes the request's prefix by packages that come and names that leave.
+func (o *offers) install(come []conda.Record, leave []string) error {
+	packages, err := o.packages(come)
+	if err != nil {
+		return err
+	}
+	return install.Install(o.ctx, packages, o.request.Prefix, install.Options{
+		Cache: filepath.Join(o.request.Cache, "pkgs"), Remove: leave,
+		Run: o.request.Run, LinkScripts: o.request.LinkScripts, Warn: o.request.Warn,
 	})
 }

@@ -66,23 +66,44 @@ func (a *Activation) readVars(prefix string) error {
 	if err != nil {
 		return err
 	}
+	vars := map[string]value{}
 	for _, file := range files {
-		if err := readJSON(file, &a.Vars); err != nil {
+		if err := readJSON(file, &vars); err != nil {
 			return err
 		}
 	}
 	var state struct {
-		Vars map[string]string `json:"env_vars"`
+		Vars map[string]value `json:"env_vars"`
 	}
 	if err := readJSON(filepath.Join(prefix, "conda-meta", "state"), &state); err != nil {
 		return err
 	}
-	if a.Vars == nil { // a file said null
-		a.Vars = map[string]string{}
+	for _, all := range []map[string]value{vars, state.Vars} {
+		for name, v := range all {
+			a.Vars[name] = string(v)
+		}
 	}
-	maps.Copy(a.Vars, state.Vars)
 	const unset = "***unset***" // conda's mark of a variable that the user removed
 	maps.DeleteFunc(a.Vars, func(_, value string) bool { return value == unset })
+	return nil
+}
+
+// value is a variable's text. A number or a truth, which environment files have unquoted
+// and conda records as they are, is the text that conda makes of it.
+type value string
+
+// UnmarshalJSON refuses lists and mappings.
+func (v *value) UnmarshalJSON(text []byte) error {
+	switch text[0] {
+	case '"', '[', '{', 'n':
+		return json.Unmarshal(text, (*string)(v))
+	case 't': // Python's words
+		*v = "True"
+	case 'f':
+		*v = "False"
+	default:
+		*v = value(text)
+	}
 	return nil
 }
 

@@ -17,8 +17,8 @@ func TestRead(t *testing.T) {
 		"etc/conda/activate.d/b.sh": "", "etc/conda/activate.d/a.sh": "", "etc/conda/activate.d/a.bat": "", "etc/conda/activate.d/a.fish": "",
 		"etc/conda/deactivate.d/b.sh": "", "etc/conda/deactivate.d/a.sh": "", "etc/conda/deactivate.d/a.bat": "",
 		"etc/conda/env_vars.d/1.json": `{"A": "1", "B": "1", "C": "1"}`,
-		"etc/conda/env_vars.d/2.json": `{"B": "2"}`,
-		"conda-meta/state":            `{"env_vars": {"C": "***unset***", "D": "3"}, "version": 1}`,
+		"etc/conda/env_vars.d/2.json": `{"B": "2", "PORT": 3.10}`,
+		"conda-meta/state":            `{"env_vars": {"C": "***unset***", "D": "3", "ON": true, "OFF": false}, "version": 1}`,
 	} {
 		full := filepath.Join(prefix, name)
 		must(t, os.MkdirAll(filepath.Dir(full), 0o755))
@@ -30,7 +30,7 @@ func TestRead(t *testing.T) {
 	want := activate.Activation{
 		Scripts:           []string{in("etc/conda/activate.d/a.sh"), in("etc/conda/activate.d/b.sh")},
 		DeactivateScripts: []string{in("etc/conda/deactivate.d/b.sh"), in("etc/conda/deactivate.d/a.sh")},
-		Vars:              map[string]string{"A": "1", "B": "2", "D": "3"},
+		Vars:              map[string]string{"A": "1", "B": "2", "D": "3", "PORT": "3.10", "ON": "True", "OFF": "False"},
 		Path:              []string{in("bin")},
 	}
 	if runtime.GOOS == "windows" {
@@ -53,9 +53,11 @@ func TestReadOfNothing(t *testing.T) {
 	if got, err := activate.Read(prefix); err != nil || got.Vars == nil {
 		t.Errorf("null: %+v, %v", got, err)
 	}
-	must(t, os.WriteFile(filepath.Join(prefix, "etc/conda/env_vars.d/x.json"), []byte("{"), 0o644))
-	if _, err := activate.Read(prefix); err == nil {
-		t.Error("a broken file was taken")
+	for _, broken := range []string{"{", `{"A": [1]}`, `{"A": {}}`} {
+		must(t, os.WriteFile(filepath.Join(prefix, "etc/conda/env_vars.d/x.json"), []byte(broken), 0o644))
+		if _, err := activate.Read(prefix); err == nil {
+			t.Errorf("the broken file %s was taken", broken)
+		}
 	}
 }
 
