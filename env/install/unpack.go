@@ -110,10 +110,13 @@ func (c *cache) unpack(ctx context.Context, p Package) (_ *unpacked, err error) 
 }
 
 // blame says where the archive comes from, and what to do where it is at fault itself,
-// not the disk.
+// not the disk: it is also where one of its names is two things, such as a link and a
+// folder.
 func (u *unpacked) blame(ctx context.Context, err error) error {
 	err = fmt.Errorf("unpack %s: %w", place(u.URL), err)
-	if _, system := errors.AsType[syscall.Errno](err); system || ctx.Err() != nil {
+	_, system := errors.AsType[syscall.Errno](err)
+	twofold := errors.Is(err, syscall.EEXIST) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.EISDIR)
+	if system && !twofold || ctx.Err() != nil {
 		return err
 	}
 	return fmt.Errorf("%w; the package is broken: take another build of it, or have it published anew", err)
