@@ -192,7 +192,9 @@ func (o envOptions) wanted(file environmentFile) (specs, channels []string, err 
 	specs, channels = slices.Concat(o.specs, file.specs), slices.Concat(o.channels, file.channels)
 	for i, text := range specs {
 		specs[i] = store.WithoutSecrets(text) // as the URLs of channels, which a spec may name
-		if m, err := conda.ParseMatchSpec(text); err != nil {
+		if m, err := conda.ParseMatchSpec(text); err != nil && strings.Contains(text, ",") {
+			return nil, nil, usageError{fmt.Errorf("%w; a comma stands between bounds of one version: separate packages by blanks", err)}
+		} else if err != nil {
 			return nil, nil, usageError{err}
 		} else if !m.ExactName() {
 			return nil, nil, usageError{fmt.Errorf("match spec %q: name one package, not a pattern", text)}
