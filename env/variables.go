@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 )
@@ -18,13 +17,20 @@ func setVariables(prefix string, vars map[string]string) error {
 		return nil
 	}
 	file := filepath.Join(prefix, "conda-meta", "state")
-	state, had, err := readState(file)
+	state, err := readState(file)
 	if err != nil {
 		return fmt.Errorf("read the prefix's own variables in %s: %w; correct or remove that file", file, err)
 	}
-	now := maps.Clone(had)
-	maps.Copy(now, vars)
-	if maps.Equal(now, had) {
+	now, _ := state["env_vars"].(map[string]any)
+	if now == nil {
+		now = map[string]any{}
+	}
+	same := true
+	for name, value := range vars {
+		same = same && now[name] == value
+		now[name] = value
+	}
+	if same {
 		return nil
 	}
 	state["env_vars"] = now
@@ -41,23 +47,19 @@ func setVariables(prefix string, vars map[string]string) error {
 	return nil
 }
 
-// readState is all of conda-meta/state, and the variables in it; a missing file has none.
-func readState(file string) (state map[string]any, vars map[string]string, err error) {
-	state, vars = map[string]any{}, map[string]string{}
+// readState is all of conda-meta/state, as JSON has it; a missing file has nothing.
+func readState(file string) (state map[string]any, err error) {
 	text, err := os.ReadFile(file) //nolint:gosec // the user's prefix
 	if errors.Is(err, fs.ErrNotExist) {
-		return state, vars, nil
+		return map[string]any{}, nil
 	}
-	known := struct {
-		Vars *map[string]string `json:"env_vars"`
-	}{&vars}
 	if err == nil {
-		err = errors.Join(json.Unmarshal(text, &state), json.Unmarshal(text, &known))
+		err = json.Unmarshal(text, &state)
 	}
-	if err == nil && (state == nil || vars == nil) {
+	if err == nil && state == nil {
 		err = errors.New("it is null")
 	}
-	return state, vars, err
+	return state, err
 }
 
 // replaceFile is for whoever has the prefix's lock: a killed run leaves the old text.

@@ -16,6 +16,7 @@ func TestVariablesOfAPrefix(t *testing.T) {
 	}{
 		{name: "new", vars: map[string]string{"A": "1 \"2\"\n3"}, want: `{"env_vars":{"A":"1 \"2\"\n3"},"version":1}`},
 		{name: "added", had: `{"env_vars": {"A": "0", "B": "***unset***"}, "version": 7, "more": [1]}`, vars: map[string]string{"A": "1"}, want: `{"env_vars":{"A":"1","B":"***unset***"},"more":[1],"version":7}`},
+		{name: "a number of conda's", had: `{"env_vars": {"B": 3}}`, vars: map[string]string{"A": "1"}, want: `{"env_vars":{"A":"1","B":3},"version":1}`},
 		{name: "the same", had: `{"env_vars": { "A": "1" }}`, vars: map[string]string{"A": "1"}, want: `{"env_vars": { "A": "1" }}`},
 		{name: "none wanted", had: `broken`, want: `broken`},
 		{name: "without variables", had: `{"version": 1}`, vars: map[string]string{"A": "1"}, want: `{"env_vars":{"A":"1"},"version":1}`},
