@@ -320,10 +320,7 @@ func (r *run) older(ctx context.Context, p *part) ([]byte, error) {
 		if o.info.Version != p.info.Version {
 			return nil, fmt.Errorf("read %s: it changed meanwhile: %w", p.name, store.ErrConflict)
 		}
-		if p.listed { // else the state has told: the same bytes may come of two texts
-			p.source = o.info.Meta[metaSource]
-		}
-		p.object, p.listed = o, false
+		p.object, p.source, p.listed = o, o.info.Meta[metaSource], false
 	}
 	return p.bytes()
 }

@@ -33,6 +33,16 @@ func (w *world) checkLock(o object) {
 	w.epoch, w.nonce = r.Epoch, r.Nonce
 }
 
+// checkNew holds S6: where a text comes twice, a write over the first that was
+// lost can land on the second. What indexers of another make write may do so.
+func (w *world) checkNew(key string, o object) {
+	text := key + " " + o.etag
+	if w.texts[text] && !w.foreign {
+		w.wrong("S6: a text of %s comes twice", key)
+	}
+	w.texts[text] = true
+}
+
 // checkCommit holds S0 and S2: nothing is lost, and all that is named is there.
 // Of what an indexer of another make writes it is not expected, nor of what is
 // committed upon that.

@@ -50,6 +50,7 @@ type world struct {
 	restored map[string]bool // packages that came back
 	out      map[string]bool // packages whose removal was reported, and no restore has begun since
 	numbers  map[int]int     // who has a build number, by number
+	texts    map[string]bool // keys with ETags of texts that were there
 	epoch    int64           // of the lock
 	nonce    string          // of its holder
 	pending  sync.WaitGroup
@@ -105,7 +106,7 @@ func Schedule(t *testing.T, seed uint64, packages []Package, keep bool) Result {
 	var result Result
 	synctest.Test(t, func(t *testing.T) {
 		draw := rand.New(rand.NewPCG(seed, 0))
-		w := &world{t: t, seed: seed, packages: packages, start: time.Now(), keep: keep, taken: map[string]bool{}, restored: map[string]bool{}, out: map[string]bool{}, numbers: map[int]int{}}
+		w := &world{t: t, seed: seed, packages: packages, start: time.Now(), keep: keep, taken: map[string]bool{}, restored: map[string]bool{}, out: map[string]bool{}, numbers: map[int]int{}, texts: map[string]bool{}}
 		w.rate = []float64{0, 0.03, 0.1, 0.3}[draw.IntN(4)]
 		w.result = Result{Seed: seed, Met: map[operation]map[outcome]int{}}
 		w.bucket = bucket{objects: map[string]object{}, landed: w.landed, page: []int{3, 1000}[draw.IntN(2)]}
@@ -166,6 +167,9 @@ func (w *world) run(workers []*worker) {
 // landed is called after each write, with the mutex held.
 func (w *world) landed(key string, before, after object, existed bool, condition string) {
 	subdir, name, _ := strings.Cut(key, "/")
+	if key == lock.Key || name == "repodata.json" || name == ".condaworker-removed.json" {
+		w.checkNew(key, after)
+	}
 	switch {
 	case key == lock.Key:
 		w.checkLock(after)

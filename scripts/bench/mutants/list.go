@@ -47,9 +47,4 @@ var mutants = []mutant{
 	{"a listing brings removed packages back", "indexer/merge.go", "		delete(stored, file)\n", "		_ = file\n"},
 	{"a build number is claimed without a condition", "indexer/claim.go", "Cond: store.IfAbsent", "Cond: store.Always"},
 	{"a task that comes again claims another build number", "indexer/claim.go", "	if c.Task != \"\" {", "	if false {"},
-	{"reading a derived object unlearns of which index it is", "indexer/derive.go", "		if p.listed { //", "		if true { //"},
 }
-
-// rare are mutants that a schedule finds only far from the first seed, with the
-// seed to begin at.
-var rare = map[string]string{"a text of the removals comes twice": "67001"}
