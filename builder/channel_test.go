@@ -17,13 +17,22 @@ import (
 // kind that goes to another folder and returns a status that means nothing.
 func channelOf(t *testing.T, names ...string) env.Channel {
 	t.Helper()
-	root := t.TempDir()
-	s := dir.Open(root)
+	var files []string
 	for _, name := range names {
 		script := "export " + strings.ToUpper(name) + "_HOME=$CONDA_PREFIX/share\nexport ORDER=$ORDER:" + name + "\ncd /\n[ -n \"$NOT_SET\" ]\n"
-		p := condatest.Write(t, name+"-1.0-0.conda", condatest.Index(name, "1.0", 0, "noarch"), map[string]string{
+		files = append(files, condatest.Write(t, name+"-1.0-0.conda", condatest.Index(name, "1.0", 0, "noarch"), map[string]string{
 			"share/" + name: name, "etc/conda/activate.d/" + name + ".sh": script,
-		})
+		}))
+	}
+	return indexed(t, files)
+}
+
+// indexed is a folder channel of the packages at paths.
+func indexed(t *testing.T, paths []string) env.Channel {
+	t.Helper()
+	root := t.TempDir()
+	s := dir.Open(root)
+	for _, p := range paths {
 		if _, err := indexer.Publish(t.Context(), s, indexer.Package{Path: p}); err != nil {
 			t.Fatal(err)
 		}

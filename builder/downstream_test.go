@@ -7,8 +7,6 @@ import (
 	"github.com/condaworker/condaworker/builder"
 	"github.com/condaworker/condaworker/conda/condatest"
 	"github.com/condaworker/condaworker/env"
-	"github.com/condaworker/condaworker/indexer"
-	"github.com/condaworker/condaworker/store/dir"
 )
 
 // downstreamChannel has an old a, and packages that need an a: one that any does, one
@@ -16,8 +14,7 @@ import (
 // written in conda-build's form and in rattler-build's.
 func downstreamChannel(t *testing.T) env.Channel {
 	t.Helper()
-	root := t.TempDir()
-	s := dir.Open(root)
+	var paths []string
 	for _, p := range []struct{ name, depends, file, test string }{
 		{"a", "", "share/a", "old"},
 		{"user", "a >=1", "info/test/run_test.sh", "echo user of $(cat $PREFIX/share/a) in $PKG_NAME\n"},
@@ -29,15 +26,9 @@ func downstreamChannel(t *testing.T) env.Channel {
 		if p.depends != "" {
 			in["depends"] = []string{p.depends}
 		}
-		file := condatest.Write(t, p.name+"-1.0-0.conda", in, map[string]string{p.file: p.test})
-		if _, err := indexer.Publish(t.Context(), s, indexer.Package{Path: file}); err != nil {
-			t.Fatal(err)
-		}
+		paths = append(paths, condatest.Write(t, p.name+"-1.0-0.conda", in, map[string]string{p.file: p.test}))
 	}
-	if _, err := indexer.Reindex(t.Context(), s, indexer.Options{}); err != nil {
-		t.Fatal(err)
-	}
-	return env.Channel{URL: root, Reader: s}
+	return indexed(t, paths)
 }
 
 // A package is tested by the tests of those that need it, each with the new package and

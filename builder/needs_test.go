@@ -14,16 +14,13 @@ import (
 	"github.com/condaworker/condaworker/conda/condatest"
 	"github.com/condaworker/condaworker/env"
 	"github.com/condaworker/condaworker/env/solve"
-	"github.com/condaworker/condaworker/indexer"
-	"github.com/condaworker/condaworker/store/dir"
 )
 
 // exportingChannel has a compiler, which exports strongly, and libraries, which
 // export in all ways. Nobody asks for base, on which lib depends.
 func exportingChannel(t *testing.T) env.Channel {
 	t.Helper()
-	root := t.TempDir()
-	s := dir.Open(root)
+	var paths []string
 	for _, p := range []struct {
 		name, version, depends, exports string
 	}{
@@ -42,15 +39,9 @@ func exportingChannel(t *testing.T) env.Channel {
 		if p.exports != "" {
 			files["info/run_exports.json"] = p.exports
 		}
-		file := condatest.Write(t, fmt.Sprintf("%s-%s-0.conda", p.name, p.version), in, files)
-		if _, err := indexer.Publish(t.Context(), s, indexer.Package{Path: file}); err != nil {
-			t.Fatal(err)
-		}
+		paths = append(paths, condatest.Write(t, fmt.Sprintf("%s-%s-0.conda", p.name, p.version), in, files))
 	}
-	if _, err := indexer.Reindex(t.Context(), s, indexer.Options{}); err != nil {
-		t.Fatal(err)
-	}
-	return env.Channel{URL: root, Reader: s}
+	return indexed(t, paths)
 }
 
 // The rows are what conda-build and rattler-build make of the same recipes.
@@ -240,17 +231,10 @@ the host environment cannot be made: no packages fit together:
 }
 
 func TestRunExportsThatCannotBeReadNameTheirPackage(t *testing.T) {
-	root := t.TempDir()
-	s := dir.Open(root)
 	file := condatest.Write(t, "bad-1.0-0.conda", condatest.Index("bad", "1.0", 0, "noarch"), map[string]string{"share/bad": "x", "info/run_exports.json": `{"weak":["lib >>1"]}`})
-	if _, err := indexer.Publish(t.Context(), s, indexer.Package{Path: file}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := indexer.Reindex(t.Context(), s, indexer.Options{}); err != nil {
-		t.Fatal(err)
-	}
+	channel := indexed(t, []string{file})
 	_, _, err := build(t, map[string]string{"recipe.yaml": "package: {name: a, version: \"1\"}\nrequirements: {host: [bad]}\n"}, func(r *builder.Request) {
-		r.Channels = []env.Channel{{URL: root, Reader: s}}
+		r.Channels = []env.Channel{channel}
 	})
 	if err == nil || !strings.Contains(err.Error(), "bad 1.0 0") || !strings.Contains(err.Error(), "lib >>1") {
 		t.Error(err)
