@@ -63,8 +63,11 @@ func parseFile(text string) (URL, error) {
 
 // parseS3 drops slashes that are too many: they would be part of the keys.
 func parseS3(text, rest string) (URL, error) {
+	if i := strings.IndexAny(rest, "?#"); i >= 0 {
+		return URL{}, fmt.Errorf("channel URL %s: clients would look for s3://%s, without %q: leave that out", WithoutSecrets(text), rest[:i], rest[i:])
+	}
 	bucket, prefix, _ := strings.Cut(rest, "/")
-	if bucket == "" || strings.ContainsAny(bucket, "@:?#") {
+	if bucket == "" || strings.ContainsAny(bucket, "@:") {
 		return URL{}, fmt.Errorf("channel URL %s: it is s3://bucket/prefix", text)
 	}
 	var segments []string

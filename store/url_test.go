@@ -22,7 +22,7 @@ func TestParseURL(t *testing.T) {
 		"HTTPS://Host/X":           "https://host/X",
 		"s3://b":                   "s3://b",
 		"https://user:pw@host/x/?": "https://host/x",
-		"":                         "", "s3://": "", "s3:///p": "", "s3://b/../p": "", "s3://b/a\nb": "",
+		"":                         "", "s3://": "", "s3:///p": "", "s3://b/../p": "", "s3://b/a\nb": "", "s3://b/p?x=y": "", "s3://b/p#x": "", "s3://b?": "",
 		"s3:b/p": "", "s3:/b/p": "", "S3:b": "", "https:/host": "", "file:": "", "file:channel": "", "  ": "",
 		"ftp://host/x": "", "file://host/x": "", "https://": "",
 	} {
