@@ -19,24 +19,24 @@ import (
 	"sync/atomic"
 )
 
-// link makes folders and symlinks of all, one after the other, for files of other
-// packages may be written through them, and then all files.
+// link makes folders and symlinks, and then all files, several at a time. Symlinks that
+// other packages' paths lead through come first, one after the other.
 func (l *prefix) link(ctx context.Context, all []*unpacked) error {
+	leaders, others := apart(all)
+	for _, u := range leaders {
+		if err := l.prepare(u); err != nil {
+			return err
+		}
+	}
+	if err := inParallel(ctx, len(others), func(i int) error { return l.prepare(others[i]) }); err != nil {
+		return err
+	}
 	type job struct {
 		of *unpacked
 		p  *pathEntry
 	}
 	var files []job
-	for _, u := range leadersFirst(all) {
-		links, err := l.folders(u)
-		if err != nil {
-			return fmt.Errorf("install %s: %w", u.dist, err)
-		}
-		for _, p := range links {
-			if err := l.place(u, p); err != nil {
-				return fmt.Errorf("install %s: %w", u.dist, err)
-			}
-		}
+	for _, u := range all {
 		for i := range u.paths {
 			switch u.paths[i].PathType {
 			case hardlink, entryPoint:
@@ -44,38 +44,37 @@ func (l *prefix) link(ctx context.Context, all []*unpacked) error {
 			}
 		}
 	}
-	return inParallel(ctx, len(files), func(i int) error {
-		if err := l.place(files[i].of, files[i].p); err != nil {
-			return fmt.Errorf("install %s: %w", files[i].of.dist, err)
-		}
-		return nil
-	})
+	return inParallel(ctx, len(files), func(i int) error { return l.place(files[i].of, files[i].p) })
 }
 
-// leadersFirst puts packages to the front whose symlinks are folders of other packages'
-// paths, e.g. lib64 -> lib.
-func leadersFirst(all []*unpacked) []*unpacked {
+// apart returns first the packages whose symlinks are folders of some package's paths,
+// e.g. lib64 -> lib.
+func apart(all []*unpacked) (leaders, others []*unpacked) {
 	folders := map[string]bool{}
 	for _, u := range all {
 		for _, p := range u.paths {
-			for dir := path.Dir(p.Path); dir != "." && !folders[dir]; dir = path.Dir(dir) {
+			dir := p.Path
+			if p.PathType != directory {
+				dir = path.Dir(dir)
+			}
+			for ; dir != "." && !folders[dir]; dir = path.Dir(dir) {
 				folders[dir] = true
 			}
 		}
 	}
-	follows := func(u *unpacked) int {
-		for _, p := range u.paths {
-			if p.PathType == softlink && folders[p.Path] {
-				return 0
-			}
+	for _, u := range all {
+		if slices.ContainsFunc(u.paths, func(p pathEntry) bool { return p.PathType == softlink && folders[p.Path] }) {
+			leaders = append(leaders, u)
+		} else {
+			others = append(others, u)
 		}
-		return 1
 	}
-	return slices.SortedStableFunc(slices.Values(all), func(a, b *unpacked) int { return cmp.Compare(follows(a), follows(b)) })
+	return leaders, others
 }
 
-// folders makes those that u's paths lie in, and returns its symlinks.
-func (l *prefix) folders(u *unpacked) (links []*pathEntry, err error) {
+// prepare makes the folders that u's paths lie in, and its symlinks.
+func (l *prefix) prepare(u *unpacked) error {
+	var links []*pathEntry
 	for i := range u.paths {
 		p := &u.paths[i]
 		dir := path.Dir(p.Path)
@@ -86,10 +85,15 @@ func (l *prefix) folders(u *unpacked) (links []*pathEntry, err error) {
 			links = append(links, p)
 		}
 		if _, err := l.parent(dir); err != nil {
-			return nil, err
+			return fmt.Errorf("install %s: %w", u.dist, err)
 		}
 	}
-	return links, nil
+	for _, p := range links {
+		if err := l.place(u, p); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // inParallel calls do(0) to do(n-1), some at a time, until one fails.
@@ -115,13 +119,12 @@ func inParallel(ctx context.Context, n int, do func(int) error) error {
 	return context.Cause(ctx)
 }
 
-// place makes one file or symlink, whose folder is there. Several may be placed at a
-// time.
+// place makes one file or symlink. Several may be placed at a time.
 func (l *prefix) place(u *unpacked, p *pathEntry) error {
 	from := filepath.Join(u.dir, filepath.FromSlash(cmp.Or(p.source, p.Path)))
-	to := filepath.Join(l.parents[path.Dir(p.Path)], path.Base(p.Path))
-	var err error
+	to, err := l.file(p.Path)
 	switch {
+	case err != nil:
 	case p.PathType == entryPoint:
 		err = l.writeProgram(to, p)
 	case p.PathType == softlink:
@@ -140,9 +143,12 @@ func (l *prefix) place(u *unpacked, p *pathEntry) error {
 		p.SHA256InPrefix = p.SHA256
 	}
 	if errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("%s is in the prefix already and belongs to no package: remove it", p.Path)
+		err = fmt.Errorf("%s is in the prefix already and belongs to no package: remove it", p.Path)
 	}
-	return err
+	if err != nil {
+		return fmt.Errorf("install %s: %w", u.dist, err)
+	}
+	return nil
 }
 
 // A file without the prefix in it comes from the cache in the first of these ways that

@@ -216,12 +216,12 @@ func (p *plan) changed() []*installed {
 // were put aside.
 func (p *plan) relocate(l *prefix, c *change) error {
 	for _, m := range p.moves {
-		parent, err := l.parent(path.Dir(m.to))
+		to, err := l.file(m.to)
 		if err != nil {
 			return err
 		}
 		from := filepath.Join(l.resolved, c.aside(slices.Index(p.Old, m.at.Path)))
-		if err := l.linkFile(from, filepath.Join(parent, path.Base(m.to))); err != nil {
+		if err := l.linkFile(from, to); err != nil {
 			return fmt.Errorf("move %s of %s: %w", m.at.Path, m.of.dist, err)
 		}
 		original := m.at.original()

@@ -9,6 +9,7 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/condaworker/condaworker/conda"
@@ -19,8 +20,8 @@ type prefix struct {
 	dir      string // absolute, as the caller gave it: what goes into files
 	resolved string // without symlinks: what every write is held against
 	root     *os.Root
-	fresh    bool              // there was nothing in it
-	parents  map[string]string // folders by their path in the prefix, resolved
+	fresh    bool     // there was nothing in it
+	parents  sync.Map // folders by their path in the prefix, resolved
 	packages []*installed
 	python   *python      // nil without one
 	way      atomic.Int32 // how files come from the cache: byClone, byLink, byCopy
@@ -56,7 +57,7 @@ func openPrefix(dir string) (*prefix, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &prefix{dir: dir, resolved: resolved, root: root, parents: map[string]string{}}
+	l := &prefix{dir: dir, resolved: resolved, root: root}
 	if err := errors.Join(resume(root), l.read()); err != nil {
 		return nil, errors.Join(err, root.Close())
 	}
@@ -147,21 +148,48 @@ func (l *prefix) findPython(kept []*installed, all []*unpacked) (err error) {
 
 // parent makes the folder dir of the prefix and returns where it really is. A
 // symlink of another package on the way is followed (lib64 to lib), but never
-// out of the prefix.
+// out of the prefix. Several may be made at a time.
 func (l *prefix) parent(dir string) (string, error) {
-	if at, ok := l.parents[dir]; ok {
-		return at, nil
+	if dir == "." {
+		return l.resolved, nil
 	}
-	if err := l.root.MkdirAll(filepath.FromSlash(dir), 0o755); err != nil {
-		return "", fmt.Errorf("make folder %s: %w", dir, err)
+	if at, ok := l.parents.Load(dir); ok {
+		return at.(string), nil
 	}
-	at, err := filepath.EvalSymlinks(filepath.Join(l.resolved, filepath.FromSlash(dir)))
+	above, err := l.parent(path.Dir(dir))
 	if err != nil {
 		return "", err
 	}
-	if inside, err := filepath.Rel(l.resolved, at); err != nil || !filepath.IsLocal(inside) {
-		return "", fmt.Errorf("the folder %s leads out of the prefix, to %s", dir, at)
+	at, err := l.enter(filepath.Join(above, path.Base(dir)))
+	if err != nil {
+		return "", fmt.Errorf("make folder %s: %w", dir, err)
 	}
-	l.parents[dir] = at
+	l.parents.Store(dir, at)
 	return at, nil
+}
+
+// enter makes the folder at, whose parent has no symlinks on its way, unless it is
+// there, and returns where it really is.
+func (l *prefix) enter(at string) (string, error) {
+	err := os.Mkdir(at, 0o755)
+	if err == nil || !errors.Is(err, fs.ErrExist) {
+		return at, err
+	}
+	really, err := filepath.EvalSymlinks(at)
+	if err != nil {
+		return "", err
+	}
+	if inside, err := filepath.Rel(l.resolved, really); err != nil || !filepath.IsLocal(inside) {
+		return "", fmt.Errorf("it leads out of the prefix, to %s", really)
+	}
+	if info, err := os.Stat(really); err != nil || !info.IsDir() {
+		return "", errors.Join(err, fmt.Errorf("%s is no folder", really))
+	}
+	return really, nil
+}
+
+// file is where the path name of the prefix really is. Its folder is made.
+func (l *prefix) file(name string) (string, error) {
+	at, err := l.parent(path.Dir(name))
+	return filepath.Join(at, path.Base(name)), err
 }

@@ -9,8 +9,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path"
-	"path/filepath"
 	"runtime"
 	"strings"
 )
@@ -98,7 +96,10 @@ func (l *prefix) unsigned(all []*unpacked) ([]signed, error) {
 			if p.FileMode != "binary" || p.Placeholder == "" || p.SHA256InPrefix == p.SHA256 {
 				continue
 			}
-			file := filepath.Join(l.parents[path.Dir(p.Path)], path.Base(p.Path))
+			file, err := l.file(p.Path)
+			if err != nil {
+				return nil, err
+			}
 			is, err := isMachO(file)
 			if err != nil {
 				return nil, err
