@@ -219,7 +219,7 @@ func disagreement(index indexer.Report, url store.URL) error {
 			{s.Added, "is stored and not in the index"},
 			{s.Removed, "is in the index and not stored"},
 			{s.Updated, "has other bytes than its record says"},
-			{s.Stale, "is missing or old"},
+			{s.Stale, "is missing, old, or copied without its metadata"},
 		} {
 			for _, file := range what.files {
 				found = append(found, fmt.Sprintf("%s/%s %s", s.Subdir, file, what.says))

@@ -50,7 +50,7 @@ type SubdirReport struct {
 	Removed  []string `json:"removed,omitempty"` // whose object is gone
 	Written  int64    `json:"written_bytes"`     // 0 when nothing had changed
 	Attempts int      `json:"attempts"`          // more than one: other writers were first
-	Stale    []string `json:"stale,omitempty"`   // index objects that a check found missing or old
+	Stale    []string `json:"stale,omitempty"`   // index objects that a check found missing or old, or that do not say of which repodata.json they are
 	Swept    int      `json:"swept,omitempty"`   // shards deleted that no index has named for a week
 }
 
@@ -308,7 +308,7 @@ func (r *run) once(ctx context.Context) (SubdirReport, error) {
 // check notes which index objects write would replace. Packages that came or
 // went are in the report already.
 func (r *run) check(ctx context.Context, e *edition, parts map[string]*part, report *SubdirReport) error {
-	if !e.index.exists || e.changed() {
+	if !e.index.exists || e.source != e.was() {
 		report.Stale = append(report.Stale, indexName)
 	}
 	for _, name := range e.names() {

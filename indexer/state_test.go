@@ -181,3 +181,21 @@ func TestCheckWritesNothing(t *testing.T) {
 		}
 	}
 }
+
+// Who copies a channel may lose the metadata of its objects, not what is in them.
+func TestCheckOfACopiedIndex(t *testing.T) {
+	s := &mem.Store{}
+	publishOK(t, s, simple(t, "tool"))
+	reindexOK(t, s, Options{})
+	for _, name := range []string{indexName, zstName} {
+		putRaw(t, s, "linux-64/"+name, stored(t, s, "linux-64/"+name))
+	}
+	if err := s.Delete(t.Context(), "linux-64/"+stateName); err != nil {
+		t.Fatal(err)
+	}
+	if got := reindexOK(t, s, Options{Check: true}).Subdirs[0]; !slices.Equal(got.Stale, []string{zstName}) {
+		t.Errorf("%+v", got)
+	}
+	reindexOK(t, s, Options{})
+	derivedRight(t, s)
+}
