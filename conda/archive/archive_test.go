@@ -10,6 +10,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -308,5 +309,19 @@ func TestChangedAnywhere(t *testing.T) {
 	}
 	if unseen > len(data)/5 {
 		t.Errorf("%d of %d changes were not noticed", unseen, len(data))
+	}
+}
+
+// A writer that does not know how much will come asks for the window of its level, of
+// which a reader of little needs nothing.
+func TestALargeWindowCostsNothing(t *testing.T) {
+	data := windowed(t, 27, tarOf(t, file{"info/index.json", indexJSON}), tarOf(t, file{"share/x", "x"}))
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	n := 0
+	must(t, Walk(bytes.NewReader(data), int64(len(data)), "demo-1.0-0.conda", func(Entry, io.Reader) error { n++; return nil }))
+	runtime.ReadMemStats(&after)
+	if got := after.TotalAlloc - before.TotalAlloc; n != 2 || got > 8<<20 {
+		t.Errorf("%d files, %d bytes of memory", n, got)
 	}
 }

@@ -221,20 +221,39 @@ func (c *container) walkPart(p Part, chunk int64, visit func(Entry, io.Reader) e
 	if err != nil {
 		return err
 	}
+	d, err := decompressed(member, e.size, p)
+	if err != nil {
+		return err
+	}
+	defer d.Close() //nolint:errcheck // only read
+	var r io.Reader = d
+	if p == InfoPart {
+		r = &limitedReader{r: d, left: maxInfo}
+	}
+	return walkTar(r, visit, func(string) Part { return p })
+}
+
+// decompressed is the tar in a part's member of size bytes. It must be closed.
+func decompressed(member io.Reader, size int64, p Part) (io.ReadCloser, error) {
+	if size <= smallPart {
+		packed, err := io.ReadAll(member)
+		if err != nil {
+			return nil, err
+		}
+		if text, err := unzstdSmall(packed); err == nil {
+			return io.NopCloser(bytes.NewReader(text)), nil
+		}
+		member = bytes.NewReader(packed)
+	}
 	threads := 2
 	if p == InfoPart {
 		threads = 1
 	}
 	d, err := newDecoder(member, threads)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer d.Close()
-	var r io.Reader = d
-	if p == InfoPart {
-		r = &limitedReader{r: d, left: maxInfo}
-	}
-	return walkTar(r, visit, func(string) Part { return p })
+	return d.IOReadCloser(), nil
 }
 
 func walkBzip2(s *source, visit func(Entry, io.Reader) error) error {

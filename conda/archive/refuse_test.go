@@ -40,7 +40,7 @@ func TestRefused(t *testing.T) {
 		"an empty file":         {nil, "end is missing"},
 		"a changed member":      {edit(t, 0xFD2FB528, 0, 30, "\x55"), ""},
 		"another checksum":      {otherChecksum(t), "checksum"},
-		"a window of 1 GiB":     {window1G(t), "window"},
+		"a window of 1 GiB":     {windowed(t, 30, nil, nil), "window"},
 		"metadata of 256 MiB 1": {build(t, content{part: InfoPart, tar: tarOf(t, file{"info/index.json", strings.Repeat("a", maxInfo+1)})}, pkg), "exceeds the limit"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -78,18 +78,19 @@ func otherChecksum(t *testing.T) []byte {
 	return data
 }
 
-// window1G is an archive whose info asks for 1 GiB of memory.
-func window1G(t *testing.T) []byte {
+// windowed is an archive whose parts ask for 2^log bytes of memory; each is one block
+// as it is.
+func windowed(t *testing.T, log int, info, pkg []byte) []byte {
 	t.Helper()
 	m := &memory{}
 	w, err := NewWriter(m, "demo-1.0-0")
 	must(t, err)
-	// A frame's header: magic, no flags, window descriptor 2^30; an empty last block.
-	frame := []byte{0x28, 0xB5, 0x2F, 0xFD, 0, 20 << 3, 1, 0, 0}
-	for _, p := range []Part{InfoPart, PkgPart} {
-		pw := &partWriter{w: w, m: member{name: string(p) + "-x.tar.zst", offset: w.pos}}
+	for _, c := range []content{{part: InfoPart, tar: info}, {part: PkgPart, tar: pkg}} {
+		// A frame's header: magic, no flags, window descriptor; the last block's header.
+		frame := []byte{0x28, 0xB5, 0x2F, 0xFD, 0, byte((log - 10) << 3), byte(1 | len(c.tar)<<3), byte(len(c.tar) >> 5), byte(len(c.tar) >> 13)}
+		pw := &partWriter{w: w, m: member{name: string(c.part) + "-x.tar.zst", offset: w.pos}}
 		must(t, w.write(pw.m.localHeader()))
-		_, err := pw.Write(frame)
+		_, err := pw.Write(append(frame, c.tar...))
 		must(t, err)
 		end := w.pos
 		_, err = m.Seek(pw.m.offset, io.SeekStart)

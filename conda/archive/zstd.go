@@ -53,6 +53,22 @@ func newDecoder(r io.Reader, threads int) (*zstd.Decoder, error) {
 		zstd.WithDecoderLowmem(true))
 }
 
+// smallPart is as much as is decompressed at once, packed. What comes as a stream
+// takes the window that its writer asks for: 128 MiB of level 22, however little
+// there is in it.
+const smallPart = 1 << 20
+
+// unzstdSmall decompresses b in no more memory than a text of this length can be
+// believed to need. One that needs more is an error, as is one that is damaged.
+func unzstdSmall(b []byte) ([]byte, error) {
+	d, err := zstd.NewReader(nil, zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderConcurrency(1), zstd.WithDecodeAllCapLimit(true))
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	return d.DecodeAll(b, make([]byte, 0, min(believed*len(b), believed<<18)))
+}
+
 // Of texts in bytes that are compressed whole: the tables of the better level
 // are a hundred times a small one, and save it one per cent; and for a large one,
 // somebody waits. The fastest level makes an index 3 to 6 % larger in a quarter of
@@ -188,10 +204,12 @@ func (u *unzstd) Close() error {
 	return nil
 }
 
+// believed is how much smaller a text may be when it is packed; few are by 20.
+const believed = 64
+
 // announced is the size that the first frame's header claims, as far as a
 // frame of this length can be believed.
 func announced(b []byte, limit int64) int64 {
-	const believed = 64 // times smaller; text is rarely smaller than by 20
 	var h zstd.Header
 	if h.Decode(b) != nil || !h.HasFCS || h.FrameContentSize > uint64(limit) {
 		return 0
