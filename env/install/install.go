@@ -121,10 +121,8 @@ func (l *prefix) fill(ctx context.Context, p *plan, c *change, o Options) error 
 	if err := l.compile(ctx, p.arriving, o); err != nil {
 		return err
 	}
-	for _, u := range p.arriving {
-		if err := l.writeRecord(u); err != nil {
-			return fmt.Errorf("record %s: %w", u.dist, err)
-		}
+	if err := inParallel(ctx, len(p.arriving), func(i int) error { return l.writeRecord(p.arriving[i]) }); err != nil {
+		return err
 	}
 	if err := l.postLink(ctx, p.arriving, o); err != nil {
 		return err

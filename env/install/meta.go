@@ -101,7 +101,10 @@ func (l *prefix) writeRecord(u *unpacked) error {
 	if u.Spec != "" {
 		record["requested_spec"] = store.WithoutSecrets(u.Spec)
 	}
-	return l.writeJSON("conda-meta/"+u.dist+".json", record)
+	if err := l.writeJSON("conda-meta/"+u.dist+".json", record); err != nil {
+		return fmt.Errorf("record %s: %w", u.dist, err)
+	}
+	return nil
 }
 
 // rewriteRecord writes the record of a package whose paths have changed.
