@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -168,5 +169,49 @@ func TestSessionKills(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A script without walls writes on until somebody ends it, also when the build that it
+// belongs to was killed. Nobody takes its folder away from it before: it would make it
+// again, and who removes that?
+func TestAKilledBuildsScriptKeepsItsFolder(t *testing.T) {
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	work := filepath.Join(dir, "work")
+	build := func(script string) *exec.Cmd {
+		recipe := filepath.Join(t.TempDir(), "recipe.yaml")
+		text := "package: {name: small, version: '1.0'}\nbuild: {noarch: generic, script: \"" + script + "\"}\n"
+		if err := os.WriteFile(recipe, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return exec.Command(program, "build", recipe, "--to", filepath.Join(dir, "channel"), "--work-dir", work, "--sandbox", "off") //nolint:gosec // our own program
+	}
+	killed := build("trap '' TERM; echo > " + dir + "/ready; while :; do mkdir -p $PREFIX/share; sleep 0.01; done")
+	if err := killed.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		if _, err := os.Stat(filepath.Join(dir, "ready")); err == nil {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("its script does not begin")
+		}
+	}
+	_ = killed.Process.Kill()
+	_ = killed.Wait()
+	for range 2 {
+		if out, err := build("mkdir $PREFIX/share; echo > $PREFIX/share/x").CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		time.Sleep(2 * time.Second) // in which the script is ended
+	}
+	left, err := os.ReadDir(work)
+	if err != nil || len(left) > 0 {
+		t.Errorf("left: %v, %v", left, err)
 	}
 }

@@ -165,7 +165,7 @@ func (d *desk) build(ctx context.Context, o buildOptions) error {
 			return "", err
 		}
 		p.Folder("other", work.path)
-		err = d.buildAndPublish(ctx, o, work.path, p, r)
+		err = d.buildAndPublish(ctx, o, work, p, r)
 		return built(*r), errors.Join(err, d.removeWork(work, o.keep))
 	})
 }
@@ -188,7 +188,7 @@ func built(r report) string {
 
 // buildAndPublish reports the packages that were made also with an error: those
 // that were published before it are in the channel.
-func (d *desk) buildAndPublish(ctx context.Context, o buildOptions, work string, p *progress, r *report) error {
+func (d *desk) buildAndPublish(ctx context.Context, o buildOptions, work workDir, p *progress, r *report) error {
 	request, target, err := d.buildRequest(ctx, o, work)
 	if err != nil {
 		return err
@@ -217,7 +217,7 @@ func (d *desk) buildAndPublish(ctx context.Context, o buildOptions, work string,
 
 // buildRequest opens the channels and hands the options on as plain values.
 // A channel that cannot be written is found out now, not after the build.
-func (d *desk) buildRequest(ctx context.Context, o buildOptions, work string) (builder.Request, destination, error) {
+func (d *desk) buildRequest(ctx context.Context, o buildOptions, work workDir) (builder.Request, destination, error) {
 	number, err := o.fixedNumber()
 	if err != nil {
 		return builder.Request{}, destination{}, err
@@ -233,11 +233,11 @@ func (d *desk) buildRequest(ctx context.Context, o buildOptions, work string) (b
 	render.PackageName, render.BuildNumber = o.packageName, number
 	r := builder.Request{
 		RenderRequest: render,
-		Archives:      absolute(o.archives), PrefixLength: o.prefixLength, Work: work, OutputDir: absolutePath(o.outputDir),
+		Archives:      absolute(o.archives), PrefixLength: o.prefixLength, Work: work.path, OutputDir: absolutePath(o.outputDir),
 		NoTest: o.noTest, Timeout: o.timeout, IdleTimeout: o.idleTimeout, Epoch: epoch,
 		Version: version(), Virtual: d.virtualPackages(ctx, o.platform),
 	}
-	o.walls.request(&r)
+	o.walls.request(&r, work)
 	if r.Channels, err = d.sources(ctx, o.sourceOptions, o.channels); err != nil {
 		return r, destination{}, err
 	}

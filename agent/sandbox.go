@@ -61,9 +61,9 @@ func (w *wallFlags) validate() error {
 	return nil
 }
 
-// request hands the walls on.
-func (w *wallFlags) request(r *builder.Request) {
-	r.Walls = sandbox.Walls{Mode: sandbox.Mode(w.mode), Network: w.network == networkOn, Limits: w.limits}
+// request hands the walls on. Scripts work in a folder whose lock they hold, too.
+func (w *wallFlags) request(r *builder.Request, work workDir) {
+	r.Walls = sandbox.Walls{Mode: sandbox.Mode(w.mode), Network: w.network == networkOn, Limits: w.limits, InUse: work.lock}
 	r.Sealed = w.network == networkOff
 	r.Read = absolute(slices.DeleteFunc(w.read, func(path string) bool { return path == "" }))
 }

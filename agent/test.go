@@ -67,7 +67,7 @@ func (d *desk) test(ctx context.Context, o testOptions) error {
 		defer func() { err = errors.Join(err, d.removeWork(work, o.keep)) }()
 		r := builder.Request{Work: work.path, Timeout: o.timeout, IdleTimeout: o.idleTimeout, Version: version()}
 		r.CallerEnv = d.env
-		o.walls.request(&r)
+		o.walls.request(&r, work)
 		if r.Platform, err = builder.HostPlatform(); err != nil {
 			return "", err
 		}

@@ -17,8 +17,8 @@ const (
 	lockEnd  = ".lock"
 )
 
-// workDir is a folder of one run's own. As long as the run lives it holds a lock
-// on a file beside the folder.
+// workDir is a folder of one run's own. As long as the run lives, or a script of its,
+// it holds a lock on a file beside the folder.
 type workDir struct {
 	path string
 	lock *os.File

@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// tryLock locks a file for as long as this process lives or the file is open.
-// Processes that we start do not inherit it.
+// tryLock locks a file for as long as it is open in this process, or in one that
+// was handed it. Others that we start do not inherit it.
 func tryLock(f *os.File) bool {
 	return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil
 }

@@ -31,6 +31,7 @@ func init() {
 const (
 	connFile = 3 + iota
 	doorFile // see group.door
+	lastFile // Walls.InUse, which is the one before where there is no door
 )
 
 // Init turns this process into the one that stands between Run and a command,
@@ -87,7 +88,9 @@ type keeper struct {
 // enter makes what holds for this process too: the namespaces' insides and what
 // of us is hidden.
 func (k *keeper) enter() *LayerError {
-	unix.CloseOnExec(connFile)                                        // who had it could speak to the program in our name
+	for file := connFile; file <= lastFile; file++ {
+		unix.CloseOnExec(file) // who had the first could speak to the program in our name
+	}
 	_ = unix.CloseRange(doorFile, ^uint(0), unix.CLOSE_RANGE_CLOEXEC) // what we inherited, wanted or not; kernels since 5.11
 	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("1000"), 0)   // when memory is short, not the worker's agent goes first
 	_ = os.WriteFile("/proc/self/comm", []byte("sandbox"), 0)         // for those who look at a list of processes
@@ -172,7 +175,6 @@ func (k *keeper) start(tell *json.Encoder) *LayerError {
 // bounds the number of processes.
 func (k *keeper) joinGroup() {
 	if k.Door {
-		unix.CloseOnExec(doorFile)
 		door := os.NewFile(doorFile, "tasks")
 		_, err := door.WriteString("0")
 		k.Bounds.Group = errors.Join(err, door.Close()) == nil

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"syscall"
 	"time"
 
@@ -116,6 +117,9 @@ func attempt(ctx context.Context, c Command, o order, spaces uintptr, began func
 	p.cmd = &exec.Cmd{
 		Path: "/proc/self/exe", Args: []string{initName}, Dir: "/", Env: []string{},
 		Stdout: write, Stderr: write, ExtraFiles: inherited, SysProcAttr: attributes(o, spaces),
+	}
+	if c.Walls.InUse != nil {
+		p.cmd.ExtraFiles = append(slices.Clone(inherited), c.Walls.InUse)
 	}
 	err = errors.Join(p.start(), write.Close())
 	for _, f := range inherited {

@@ -38,6 +38,11 @@ type Walls struct {
 	Mode    Mode
 	Network bool // it reaches what we reach, but for who hands out the machine's credentials
 	Limits  Limits
+
+	// InUse is held open until all processes of a command are dead, our own end or not:
+	// a lock on it tells others how long the command's folders are in use. Linux only;
+	// may be nil.
+	InUse *os.File `json:"-"`
 }
 
 // Mode says which layers are used.

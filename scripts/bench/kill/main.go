@@ -21,6 +21,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -92,11 +93,12 @@ func run(n int, program string, seed uint64) (err error) {
 		}
 	}
 	left := found{
-		processes: b.running(), folders: b.folders(), locks: b.oldLocks(), groups: len(deadGroups()) - groups, mounts: mounts() - mounted,
+		processes: b.running(), folders: b.folders(), locks: b.oldLocks(), groups: len(deadGroups()) - groups,
+		mounts: slices.DeleteFunc(mounts(), func(m string) bool { return slices.Contains(mounted, m) }),
 	}
 	fmt.Printf("%d runs killed, %d ended before, in %s (%s each); left: %d processes, %d mounts, %d temporary folders, %d control groups, %d locks older than their lease\n",
-		n, ended, took.Round(time.Second), (took / time.Duration(n)).Round(time.Millisecond), len(left.processes), left.mounts, len(left.folders), left.groups, len(left.locks))
-	if len(left.processes)+len(left.folders)+len(left.locks) > 0 || left.groups > 0 || left.mounts != 0 {
+		n, ended, took.Round(time.Second), (took / time.Duration(n)).Round(time.Millisecond), len(left.processes), len(left.mounts), len(left.folders), left.groups, len(left.locks))
+	if len(left.processes)+len(left.folders)+len(left.locks)+len(left.mounts) > 0 || left.groups > 0 {
 		return fmt.Errorf("left: %+v", left)
 	}
 	return nil
@@ -104,8 +106,8 @@ func run(n int, program string, seed uint64) (err error) {
 
 // found is what killed runs left.
 type found struct {
-	processes, folders, locks []string
-	groups, mounts            int
+	processes, folders, locks, mounts []string
+	groups                            int
 }
 
 // prepare makes the program and the recipe, and measures a build.
@@ -245,10 +247,10 @@ func (b *bench) running() []string {
 	return all
 }
 
-// mounts counts those of this machine.
-func mounts() int {
+// mounts are those of this machine, a line each. Others may mount something meanwhile.
+func mounts() []string {
 	table, _ := os.ReadFile("/proc/self/mountinfo")
-	return bytes.Count(table, []byte{'\n'})
+	return strings.Split(strings.TrimSpace(string(table)), "\n")
 }
 
 // folders are what is left in the folders for work and for temporary files.
@@ -286,14 +288,16 @@ func (b *bench) oldLocks() (left []string) {
 	return left
 }
 
-// deadGroups are the control groups of runs that are no more. Others on this
-// machine may make some as well.
+// deadGroups are the control groups of runs of our pid namespace that are no more.
+// Others on this machine may make some as well.
 func deadGroups() (left []string) {
+	space, _ := os.Readlink("/proc/self/ns/pid")
+	space = strings.Trim(space, "pid:[]")
 	_ = filepath.WalkDir("/sys/fs/cgroup", func(path string, d fs.DirEntry, err error) error {
 		if err != nil || !d.IsDir() {
 			return nil //nolint:nilerr // it is gone, or closed to us
 		}
-		number, found := strings.CutPrefix(d.Name(), "condaworker-")
+		number, found := strings.CutPrefix(d.Name(), "condaworker-"+space+"-")
 		if !found {
 			return nil
 		}
