@@ -237,6 +237,10 @@ func hashes(ctx context.Context, s store.Reader, info store.Info) (sum, md strin
 	if sum, md = info.Meta[metaSHA256], info.Meta[metaMD5]; areHashes(sum, md) {
 		return sum, md, nil
 	}
+	if whole, ok := s.(fetched); ok {
+		digest := archive.SumOf(whole.data)
+		return digest.SHA256, digest.MD5, nil
+	}
 	body, now, err := s.Get(ctx, info.Key, 0, -1)
 	if err != nil {
 		return "", "", err

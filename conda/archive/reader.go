@@ -292,7 +292,7 @@ func walkTar(r io.Reader, visit func(Entry, io.Reader) error, partOf func(name s
 }
 
 func onlyZeros(r io.Reader) error {
-	buf := make([]byte, 32<<10)
+	buf := make([]byte, 4<<10)
 	for {
 		n, err := r.Read(buf)
 		if len(bytes.Trim(buf[:n], "\x00")) > 0 {

@@ -38,12 +38,10 @@ func Sum(ctx context.Context, r io.Reader) (Digest, error) {
 		if ctx.Err() != nil {
 			return d, ctx.Err()
 		}
-		d.Size += int64(n)
 		if i == 0 && errors.Is(err, io.EOF) { // a small one is hashed before two goroutines have begun
-			sha.Write(buf[:n])
-			md.Write(buf[:n])
-			break
+			return SumOf(buf[:n]), nil
 		}
+		d.Size += int64(n)
 		hashing.Go(func() { sha.Write(buf[:n]) })
 		hashing.Go(func() { md.Write(buf[:n]) })
 		if err == nil {
@@ -57,6 +55,12 @@ func Sum(ctx context.Context, r io.Reader) (Digest, error) {
 	}
 	d.SHA256, d.MD5 = hex.EncodeToString(sha.Sum(nil)), hex.EncodeToString(md.Sum(nil))
 	return d, nil
+}
+
+// SumOf returns the digest of an archive that is in memory.
+func SumOf(b []byte) Digest {
+	sha, md := sha256.Sum256(b), md5.Sum(b)
+	return Digest{int64(len(b)), hex.EncodeToString(sha[:]), hex.EncodeToString(md[:])}
 }
 
 // fill reads until buf is full or r ends or fails. io.ReadFull would report an

@@ -66,7 +66,12 @@ func unzstdSmall(b []byte) ([]byte, error) {
 		return nil, err
 	}
 	defer d.Close()
-	return d.DecodeAll(b, make([]byte, 0, min(believed*len(b), believed<<18)))
+	const most = 16 << 20
+	size := announced(b, most)
+	if size == 0 {
+		size = min(believed*int64(len(b)), most)
+	}
+	return d.DecodeAll(b, make([]byte, 0, size))
 }
 
 // Of texts in bytes that are compressed whole: the tables of the better level
