@@ -83,7 +83,7 @@ func (b *build) run(ctx context.Context, s recipe.Script, j job) error {
 	err = sandbox.Run(ctx, sandbox.Command{
 		Args: args, Dir: j.dir, Env: environList(j.vars), Output: lines,
 		Timeout: b.Timeout, IdleTimeout: b.IdleTimeout,
-		Walls: b.walls(), View: j.view, Began: b.tellLayers,
+		Walls: b.walls(), View: j.view, Began: b.tellLayers, Left: b.tellLeft,
 	})
 	return errors.Join(err, lines.Close())
 }

@@ -1,6 +1,7 @@
 package builder
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -26,6 +27,13 @@ func (b *build) tellLayers(l sandbox.Layers) {
 		b.layers = text
 		b.Info(text)
 	}
+}
+
+// tellLeft logs that a script left processes: a package that counts on what they do
+// later is not whole.
+func (b *build) tellLeft(names []string) {
+	slices.Sort(names)
+	b.Warn(fmt.Sprintf("the script left processes behind (%d), which were ended: %s", len(names), strings.Join(slices.Compact(names), ", ")))
 }
 
 // scriptView is what the build script sees: its folders and the recipe. Finished

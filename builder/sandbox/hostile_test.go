@@ -90,6 +90,8 @@ var attacks = []hostile{
 	{name: "memory bomb", script: `$TOOL memory`, limits: Limits{Memory: 256 * mebi}, want: "--max-memory"},
 	{name: "memory of many", script: `for i in 1 2 3 4 5 6; do $TOOL memory & done; wait`, limits: Limits{Memory: 512 * mebi}, want: "--max-memory"},
 	{name: "disk fill", script: `cat /dev/zero > fill; sleep 60`, want: "fills the disk", small: "size=1m"},
+	{name: "disk fill of a moment", script: `cat /dev/zero > fill`, want: "fills the disk", small: "size=2m"},
+	{name: "file fill of a moment", script: `mkdir -p {1..3}/{1..300}`, want: "with files", small: "size=3m,nr_inodes=500"},
 	{name: "file fill", script: `i=0; while :; do i=$((i+1)); : > $i || sleep 1; done`, want: "with files", small: "size=64m,nr_inodes=2000"},
 	{name: "endless log", script: `yes no end of it`, limits: Limits{Output: 64 * mebi}, want: "--max-output"},
 	{name: "a line without end", script: `tr '\0' x < /dev/zero`, limits: Limits{Output: 256 * mebi}, want: "--max-output"},

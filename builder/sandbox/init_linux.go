@@ -79,6 +79,7 @@ type keeper struct {
 	layers Layers
 	gate   *gate  // nil where the command has no network of ours
 	disks  []disk // as they were before the command
+	killed int    // processes of this machine for want of memory, before the command
 	out    outcome
 	pid    int
 	exits  <-chan syscall.WaitStatus // of the command
@@ -110,7 +111,7 @@ func (k *keeper) enter() *LayerError {
 		}
 	}
 	_ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0) // no process inside may trace this one
-	k.disks = k.writable()
+	k.disks, k.killed = k.writable(), killedForMemory()
 	return nil
 }
 
@@ -253,6 +254,7 @@ func (k *keeper) keep(hear *json.Decoder) {
 	select {
 	case k.out.Status = <-k.exits:
 		k.out.Exited = true
+		k.out.Limit, k.out.Left = k.lacked(), k.left()
 	case <-over:
 	case k.out.Limit = <-tooMuch:
 		grace = 0 // it had its chance, and every moment costs
@@ -267,13 +269,34 @@ func (k *keeper) keep(hear *json.Decoder) {
 	}
 }
 
-// sweep asks all processes to end and kills those that do not within grace.
-// Mostly there are none any more.
-func (k *keeper) sweep(grace time.Duration) {
+// alone tells whether no process is left, or none in a moment. Mostly there are none.
+func (k *keeper) alone() bool {
 	select {
 	case <-k.empty:
-		return
+		return true
 	case <-time.After(time.Millisecond):
+		return false
+	}
+}
+
+// left names the processes that the command left behind.
+func (k *keeper) left() []string {
+	if k.alone() {
+		return nil
+	}
+	var names []string
+	for _, pid := range k.processes() {
+		if name, running := nameOf(pid); running {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// sweep asks all processes to end and kills those that do not within grace.
+func (k *keeper) sweep(grace time.Duration) {
+	if k.alone() {
+		return
 	}
 	if grace > 0 {
 		k.signal(syscall.SIGTERM)

@@ -42,7 +42,8 @@ type news struct {
 type outcome struct {
 	Exited bool               // the command has ended
 	Status syscall.WaitStatus // how, then
-	Limit  string             // why it was ended; "" when it ended by itself
+	Limit  string             // what it used too much of; "" when it ended for another reason
+	Left   []string           // the names of the processes that it left behind
 	Start  string             // why it could not be started
 	Errno  syscall.Errno      // the same as a number
 }
@@ -106,7 +107,7 @@ func attempt(ctx context.Context, c Command, o order, spaces uintptr, began func
 	if err != nil {
 		return errors.Join(err, theirs.Close())
 	}
-	p := &between{tree: newTree(), conn: ours, grace: c.Grace}
+	p := &between{tree: newTree(), conn: ours, grace: c.Grace, left: c.Left}
 	inherited := []*os.File{theirs}
 	if o.Walls.Mode != Off {
 		p.most, p.group = o.Walls.Limits.Memory, newGroup(o.Walls.Limits, !o.Bounds.User)
@@ -190,6 +191,7 @@ type between struct {
 	grace time.Duration
 	group *group // nil where there is none
 	most  Size   // memory
+	left  func([]string)
 
 	exited <-chan struct{} // closed when it has been waited for
 }
@@ -242,6 +244,9 @@ func (p *between) wait() error {
 		status, known := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
 		last.Ended = &outcome{Exited: known, Status: status}
 		err = fmt.Errorf("the sandbox was ended from outside (%s)", p.cmd.ProcessState)
+	}
+	if p.left != nil && len(last.Ended.Left) > 0 {
+		p.left(last.Ended.Left)
 	}
 	switch {
 	case full:

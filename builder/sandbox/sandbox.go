@@ -31,6 +31,10 @@ type Command struct {
 	Walls       Walls
 	View        View
 	Began       func(Layers) // hears which layers hold before the command starts; may be nil
+
+	// Left hears of the processes that the command left behind, by their names, and
+	// that were ended; may be nil. Only Linux tells of them.
+	Left func(names []string)
 }
 
 // Walls say how a command is contained.

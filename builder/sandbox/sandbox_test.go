@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -87,15 +88,22 @@ func TestEnvironmentAndInputAreWhatIsGiven(t *testing.T) {
 	}
 }
 
+// What a command leaves behind ends, and is named.
 func TestNothingIsLeft(t *testing.T) {
-	for name, script := range map[string]string{
-		"background":     "sleep 300 & exit 0",
-		"holds the pipe": "(trap '' TERM; sleep 300) & echo done",
-		"own session":    "setsid sleep 300 & exit 0",
-		"double fork":    "setsid sh -c '(trap \"\" TERM; while :; do sleep 1; done) & exit 0' & exit 0",
-	} {
-		if out, err := shell(t, script, Command{}); err != nil {
-			t.Errorf("%s: %q %v", name, out, err)
+	for _, m := range []Mode{Auto, Landlock, Off} {
+		for name, script := range map[string]string{
+			"background":     "sleep 300 & echo $!",
+			"holds the pipe": "(trap '' TERM; sleep 300) & echo $!",
+			"own session":    "setsid sleep 300 & echo $!",
+			"double fork":    "setsid sh -c '(trap \"\" TERM; while :; do sleep 1; done) & echo $!' & wait",
+			"nothing":        "sleep 0.01 & wait; echo none",
+		} {
+			left := []string{}
+			out, err := shell(t, script, Command{Walls: Walls{Mode: m}, Left: func(names []string) { left = names }})
+			strange := slices.ContainsFunc(left, func(name string) bool { return name != "sh" && name != "sleep" && name != "setsid" })
+			if err != nil || strange || (len(left) == 0) != (out == "none\n") {
+				t.Errorf("%s, %s: %q %v; it left %v", m, name, out, err, left)
+			}
 		}
 	}
 }

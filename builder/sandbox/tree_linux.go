@@ -117,6 +117,17 @@ func processTable() []process {
 	return all
 }
 
+// nameOf is what a process is called; running is false for one that has ended.
+func nameOf(pid int) (name string, running bool) {
+	text, _ := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+	from, to := bytes.IndexByte(text, '('), bytes.LastIndexByte(text, ')')
+	if from < 0 || to < from {
+		return "", false
+	}
+	state := bytes.TrimSpace(text[to+1:])
+	return string(text[from+1 : to]), !bytes.HasPrefix(state, []byte("Z")) && !bytes.HasPrefix(state, []byte("X"))
+}
+
 // children are this process's own.
 func children() []int {
 	files, _ := filepath.Glob("/proc/self/task/*/children") // a pattern of ours

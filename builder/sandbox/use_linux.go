@@ -51,10 +51,8 @@ func (k *keeper) watchUse() (tooMuch <-chan string, stop func()) {
 
 // tooMuch names the first limit that is passed.
 func (k *keeper) tooMuch() string {
-	for _, d := range k.disks {
-		if reason := d.full(k.Walls.Limits.FreeDisk); reason != "" {
-			return reason
-		}
+	if reason := k.fullDisk(); reason != "" {
+		return reason
 	}
 	all := k.processes()
 	if n := len(all); n > k.Walls.Limits.Processes {
@@ -72,6 +70,44 @@ func (k *keeper) tooMuch() string {
 
 func tooMuchMemory(most Size) string {
 	return fmt.Sprintf("it uses more than %s of memory: raise --max-memory, let the script run fewer things at once, or take a bigger machine", most)
+}
+
+func (k *keeper) fullDisk() string {
+	for _, d := range k.disks {
+		if reason := d.full(k.Walls.Limits.FreeDisk); reason != "" {
+			return reason
+		}
+	}
+	return ""
+}
+
+// lacked says what a command that failed by itself had run out of: it may have been
+// quicker than the watch.
+func (k *keeper) lacked() string {
+	failed := ended(k.out.Status)
+	if failed == nil {
+		return ""
+	}
+	if reason := k.fullDisk(); reason != "" {
+		return reason
+	}
+	if killedForMemory() > k.killed {
+		return fmt.Sprintf("%v, and the kernel ended a process for want of memory meanwhile: let the script run fewer things at once, or take a bigger machine", failed)
+	}
+	return ""
+}
+
+// killedForMemory counts the processes that the kernel ended for want of memory since
+// the machine started, in all control groups; kernels before 4.13 do not tell.
+func killedForMemory() int {
+	text, _ := os.ReadFile("/proc/vmstat") // without it none are known
+	for line := range strings.Lines(string(text)) {
+		if count, ok := strings.CutPrefix(line, "oom_kill "); ok {
+			n, _ := strconv.Atoi(strings.TrimSpace(count))
+			return n
+		}
+	}
+	return 0
 }
 
 // processes lists the command's processes.
