@@ -35,6 +35,18 @@ func (e noPlace) Error() string { return string(e) }
 // Is tells what the error matches.
 func (noPlace) Is(target error) bool { return target == ErrNoChannel || target == fs.ErrNotExist }
 
+// ErrCredentials reports that a store takes the credentials for nobody's, or for
+// nobody's any more: it refuses whatever is asked. It matches fs.ErrPermission.
+var ErrCredentials error = noCredentials{}
+
+type noCredentials struct{}
+
+// Error is that of fs.ErrPermission: who wraps it says more.
+func (noCredentials) Error() string { return fs.ErrPermission.Error() }
+
+// Is tells what the error matches.
+func (noCredentials) Is(target error) bool { return target == fs.ErrPermission }
+
 // Info describes a stored object.
 type Info struct {
 	Key      string            // e.g. linux-64/blender-4.2.5-hb0f4dca_0.conda

@@ -54,24 +54,37 @@ func Write(ctx context.Context, s store.Store) []Check {
 	defer cancel()
 	b, isBucket := s.(bucket)
 	if !isBucket {
-		return append([]Check{list(ctx, s)}, object(ctx, s)...)
+		return append([]Check{list(listing(ctx, s))}, object(ctx, s)...)
 	}
 	first := clock(ctx, b)
 	if first.Status == Missing {
 		return []Check{first} // nothing else has an answer
 	}
-	checks := slices.Concat([]Check{first, list(ctx, s), Read(ctx, s)}, object(ctx, s), []Check{uploads(ctx, b)})
-	_, err := b.AbortAbandoned(ctx, true)
+	err := listing(ctx, s)
+	switch {
+	case errors.Is(err, store.ErrNoChannel):
+		return []Check{first, bad("bucket", Missing, err.Error(), notAsked)}
+	case errors.Is(err, store.ErrCredentials):
+		return []Check{first, bad("credentials accepted", Missing, err.Error(), notAsked)}
+	}
+	checks := slices.Concat([]Check{first, list(err), Read(ctx, s)}, object(ctx, s), []Check{uploads(ctx, b)})
+	_, err = b.AbortAbandoned(ctx, true)
 	return append(checks, limited(result("list uploads", err, "without it channel prune cannot end uploads that killed workers left")))
 }
 
-func list(ctx context.Context, s store.Store) Check {
-	var failed error
+// notAsked is what follows where every question would have the same answer.
+const notAsked = "then ask again: the permissions were not looked at"
+
+// listing is the first error of a list.
+func listing(ctx context.Context, s store.Store) error {
 	for _, err := range s.List(ctx, probeFolder+"/", store.ListOptions{Shallow: true}) {
-		failed = err
-		break
+		return err
 	}
-	return result("list", failed, "without it a reindex finds no packages")
+	return nil
+}
+
+func list(err error) Check {
+	return result("list", err, "without it a reindex finds no packages")
 }
 
 func uploads(ctx context.Context, b bucket) Check {

@@ -89,7 +89,7 @@ func TestAWrongKeyIsNoMissingPermission(t *testing.T) {
 			status := map[string]int{"InvalidAccessKeyId": http.StatusNotFound, "SignatureDoesNotMatch": http.StatusForbidden}[code] // as versitygw has them
 			s := answering(t, s3.Options{}, func(w http.ResponseWriter, _ *http.Request) { refuse(w, status, code) })
 			err := do(t.Context(), s)
-			if !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), "correct the credentials") || strings.Contains(err.Error(), "allow s3:") {
+			if !errors.Is(err, fs.ErrPermission) || !errors.Is(err, store.ErrCredentials) || !strings.Contains(err.Error(), "correct the credentials") || strings.Contains(err.Error(), "allow s3:") {
 				t.Errorf("%s: %v", name, err)
 			}
 		}

@@ -147,7 +147,7 @@ func (s *Store) explain(ctx context.Context, action, key string, err error) erro
 	what := fmt.Sprintf("%s on s3://%s/%s", action, s.bucket, s.key(key))
 	switch st := status(err); {
 	case code(err) == "InvalidAccessKeyId" || code(err) == "SignatureDoesNotMatch":
-		return fmt.Errorf("%s: the access key or its secret is wrong (%s): correct the credentials: %w", what, code(err), fs.ErrPermission)
+		return fmt.Errorf("%s: the access key or its secret is wrong (%s): correct the credentials: %w", what, code(err), store.ErrCredentials)
 	case code(err) == "NoSuchBucket", code(err) == "InvalidBucketName", st == http.StatusNotFound && code(err) != "NoSuchKey" && s.bucketMissing(ctx):
 		return store.NoPlace("bucket "+s.bucket, "correct the URL, or create the bucket")
 	case st == http.StatusNotFound:
@@ -155,7 +155,7 @@ func (s *Store) explain(ctx context.Context, action, key string, err error) erro
 	case code(err) == "RequestTimeTooSkewed":
 		return fmt.Errorf("%s: this machine's clock %s; set it right: %w", what, clockOff(err), fs.ErrPermission)
 	case judge(err) == expired:
-		return fmt.Errorf("%s: the credentials are no longer good (%s): %w", what, code(err), fs.ErrPermission)
+		return fmt.Errorf("%s: the credentials are no longer good (%s): %w", what, code(err), store.ErrCredentials)
 	case st == http.StatusForbidden || st == http.StatusUnauthorized:
 		return fmt.Errorf("%s is refused (%s): %s: %w", what, code(err), s.allow(action, key), fs.ErrPermission)
 	case judge(err) == moved && regionOf(err) == "":
