@@ -26,7 +26,14 @@ gate go mod tidy
 go mod tidy -diff
 
 gate go test -race
-go test -race -shuffle=on ./...
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+go test -race -shuffle=on -v ./... >"$log" 2>&1 || { grep -Ev '^ *(=== |--- PASS)' "$log"; exit 1; }
+grep -E '^(ok|\?) ' "$log"
+echo "skipped:"
+awk '/^ *=== /{test = $3}
+	/^ +[^ ]+\.go:[0-9]+: /{sub(/^ +[^ ]+ /, ""); why[test] = $0}
+	/^ *--- SKIP: /{print "  " $3 ": " why[$3]}' "$log"
 
 gate govulncheck
 if ! "$(tool govulncheck golang.org/x/vuln/cmd/govulncheck@v1.1.4)" ./... >/tmp/govulncheck.$$ 2>&1; then

@@ -122,7 +122,7 @@ func TestMetadataService(t *testing.T) {
 		return
 	}
 	if os.Geteuid() != 0 {
-		t.Skip("only root can make a network with a metadata service in it")
+		skip(t, "root, who can make a network with a metadata service in it")
 	}
 	for _, uid := range []uint32{0, nobody} {
 		t.Run(fmt.Sprintf("user %d", uid), func(t *testing.T) {

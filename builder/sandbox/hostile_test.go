@@ -265,9 +265,7 @@ func startServers(t *testing.T, hidden string) *servers {
 
 func attackAll(t *testing.T, m Mode) {
 	_, err := shell(t, "true", Command{Walls: Walls{Mode: m}})
-	if missing, ok := errors.AsType[*LayerError](err); ok && os.Getenv("CONDAWORKER_TEST_NOSKIP") == "" {
-		t.Skip(missing)
-	}
+	skipWithoutLayer(t, err)
 	hidden := t.TempDir()
 	read := t.TempDir()
 	err = errors.Join(

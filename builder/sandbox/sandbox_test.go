@@ -26,6 +26,24 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// skip leaves a test out where the host lacks something that it could have. Under
+// CONDAWORKER_TEST_NOSKIP that is a failure.
+func skip(t *testing.T, lack string) {
+	t.Helper()
+	if os.Getenv("CONDAWORKER_TEST_NOSKIP") != "" {
+		t.Fatalf("not here, and nothing may be skipped: %s", lack)
+	}
+	t.Skip("not here: " + lack)
+}
+
+// skipWithoutLayer leaves a test out when err is that of a layer that was required.
+func skipWithoutLayer(t *testing.T, err error) {
+	t.Helper()
+	if missing, ok := errors.AsType[*LayerError](err); ok {
+		skip(t, missing.Error())
+	}
+}
+
 // output is a buffer that a command's output is written to while it is read.
 type output struct {
 	mu sync.Mutex
