@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -47,6 +48,7 @@ func (d *desk) doctorCommand() *cobra.Command {
 // doctor is the verb. It fails when a build could not run.
 func (d *desk) doctor(ctx context.Context, o reportOptions, work, url string, r *report) (string, error) {
 	r.Checks = doctor.Look(ctx, d.patient(ctx, work))
+	r.Checks = append(r.Checks, contained(ctx))
 	for _, f := range sandbox.Probe(ctx) {
 		c := doctor.Check{Name: f.Name, Status: doctor.OK, Found: f.What}
 		if !f.Found {
@@ -85,6 +87,24 @@ func (d *desk) patient(ctx context.Context, work string) doctor.Host {
 		}
 	}
 	return h
+}
+
+// contained runs a script behind the walls, as a build would: what holds together
+// is more than what there is of each.
+func contained(ctx context.Context) doctor.Check {
+	var layers sandbox.Layers
+	err := sandbox.Run(ctx, sandbox.Command{
+		Args: []string{"/bin/bash", "-ec", "true"}, Dir: "/", Output: io.Discard, Timeout: 10 * time.Second,
+		Began: func(l sandbox.Layers) { layers = l },
+	})
+	c := doctor.Check{Name: "sandbox", Status: doctor.OK, Found: strings.TrimPrefix(layers.String(), "sandbox: ")}
+	switch {
+	case err != nil:
+		c.Status, c.Found, c.Todo = doctor.Missing, "no script runs in it: "+err.Error(), "mend what is limited or missing in this list"
+	case len(layers.Missing) > 0:
+		c.Status, c.Todo = doctor.Limited, "mend what is limited in this list, where scripts are not trusted: --sandbox=require refuses to build without all layers"
+	}
+	return c
 }
 
 // doctorChannel looks at a channel as far as its door allows.

@@ -19,7 +19,11 @@ import (
 // It runs true(1) in namespaces of its own, makes a control group, and leaves
 // nothing changed.
 func Probe(ctx context.Context) []Feature {
-	features := []Feature{probeNamespace(ctx, namespace{"user namespaces", 0})}
+	features := []Feature{probeNamespace(ctx, namespace{"user namespaces", unix.CLONE_NEWUSER})}
+	var user uintptr // root may make the others without one
+	if features[0].Found {
+		user = unix.CLONE_NEWUSER
+	}
 	if features[0].Found || os.Geteuid() == 0 {
 		for _, n := range []namespace{
 			{"mount namespaces", unix.CLONE_NEWNS},
@@ -27,6 +31,7 @@ func Probe(ctx context.Context) []Feature {
 			{"network namespaces", unix.CLONE_NEWNET},
 			{"ipc and uts namespaces", unix.CLONE_NEWIPC | unix.CLONE_NEWUTS},
 		} {
+			n.flags |= user
 			features = append(features, probeNamespace(ctx, n))
 		}
 	}
@@ -41,16 +46,15 @@ type namespace struct {
 	flags uintptr
 }
 
-// probeNamespace starts a process in a user namespace and in n, as the sandbox
-// would.
+// probeNamespace starts a process in n, as the sandbox would.
 func probeNamespace(ctx context.Context, n namespace) Feature {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	c := exec.CommandContext(ctx, trueProgram())
-	c.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags:  unix.CLONE_NEWUSER | n.flags,
-		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
-		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
+	c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: n.flags}
+	if n.flags&unix.CLONE_NEWUSER != 0 {
+		c.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
+		c.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
 	}
 	if err := c.Run(); err != nil {
 		return Feature{Name: n.name, What: reason(err), Todo: namespaceHint()}

@@ -9,5 +9,5 @@ import (
 
 // Probe knows no features of systems other than Linux.
 func Probe(context.Context) []Feature {
-	return []Feature{{Name: "sandbox", What: "there is none on " + runtime.GOOS, Todo: "build on Linux"}}
+	return []Feature{{Name: "namespaces and Landlock", What: "there are none on " + runtime.GOOS, Todo: "build on Linux"}}
 }

@@ -128,6 +128,9 @@ func attempt(ctx context.Context, c Command, o order, spaces uintptr, began func
 	}
 	if err != nil {
 		p.leave()
+		if spaces == 0 {
+			return errors.Join(fmt.Errorf("start the sandbox: %w; is /proc mounted?", err), read.Close())
+		}
 		return errors.Join(&LayerError{"user", err.Error()}, read.Close())
 	}
 	if p.group != nil {
