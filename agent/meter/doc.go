@@ -25,8 +25,9 @@
 //
 // The first two are never more than processes really held at one time. What
 // they can miss is a peak that several processes make up together for less
-// than the time between two samples: 50 ms, or 400 times what looking costs;
-// and one process's peak that is lower than an earlier one's.
+// than the time between two samples: 50 ms, or 400 times what looking costs, which
+// is some 16 ms for each gigabyte; and one process's peak that is lower than an
+// earlier one's.
 //
 // TestTruth compares with what is known on 2,000 short children, on four forks
 // that share 110 MiB and on a process that has 1 GiB for 50 ms, each out here

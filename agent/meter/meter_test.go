@@ -267,7 +267,7 @@ func TestWithoutPhases(t *testing.T) {
 func TestSummary(t *testing.T) {
 	got := Summary(Report{Usage: Usage{
 		Seconds: 59.97, CPUSys: 0.04, CPUUser: 90061, MemoryPeak: 15196160, MemoryMethod: methodPSS, DiskPeak: 36,
-		DiskFolders: map[string]int64{"work": 20, "prefix": 16}, Read: 2048, Written: 1 << 30, Processes: 7,
+		DiskFolders: map[string]int64{"work": 20, "other": 3, "prefix": 10, "test prefix": 6}, Read: 2048, Written: 1 << 30, Processes: 7,
 		Top: []Process{{PID: 12, Name: "cc1 plus\x1b[2J", CPU: 61.23}, {PID: 13, Name: "sh", CPU: 0.5}},
 	}})
 	want := `
@@ -277,9 +277,12 @@ Resource usage summary:
 Total time: 0:01:00.0
 CPU usage: sys=0:00:00.0, user=25:01:01.0
 Maximum memory usage observed: 14.5M
-Total disk usage observed: 36B
+Total disk usage observed (not including envs): 23B
+Disk usage of all folders: 36B
 Memory measured as: sum of the processes' proportional set sizes, sampled
-Disk usage of prefix: 16B
+Disk usage of other: 3B
+Disk usage of prefix: 10B
+Disk usage of test prefix: 6B
 Disk usage of work: 20B
 Read and written: 2.0K, 1.0G
 Process count: 7

@@ -9,10 +9,9 @@ import (
 	"unicode"
 )
 
-// Summary is the block at the end of a build's log. Its first lines are in the
-// layout of conda-build, which people's scripts search for; unlike there, the
-// disk line counts all watched folders, the prefix among them, and its unit is
-// right. What conda-build has no line for comes after these.
+// Summary is the block at the end of a build's log. Its first lines are those of
+// conda-build, which people's scripts search for; unlike there, the unit of the disk
+// line is right. What conda-build has no line for comes after these.
 func Summary(r Report) string {
 	var text strings.Builder
 	line := func(format string, values ...any) { fmt.Fprintf(&text, format+"\n", values...) }
@@ -20,7 +19,8 @@ func Summary(r Report) string {
 	line("Total time: %s", clock(r.Seconds))
 	line("CPU usage: sys=%s, user=%s", clock(r.CPUSys), clock(r.CPUUser))
 	line("Maximum memory usage observed: %s", size(r.MemoryPeak))
-	line("Total disk usage observed: %s", size(r.DiskPeak))
+	line("Total disk usage observed (not including envs): %s", size(r.besidePrefixes()))
+	line("Disk usage of all folders: %s", size(r.DiskPeak))
 	line("Memory measured as: %s", methods[r.MemoryMethod])
 	for _, name := range slices.Sorted(maps.Keys(r.DiskFolders)) {
 		line("Disk usage of %s: %s", name, size(r.DiskFolders[name]))
@@ -31,6 +31,16 @@ func Summary(r Report) string {
 		line("Most CPU: %s (process %d) %s", label(p.Name), p.PID, clock(p.CPU))
 	}
 	return text.String()
+}
+
+// besidePrefixes is what the folders other than prefixes occupied, each at its most.
+func (r Report) besidePrefixes() (sum int64) {
+	for name, bytes := range r.DiskFolders {
+		if !strings.HasSuffix(name, "prefix") {
+			sum += bytes
+		}
+	}
+	return sum
 }
 
 // methods says what each means.
