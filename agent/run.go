@@ -43,19 +43,30 @@ func (o *reportOptions) validate() error {
 	return errors.Join(canWrite("--report", o.report), canWrite("--report-html", o.picture))
 }
 
-// canWrite finds out whether a flag names a file that can be made; "" is none.
+// canWrite finds out whether a flag names a file that can be written; "" is none.
 func canWrite(flag, file string) error {
 	if file == "" {
 		return nil
 	}
-	if info, err := os.Stat(file); err == nil && info.IsDir() {
+	is, missing := os.Stat(file)
+	if missing == nil && is.IsDir() {
 		return usageError{fmt.Errorf("%s %s: it is a folder; name a file", flag, file)}
 	}
 	folder := filepath.Dir(file)
 	if info, err := os.Stat(folder); err != nil || !info.IsDir() {
 		return usageError{fmt.Errorf("%s %s: there is no folder %s; make it first", flag, file, folder)}
 	}
-	return nil
+	if missing == nil && !is.Mode().IsRegular() {
+		return nil // who reads a pipe waits for the report
+	}
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE, 0o644)
+	if err != nil {
+		return usageError{fmt.Errorf("%s: %w; name a file that this user can write", flag, err)}
+	}
+	if err = f.Close(); missing != nil {
+		err = errors.Join(err, os.Remove(file))
+	}
+	return err
 }
 
 // work is what a verb does. It fills in what the report has of its own and
