@@ -82,7 +82,7 @@ func (k *keeper) buildRoot() error {
 	if err != nil {
 		return err
 	}
-	closed := k.closed("/etc")
+	closed := k.closed()
 	if err := moveAside(k.View.Tmp); err != nil {
 		return err
 	}
@@ -210,12 +210,30 @@ func cover(path string) error {
 	return unix.Mount(from, to, "", unix.MS_BIND, "")
 }
 
-// closed are the paths below top that are not for everybody. They matter to
-// root, who may read them all.
-func (k *keeper) closed(top string) []string {
+// searched are the system's folders in which something may lie that is not for
+// everybody, and how many folders down we look: of large ones not to the bottom, which
+// would take a script's start seconds.
+var searched = map[string]int{"/etc": 100, "/opt": 2, "/usr/local": 2}
+
+// closed are the system's paths that are not for everybody, but for those that the
+// command is shown. They matter to root, who may read them all.
+func (k *keeper) closed() []string {
 	if !k.Root {
 		return nil
 	}
+	var all []string
+	for top, depth := range searched {
+		all = append(all, closedBelow(top, depth)...)
+	}
+	shown := slices.Concat(k.View.Read, k.View.Write, []string{k.View.Tmp})
+	return slices.DeleteFunc(all, func(path string) bool {
+		return slices.ContainsFunc(shown, func(s string) bool {
+			return s != "" && (s == path || strings.HasPrefix(path, s+"/") || strings.HasPrefix(s, path+"/"))
+		})
+	})
+}
+
+func closedBelow(top string, depth int) []string {
 	var all []string
 	_ = filepath.WalkDir(top, func(path string, e fs.DirEntry, err error) error { // what cannot be walked is not seen
 		if err != nil || e.Type() == fs.ModeSymlink {
@@ -229,6 +247,8 @@ func (k *keeper) closed(top string) []string {
 			return fs.SkipDir
 		case !e.IsDir() && info.Mode()&0o004 == 0:
 			all = append(all, path)
+		case e.IsDir() && strings.Count(path[len(top):], "/") == depth:
+			return fs.SkipDir
 		}
 		return nil
 	})

@@ -147,9 +147,9 @@ func (k *keeper) grants(all uint64) map[string]uint64 {
 	return paths
 }
 
-// openPaths are the system's paths without what in /etc is not for everybody.
+// openPaths are the system's paths without what is not for everybody.
 func (k *keeper) openPaths() []string {
-	closed := k.closed("/etc")
+	closed := k.closed()
 	var open []string
 	var add func(string)
 	add = func(path string) {
