@@ -100,10 +100,18 @@ func clock(ctx context.Context, b bucket) Check {
 	case err != nil:
 		return result(name, err, "make sure that the server can be reached: proxy, firewall, VPC endpoint, AWS_ENDPOINT_URL")
 	case ahead.Abs() > maxAhead:
-		return bad(name, Missing, fmt.Sprintf("%s ahead", ahead.Round(time.Second)), "set the machine's clock, e.g. with chrony: S3 refuses requests that are 15 minutes off")
+		return bad(name, Missing, offset(ahead), "set the machine's clock, e.g. with chrony: S3 refuses requests that are 15 minutes off")
 	default:
-		return good(name, fmt.Sprintf("%s ahead", ahead.Round(time.Second)))
+		return good(name, offset(ahead))
 	}
+}
+
+// offset says how this machine's clock is.
+func offset(ahead time.Duration) string {
+	if ahead = ahead.Round(time.Second); ahead < 0 {
+		return fmt.Sprintf("%s behind", -ahead)
+	}
+	return fmt.Sprintf("%s ahead", ahead)
 }
 
 // object writes one, several times, and deletes it. To delete what is not there

@@ -7,8 +7,10 @@ import (
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/condaworker/condaworker/agent/doctor"
 	"github.com/condaworker/condaworker/store"
@@ -72,6 +74,27 @@ func TestWriteWithoutAServer(t *testing.T) {
 	}
 	if checks := doctor.Write(t.Context(), s); len(checks) != 1 || checks[0].Status != doctor.Missing || !strings.Contains(checks[0].Found, "connection refused") {
 		t.Errorf("%+v", checks)
+	}
+}
+
+// A clock that is off is one thing that is missing, and which way it is off is said.
+func TestWriteWithTheClockOff(t *testing.T) {
+	for off, want := range map[time.Duration]string{time.Hour: "1h0m[0-9]+s behind|59m5[0-9]s behind", -time.Hour: "1h0m[0-9]+s ahead"} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Date", time.Now().Add(off).UTC().Format(http.TimeFormat))
+		}))
+		defer server.Close()
+		for k, v := range map[string]string{"AWS_ENDPOINT_URL": server.URL, "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"} {
+			t.Setenv(k, v)
+		}
+		s, err := s3.Open(t.Context(), s3.Options{Bucket: "b"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		checks := doctor.Write(t.Context(), s)
+		if len(checks) != 1 || checks[0].Status != doctor.Missing || !regexp.MustCompile("^("+want+")$").MatchString(checks[0].Found) {
+			t.Errorf("the server's clock is %s ahead: %+v", off, checks)
+		}
 	}
 }
 
