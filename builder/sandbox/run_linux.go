@@ -107,7 +107,7 @@ func attempt(ctx context.Context, c Command, o order, spaces uintptr, began func
 	if err != nil {
 		return errors.Join(err, theirs.Close())
 	}
-	p := &between{tree: newTree(), conn: ours, grace: c.Grace, left: c.Left}
+	p := &between{tree: newTree(), conn: ours, grace: c.Grace, left: c.Left, killed: killedForMemory()}
 	inherited := []*os.File{theirs}
 	if o.Walls.Mode != Off {
 		p.most, p.group = o.Walls.Limits.Memory, newGroup(o.Walls.Limits, !o.Bounds.User)
@@ -196,6 +196,7 @@ type between struct {
 	most  Size   // memory
 	left  func([]string)
 
+	killed int             // processes of this machine for want of memory, before the command
 	exited <-chan struct{} // closed when it has been waited for
 }
 
@@ -247,6 +248,9 @@ func (p *between) wait() error {
 		status, known := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
 		last.Ended = &outcome{Exited: known, Status: status}
 		err = fmt.Errorf("the sandbox was ended from outside (%s)", p.cmd.ProcessState)
+		if killedForMemory() > p.killed {
+			err = &LimitError{fmt.Sprintf("%v, and the kernel %s", err, killedHint)}
+		}
 	}
 	if p.left != nil && len(last.Ended.Left) > 0 {
 		p.left(last.Ended.Left)

@@ -92,10 +92,12 @@ func (k *keeper) lacked() string {
 		return reason
 	}
 	if killedForMemory() > k.killed {
-		return fmt.Sprintf("%v, and the kernel ended a process for want of memory meanwhile: let the script run fewer things at once, or take a bigger machine", failed)
+		return fmt.Sprintf("%v, and the kernel %s", failed, killedHint)
 	}
 	return ""
 }
+
+const killedHint = "ended a process for want of memory meanwhile: let the script run fewer things at once, or take a bigger machine"
 
 // killedForMemory counts the processes that the kernel ended for want of memory since
 // the machine started, in all control groups; kernels before 4.13 do not tell.

@@ -1,10 +1,41 @@
 package sandbox
 
 import (
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
+
+// Memory that no process is charged for passes by the watch, but not the limit that
+// the container has: whoever of us the kernel ends then, the reason is named.
+func TestFilesInMemory(t *testing.T) {
+	above := currentGroup("memory")
+	if above == "" {
+		t.Skip("not here: version 1's control groups for memory")
+	}
+	if err := unix.Access(above, unix.W_OK); err != nil {
+		skip(t, "a control group that is ours: "+err.Error())
+	}
+	group, err := os.MkdirTemp(above, "condaworker.test-") //nolint:usetesting // it is a control group
+	if err == nil {
+		err = os.WriteFile(filepath.Join(group, "memory.limit_in_bytes"), []byte("200M"), 0)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer endGroup(group)
+	enter := `echo $$ >` + group + `/cgroup.procs && exec "$@"`
+	script := "while :; do cat /dev/zero >/dev/shm/fill; done"
+	out, err := exec.CommandContext(t.Context(), "/bin/sh", "-c", enter, "sh", os.Args[0], "tool", "run", string(Auto), script, t.TempDir()).CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "for want of memory") {
+		t.Errorf("%v: %s", err, out)
+	}
+}
 
 // A command that the kernel ended for want of memory, before the watch saw what it
 // used, is told from one that failed or was ended otherwise.
