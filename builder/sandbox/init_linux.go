@@ -269,19 +269,23 @@ func (k *keeper) keep(hear *json.Decoder) {
 	}
 }
 
-// alone tells whether no process is left, or none in a moment. Mostly there are none.
-func (k *keeper) alone() bool {
+// alone tells whether no process is left, or none after a while. Mostly there are none.
+func (k *keeper) alone(while time.Duration) bool {
 	select {
 	case <-k.empty:
 		return true
-	case <-time.After(time.Millisecond):
+	case <-time.After(while):
 		return false
 	}
 }
 
+// settle is how long the command's last processes may take to end by themselves, such
+// as one that writes the end of a log.
+const settle = 300 * time.Millisecond
+
 // left names the processes that the command left behind.
 func (k *keeper) left() []string {
-	if k.alone() {
+	if k.alone(settle) {
 		return nil
 	}
 	var names []string
@@ -295,7 +299,7 @@ func (k *keeper) left() []string {
 
 // sweep asks all processes to end and kills those that do not within grace.
 func (k *keeper) sweep(grace time.Duration) {
-	if k.alone() {
+	if k.alone(time.Millisecond) {
 		return
 	}
 	if grace > 0 {

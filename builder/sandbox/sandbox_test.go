@@ -115,6 +115,7 @@ func TestNothingIsLeft(t *testing.T) {
 			"own session":    "setsid sleep 300 & echo $!",
 			"double fork":    "setsid sh -c '(trap \"\" TERM; while :; do sleep 1; done) & echo $!' & wait",
 			"nothing":        "sleep 0.01 & wait; echo none",
+			"ends soon":      "(sleep 0.1; echo none) &",
 		} {
 			left := []string{}
 			out, err := shell(t, script, Command{Walls: Walls{Mode: m}, Left: func(names []string) { left = names }})
