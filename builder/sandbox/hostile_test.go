@@ -61,6 +61,9 @@ func tool(args []string) {
 			}()
 			runtime.Gosched()
 		}
+	case "share":
+		id, err := unix.SysvShmGet(sharedKey(os.Getenv("US")), mebi, unix.IPC_CREAT|0o600)
+		fmt.Println("shared memory", id, err)
 	case "reach":
 		reach(args[1], args[2:]...)
 	case "run": // runs a script as the program would, for whoever kills it
@@ -106,6 +109,7 @@ var attacks = []hostile{
 	{name: "reads environments", script: `cat /proc/$PPID/environ /proc/$US/environ /proc/1/environ /proc/[0-9]*/environ; true`},
 	{name: "reads our memory", script: `cat /proc/$US/maps /proc/$PPID/maps; ls -l /proc/$US/fd/; cat /proc/$US/root$HIDDEN/.aws/credentials; cat /proc/$US/cwd/x; echo; grep -c . /proc/$US/mem; true`},
 	{name: "reads shadow", script: `grep -q root: /etc/shadow /etc/gshadow && echo ` + canary + `; true`},
+	{name: "leaves shared memory", script: `$TOOL share`, says: "shared memory"},
 	{name: "changes what it may read", script: `echo x > $READ/new && echo ` + canary + `; echo x > /usr/new && echo ` + canary + `; rm $READ/file && echo ` + canary + `; cat $READ/file`, says: "readable"},
 	{name: "changes the kernel's settings", script: `for f in /proc/sys/kernel/core_pattern /proc/sys/vm/swappiness /proc/self/oom_score_adj; do v=$(cat $f); echo "$v" 2>/dev/null > $f && echo ` + canary + `; done; true`},
 	{name: "makes namespaces", script: `unshare -Ur true && echo ` + canary + `; mount -t tmpfs none /tmp && echo ` + canary + `; true`},
@@ -294,6 +298,12 @@ func attackAll(t *testing.T, m Mode) {
 	}
 }
 
+// sharedKey is what a script's shared memory is called that knows our process id.
+func sharedKey(us string) int {
+	pid, _ := strconv.Atoi(us)
+	return 31_536_000 + pid
+}
+
 func empty(t *testing.T, dir string) {
 	names, _ := filepath.Glob(filepath.Join(dir, "*"))
 	for _, name := range names {
@@ -347,6 +357,10 @@ func attack(t *testing.T, m Mode, a hostile, dir, read string, env []string) {
 	}
 	if left := children(); len(left) > 0 {
 		t.Errorf("it left %v", left)
+	}
+	if id, err := unix.SysvShmGet(sharedKey(strconv.Itoa(os.Getpid())), 1, 0); err == nil {
+		_, err = unix.SysvShmCtl(id, unix.IPC_RMID, nil)
+		t.Error("it left shared memory", err)
 	}
 	before, _ := os.ReadFile(filepath.Join(dir, "f"))
 	time.Sleep(50 * time.Millisecond)

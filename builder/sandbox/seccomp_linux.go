@@ -24,6 +24,13 @@ var refused = []uintptr{
 // and whose arguments a filter cannot see.
 var unknown = []uintptr{unix.SYS_CLONE3, unix.SYS_IO_URING_SETUP, unix.SYS_IO_URING_ENTER, unix.SYS_IO_URING_REGISTER}
 
+// shared are the calls for what processes share by a number or a name, and what
+// outlives them. Without a namespace of its own a command would share the machine's.
+var shared = []uintptr{
+	unix.SYS_SHMGET, unix.SYS_SHMAT, unix.SYS_SHMCTL, unix.SYS_SEMGET, unix.SYS_SEMOP, unix.SYS_SEMTIMEDOP, unix.SYS_SEMCTL,
+	unix.SYS_MSGGET, unix.SYS_MSGSND, unix.SYS_MSGRCV, unix.SYS_MSGCTL, unix.SYS_MQ_OPEN, unix.SYS_MQ_UNLINK,
+}
+
 // owners are the calls that change a file's owner.
 var owners = append([]uintptr{unix.SYS_FCHOWN, unix.SYS_FCHOWNAT}, oldOwners...)
 
@@ -77,7 +84,11 @@ func (k *keeper) filter() []unix.SockFilter {
 	for _, call := range refused {
 		f = append(f, jump(unix.BPF_JEQ, uint32(call), 0, 1), answer(unix.EPERM))
 	}
-	for _, call := range unknown {
+	missing := unknown
+	if !k.Spaces {
+		missing = slices.Concat(unknown, shared)
+	}
+	for _, call := range missing {
 		f = append(f, jump(unix.BPF_JEQ, uint32(call), 0, 1), answer(unix.ENOSYS))
 	}
 	if k.Root && !k.User { // a root without rights still tries to change owners, and gives up when it cannot
