@@ -245,8 +245,35 @@ func (p *place) confirm(n note, form store.Info) {
 	_ = p.write(n) // then the next run asks
 }
 
+// errLost reports that what was read ended early, or was not what the server had said.
+var errLost = errors.New("it did not arrive whole")
+
+// tries is how often something is read that does not arrive whole. Who reads it has
+// already tried to go on where it broke off.
+const tries = 3
+
+// again calls read until what it reads arrives whole.
+func again(ctx context.Context, read func() error) error {
+	for try := 1; ; try++ {
+		err := read()
+		if !errors.Is(err, errLost) || try == tries || store.Pause(ctx, time.Duration(try)*pause, time.Duration(try)*2*pause) != nil {
+			return err
+		}
+	}
+}
+
+const pause = 100 * time.Millisecond
+
 // fetch reads a form into a file of the folder.
 func (p *place) fetch(ctx context.Context, form string) (n note, err error) {
+	err = again(ctx, func() error {
+		n, err = p.fetchOnce(ctx, form)
+		return err
+	})
+	return n, err
+}
+
+func (p *place) fetchOnce(ctx context.Context, form string) (n note, err error) {
 	asked := time.Now()
 	body, info, err := p.reader.Get(ctx, p.subdir+"/"+form, 0, -1)
 	if err != nil {
@@ -260,7 +287,7 @@ func (p *place) fetch(ctx context.Context, form string) (n note, err error) {
 	from := &source{r: body}
 	err = errors.Join(part.Chmod(0o644), convert(form, from, part)) // a cache may serve several users
 	if from.err != nil {                                            // whatever that made of the index
-		err = from.err
+		err = fmt.Errorf("%w: %w", errLost, from.err)
 	}
 	if err = errors.Join(err, part.Close()); err != nil {
 		return note{}, errors.Join(err, os.Remove(part.Name()))

@@ -7,10 +7,12 @@
 package repodata
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"sync"
 	"time"
 
@@ -81,7 +83,7 @@ func (p *place) open(ctx context.Context) (Subdir, error) {
 	if p.Offline {
 		return nil, fmt.Errorf("there is no copy of %s in the cache: run once without --offline: %w", p.subdir, fs.ErrNotExist)
 	}
-	seen, err := ask(ctx, p.reader, p.subdir)
+	seen, err := p.ask(ctx)
 	if err != nil && known && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) && ctx.Err() == nil {
 		err = fmt.Errorf("%w; with --offline the copy of %s UTC is used", err, kept.Checked.UTC().Format(time.DateTime))
 	}
@@ -126,32 +128,30 @@ func (p *place) decline(form store.Info, why string) {
 	}
 }
 
-// ask describes the forms that are there. One that nobody may read is not there
-// for us, as long as there is another.
-func ask(ctx context.Context, r store.Reader, subdir string) ([]store.Info, error) {
+// ask describes the forms that are there. One that nobody may read, or that the server
+// fails to tell of, is not there for us, as long as there is another; but what there is
+// of repodata.json has to be known, by which the age of the others is judged.
+func (p *place) ask(ctx context.Context) ([]store.Info, error) {
 	found := make([]store.Info, len(forms))
 	errs := make([]error, len(forms))
 	var work sync.WaitGroup
 	for i, name := range forms {
-		work.Go(func() { found[i], errs[i] = head(ctx, r, subdir, name) })
+		work.Go(func() { found[i], errs[i] = head(ctx, p.reader, p.subdir, name) })
 	}
 	work.Wait()
-	var refused error
-	some := false
+	if !slices.ContainsFunc(found, func(form store.Info) bool { return form.Key != "" }) {
+		return found, cmp.Or(errs[2], errs[1], errs[0])
+	}
 	for i, err := range errs {
 		switch {
-		case err == nil:
-			some = some || found[i].Key != ""
-		case errors.Is(err, fs.ErrPermission):
-			refused = err
-		default:
+		case err == nil || errors.Is(err, fs.ErrPermission):
+		case i == len(forms)-1 || ctx.Err() != nil:
 			return nil, err
+		case p.Warn != nil:
+			p.Warn(fmt.Sprintf("channel %s: %v: another form of the index is read", p.Channel, err))
 		}
 	}
-	if some {
-		refused = nil
-	}
-	return found, refused
+	return found, nil
 }
 
 // head describes an object; one that is not there has no key.

@@ -31,7 +31,8 @@ type object struct {
 	modified time.Time
 	fresh    time.Duration
 	err      error
-	cut      error // after the text
+	cut      error // after half of the text
+	cuts     int   // how often
 }
 
 // channel is a Reader that counts what is read.
@@ -59,8 +60,10 @@ func (c *channel) Get(_ context.Context, key string, _, n int64) (io.ReadCloser,
 		return nil, store.Info{}, fmt.Errorf("%s: %w", key, fs.ErrNotExist)
 	}
 	info := store.Info{Key: key, Size: int64(len(o.text)), Version: o.version, Modified: o.modified, Fresh: o.fresh}
-	if o.cut != nil {
-		return io.NopCloser(io.MultiReader(bytes.NewReader(o.text), iotest.ErrReader(o.cut))), info, nil
+	if o.cuts > 0 && n != 0 {
+		o.cuts--
+		c.objects[key] = o
+		return io.NopCloser(io.MultiReader(bytes.NewReader(o.text[:len(o.text)/2]), iotest.ErrReader(o.cut))), info, nil
 	}
 	return io.NopCloser(bytes.NewReader(o.text)), info, nil
 }
@@ -446,12 +449,12 @@ func TestACacheThatCannotBeWritten(t *testing.T) {
 	expect(t, c, o, "2.0", "3 asked, read linux-64/repodata.json.zst")
 }
 
-// A connection that is lost says nothing about the index.
+// A connection that is lost says nothing about the index, which is read again.
 func TestALostConnection(t *testing.T) {
 	lost := errors.New("lost")
 	c := plain(index(record("tool", "1.0")))
 	zst := c.objects["linux-64/repodata.json.zst"]
-	zst.text, zst.cut = zst.text[:20], lost
+	zst.cut, zst.cuts = lost, 3
 	c.objects["linux-64/repodata.json.zst"] = zst
 	o := repodata.Options{Cache: t.TempDir(), Warn: func(text string) { t.Error(text) }}
 	if _, err := versions(t, c, o); !errors.Is(err, lost) || strings.Contains(err.Error(), "broken") {
@@ -459,5 +462,40 @@ func TestALostConnection(t *testing.T) {
 	}
 	if left, _ := filepath.Glob(filepath.Join(o.Cache, "*", "*", ".part-*")); len(left) > 0 {
 		t.Error(left)
+	}
+	zst.cuts = 2
+	c.objects["linux-64/repodata.json.zst"] = zst
+	if got, err := versions(t, c, o); got != "1.0" || err != nil {
+		t.Error(got, err)
+	}
+	c.addShards(t, "2.0", noon)
+	for key, o := range c.objects {
+		if strings.Contains(key, "shards") {
+			o.cut, o.cuts = lost, 2
+			c.objects[key] = o
+		}
+	}
+	if got, err := versions(t, c, o); got != "2.0" || err != nil {
+		t.Error(got, err)
+	}
+}
+
+// A server that fails to tell of a form that a channel can do without is no reason to
+// do without the channel.
+func TestAServerThatKnowsNotAllForms(t *testing.T) {
+	refusal := errors.New("501 Not Implemented")
+	c := plain(index(record("tool", "1.0")))
+	c.objects["linux-64/"+shards.IndexName] = object{err: refusal}
+	c.objects["linux-64/repodata.json.zst"] = object{err: refusal}
+	var warned []string
+	o := repodata.Options{Warn: func(text string) { warned = append(warned, text) }}
+	expect(t, c, o, "1.0", "3 asked, read linux-64/repodata.json")
+	if len(warned) != 2 || !strings.Contains(warned[0], "channel https://conda.example/x: 501 Not Implemented") {
+		t.Errorf("%q", warned)
+	}
+	c = plain(index(record("tool", "1.0")))
+	c.objects["linux-64/repodata.json"] = object{err: refusal} // shards and others may be older
+	if _, err := versions(t, c, o); !errors.Is(err, refusal) {
+		t.Error(err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -152,7 +153,11 @@ func (s *sharded) readShard(a *shardAsk, name string, sum shards.Sum) error {
 	if s.Offline {
 		return fmt.Errorf("there is no copy of it in the cache: run once without --offline")
 	}
-	text, err := s.download(path.Join(s.keys, hash+shards.Ext))
+	var text []byte
+	err := again(s.ctx, func() (err error) {
+		text, err = s.download(path.Join(s.keys, hash+shards.Ext))
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -171,11 +176,10 @@ func (s *sharded) download(key string) (text []byte, err error) {
 	if err != nil {
 		return nil, err
 	}
-	text, err = io.ReadAll(io.LimitReader(body, maxShard))
-	if other := body.Close(); err == nil {
-		err = other
+	if text, err = io.ReadAll(io.LimitReader(body, maxShard)); err != nil {
+		err = fmt.Errorf("%w: %w", errLost, err)
 	}
-	return text, err
+	return text, errors.Join(err, body.Close())
 }
 
 // decode reads a shard's records.

@@ -125,14 +125,14 @@ func (s *Store) get(ctx context.Context, key string, off, n int64) (_ io.ReadClo
 	case http.StatusNotFound, http.StatusGone:
 		err = fmt.Errorf("%w: %w", err, fs.ErrNotExist)
 	case http.StatusUnauthorized, http.StatusForbidden:
-		err = fmt.Errorf("%w: %w", err, fs.ErrPermission)
+		err = fmt.Errorf("%w: put what this server knows you by into ~/.netrc or ~/.rattler/credentials.json, or correct it there: %w", err, fs.ErrPermission)
 	}
 	return nil, store.Info{}, comeBack(resp), err
 }
 
 // comeBack is when to ask again after a refusal: as Retry-After says, if it passes.
 func comeBack(resp *http.Response) time.Duration {
-	if resp.StatusCode < 500 && resp.StatusCode != http.StatusTooManyRequests {
+	if resp.StatusCode < 500 && resp.StatusCode != http.StatusTooManyRequests || resp.StatusCode == http.StatusNotImplemented {
 		return hopeless
 	}
 	seconds, err := strconv.ParseInt(resp.Header.Get("Retry-After"), 10, 32)
@@ -155,6 +155,9 @@ func (s *Store) ask(ctx context.Context, key string, head bool, byteRange string
 	}
 	if byteRange != "" {
 		req.Header.Set("Range", byteRange)
+	}
+	if head { // as the library does for a whole object: a server may tag what it compresses otherwise
+		req.Header.Set("Accept-Encoding", "gzip")
 	}
 	s.credentials.sign(req)
 	return s.client.Do(req)
@@ -198,10 +201,13 @@ func rightRange(resp *http.Response, off int64) error {
 	return nil
 }
 
-// info reads what the headers tell; a server that sends no length leaves the
-// size at -1.
+// info reads what the headers tell; a server that sends no length, or only that of a
+// compressed form, leaves the size at -1.
 func info(key string, resp *http.Response) store.Info {
-	in := store.Info{Key: key, Size: resp.ContentLength, Version: resp.Header.Get("ETag")}
+	in := store.Info{Key: key, Size: resp.ContentLength, Version: tag(resp.Header.Get("ETag"))}
+	if resp.Header.Get("Content-Encoding") == "gzip" {
+		in.Size = -1
+	}
 	if _, total, ok := strings.Cut(resp.Header.Get("Content-Range"), "/"); ok {
 		size, err := strconv.ParseInt(total, 10, 64)
 		if err != nil { // "*": the server does not know
@@ -214,6 +220,16 @@ func info(key string, resp *http.Response) store.Info {
 	}
 	in.Fresh = fresh(resp.Header)
 	return in
+}
+
+// tag is an ETag as the object has it. Servers that compress on the way mark the tag of
+// that form, and some do so for GET alone: nginx by W/, Apache and Caddy by -gzip.
+func tag(etag string) string {
+	etag = strings.TrimPrefix(etag, "W/")
+	if bare, marked := strings.CutSuffix(etag, `-gzip"`); marked {
+		return bare + `"`
+	}
+	return etag
 }
 
 // fresh is what Cache-Control and Age leave of an answer's lifetime (RFC 9111).

@@ -1,6 +1,7 @@
 package http
 
 import (
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -113,6 +114,17 @@ func TestRefusals(t *testing.T) {
 		if !errors.Is(err, want) || !strings.Contains(err.Error(), "noarch/repodata.json from "+s.base) || asked.Load() != 1 {
 			t.Errorf("%d: %v after %d requests", status, err, asked.Load())
 		}
+	}
+}
+
+func TestWhatWillNotPassIsNot(t *testing.T) {
+	var asked atomic.Int32
+	s := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		w.WriteHeader(http.StatusNotImplemented)
+	})
+	if _, _, err := get(t, s, "x", 0, -1); err == nil || asked.Load() != 1 {
+		t.Errorf("%v after %d requests", err, asked.Load())
 	}
 }
 
@@ -259,5 +271,35 @@ func TestACancelledRunDoesNotTryAgain(t *testing.T) {
 	})
 	if _, _, err := s.Get(ctx, "x", 0, -1); !errors.Is(err, stop) && !errors.Is(err, context.Canceled) || asked.Load() != 1 {
 		t.Errorf("%v after %d requests", err, asked.Load())
+	}
+}
+
+// Servers that compress on the way tag that form otherwise, some of them for GET alone:
+// who asks first and reads then must see that it is the same object.
+func TestTheTagOfACompressedForm(t *testing.T) {
+	for name, tags := range map[string]struct{ plain, compressed string }{
+		"nginx": {`"v1"`, `W/"v1"`}, "Apache": {`"v1"`, `"v1-gzip"`}, "none": {"", ""},
+	} {
+		s := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Last-Modified", time.Unix(0, 0).UTC().Format(http.TimeFormat))
+			w.Header().Set("ETag", tags.plain)
+			if r.Header.Get("Accept-Encoding") != "gzip" || r.Method == http.MethodHead && name != "none" {
+				_, _ = io.WriteString(w, content)
+				return
+			}
+			w.Header().Set("ETag", tags.compressed)
+			w.Header().Set("Content-Encoding", "gzip")
+			z := gzip.NewWriter(w)
+			_, _ = io.WriteString(z, content)
+			_ = z.Close()
+		})
+		_, asked, err := get(t, s, "x", 0, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, read, err := get(t, s, "x", 0, -1)
+		if err != nil || got != content || asked.Version != read.Version || name == "none" && asked.Size != read.Size {
+			t.Errorf("%s: %+v when asked, %+v when read, %q %v", name, asked, read, got, err)
+		}
 	}
 }
