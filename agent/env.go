@@ -88,7 +88,7 @@ func (o *envOptions) solveFlags(c *cobra.Command) {
 	o.environmentFlags(c)
 	f.StringVar(&o.platform, "platform", "", "platform of the packages (default: this machine's)")
 	f.StringVar(&o.cache, "cache", "", "folder for archives and unpacked packages, which runs share (default: condaworker in the user's cache folder)")
-	f.StringVar(&o.excludeNewer, "exclude-newer", "", "leave out packages that were built later: 2026-01-31 (the end of that day, UTC) or 2026-01-31T12:00:00Z")
+	f.StringVar(&o.excludeNewer, "exclude-newer", "", "leave out packages that came into their channel later, or, where it does not say when, were built later: 2026-01-31 (the end of that day, UTC) or 2026-01-31T12:00:00Z")
 }
 
 // createEnv is the verb.

@@ -25,6 +25,9 @@ type Record struct {
 	MD5           string   `json:"md5,omitempty"`            // of the archive, lower-case hex
 	SHA256        string   `json:"sha256,omitempty"`         // of the archive, lower-case hex
 
+	// IndexedTimestamp is when the channel got the package, in ms since 1970 (CEP 47); 0: not known.
+	IndexedTimestamp int64 `json:"indexed_timestamp,omitempty"`
+
 	// RunExports is what some indexes say of the package's run_exports (CEP 12,
 	// CEP 16); nil: this one says nothing. See ParseExports.
 	RunExports json.RawMessage `json:"run_exports,omitempty"`

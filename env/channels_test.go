@@ -3,19 +3,27 @@ package env_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
+	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/condaworker/condaworker/conda"
 	"github.com/condaworker/condaworker/conda/archive"
+	"github.com/condaworker/condaworker/conda/condatest"
 	"github.com/condaworker/condaworker/conda/shards"
 	"github.com/condaworker/condaworker/env"
 	"github.com/condaworker/condaworker/store"
+	"github.com/condaworker/condaworker/store/dir"
 )
 
 // watched notes what is read.
@@ -145,5 +153,67 @@ func TestASpecThatNamesItsChannel(t *testing.T) {
 		if _, err := env.Solve(t.Context(), request(t, []string{spec}, first, second)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %s", spec, err, want)
 		}
+	}
+}
+
+// What counts is when the channel got a package (CEP 47), or else when it was built.
+func TestNewerPackagesCanBeLeftOut(t *testing.T) {
+	root := t.TempDir()
+	year := func(n int) int64 { return time.Date(n, 1, 1, 0, 0, 0, 0, time.UTC).UnixMilli() }
+	tool := func(version string, times map[string]any) map[string]any {
+		r := condatest.Index("tool", version, 0, "linux-64")
+		maps.Copy(r, times)
+		return r
+	}
+	text, err := json.Marshal(map[string]any{"packages.conda": map[string]any{
+		"tool-1.0-0.conda": tool("1.0", map[string]any{"timestamp": year(2021)}),
+		"tool-2.0-0.conda": tool("2.0", map[string]any{"timestamp": year(2023), "indexed_timestamp": year(2022)}),
+		"tool-3.0-0.conda": tool("3.0", map[string]any{"timestamp": year(2021), "indexed_timestamp": year(2023)}),
+		"tool-4.0-0.conda": tool("4.0", map[string]any{"timestamp": year(2024)}),
+		"tool-0.1-0.conda": tool("0.1", nil),
+	}})
+	s := dir.Open(root)
+	if err == nil {
+		_, err = s.Put(t.Context(), "linux-64/repodata.json", bytes.NewReader(text), store.PutOptions{})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := request(t, []string{"tool"}, env.Channel{URL: root, Reader: s})
+	for before, want := range map[int]string{2020: "tool 0.1", 2021: "tool 1.0", 2022: "tool 2.0", 2023: "tool 3.0", 2024: "tool 4.0"} {
+		r.NotAfter = time.UnixMilli(year(before))
+		if got := solved(t, r); len(got) != 1 || got[0] != want {
+			t.Errorf("until %d: %q, want %s", before, got, want)
+		}
+	}
+}
+
+// forbidden is a server that refuses what is not there, as S3 does without ListBucket.
+type forbidden struct{ store.Reader }
+
+func (f forbidden) Get(ctx context.Context, key string, from, to int64) (io.ReadCloser, store.Info, error) {
+	body, info, err := f.Reader.Get(ctx, key, from, to)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%s: %w", key, fs.ErrPermission)
+	}
+	return body, info, err
+}
+
+func TestAPlatformThatIsRefused(t *testing.T) {
+	c := channel(t, pkg{"tool", "1.0", "noarch", nil})
+	if err := os.RemoveAll(filepath.Join(c.URL, "linux-64")); err != nil {
+		t.Fatal(err)
+	}
+	r := request(t, []string{"tool"}, env.Channel{URL: c.URL, Reader: forbidden{c.Reader}})
+	var warned []string
+	r.Warn = func(text string) { warned = append(warned, text) }
+	if got := solved(t, r); !slices.Equal(got, []string{"tool 1.0"}) || len(warned) != 1 || !strings.Contains(warned[0], "no packages in linux-64: ") {
+		t.Errorf("%q, warned %q", got, warned)
+	}
+	if err := os.RemoveAll(filepath.Join(c.URL, "noarch")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := env.Solve(t.Context(), r); !errors.Is(err, fs.ErrPermission) {
+		t.Error(err)
 	}
 }

@@ -46,8 +46,8 @@ type Request struct {
 	Pinned            []string
 	Installed, Locked []conda.Record
 
-	// NotAfter leaves out what channels had built after it; zero leaves out nothing.
-	// Records without a time stay, as with conda.
+	// NotAfter leaves out what channels got after it, or where they do not say, what was
+	// built after it; zero leaves out nothing. Records without a time stay, as with conda.
 	NotAfter time.Time
 
 	// Explicit are the packages themselves, as conda.ParseExplicit returns them: with

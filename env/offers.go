@@ -1,6 +1,7 @@
 package env
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -156,7 +157,7 @@ func (o *offers) hidden(name string) []solve.Hidden {
 	}
 	return []solve.Hidden{
 		{Why: "channel priority hides", Records: lower},
-		{Why: "what was built after " + o.request.NotAfter.UTC().Format(time.DateTime) + " UTC is left out:", Records: late},
+		{Why: "what came after " + o.request.NotAfter.UTC().Format(time.DateTime) + " UTC is left out:", Records: late},
 	}
 }
 
@@ -209,11 +210,13 @@ func (o *offers) inChannel(i int, name string) (found, late []conda.Record) {
 }
 
 func (o *offers) tooNew(r conda.Record) bool {
-	return !o.request.NotAfter.IsZero() && r.Timestamp > o.request.NotAfter.UnixMilli()
+	return !o.request.NotAfter.IsZero() && cmp.Or(r.IndexedTimestamp, r.Timestamp) > o.request.NotAfter.UnixMilli()
 }
 
 // open opens a channel's subdirs of the platform and noarch, at the same time. One
-// without an index has no packages; a channel without both is no channel.
+// without an index has no packages; a channel without both is no channel. Servers that
+// list nothing refuse what is not there: one that refuses the platform beside a noarch
+// that can be read is taken to have no packages for it, with a warning, as conda does.
 func (o *offers) open(c Channel) ([]subdir, error) {
 	names := slices.Compact([]string{o.request.Subdir, "noarch"})
 	found, errs := make([]repodata.Subdir, len(names)), make([]error, len(names))
@@ -234,6 +237,8 @@ func (o *offers) open(c Channel) ([]subdir, error) {
 			all = append(all, subdir{name, found[i]})
 		case errors.Is(err, store.ErrNoChannel):
 			failed = fmt.Errorf("channel %s: %w", c.URL, err)
+		case errors.Is(err, fs.ErrPermission) && i == 0 && errs[len(names)-1] == nil:
+			o.warn(fmt.Sprintf("channel %s is taken to have no packages in %s: %v", c.URL, name, err))
 		case !errors.Is(err, fs.ErrNotExist):
 			failed = fmt.Errorf("read the index of channel %s: %w", c.URL, err)
 		}
@@ -245,6 +250,12 @@ func (o *offers) open(c Channel) ([]subdir, error) {
 		failed = fmt.Errorf("channel %s has no %s/repodata.json and no noarch/repodata.json: reindex it, or correct its URL", c.URL, o.request.Subdir)
 	}
 	return all, failed
+}
+
+func (o *offers) warn(text string) {
+	if o.request.Warn != nil {
+		o.request.Warn(text)
+	}
 }
 
 // close ends what was begun and is not needed any more.

@@ -149,27 +149,6 @@ func TestManyMakeOnePrefix(t *testing.T) {
 	}
 }
 
-func TestNewerPackagesCanBeLeftOut(t *testing.T) {
-	root := t.TempDir()
-	s := dir.Open(root)
-	for i, version := range []string{"1.0", "2.0", "3.0"} {
-		in := condatest.Index("tool", version, 0, "linux-64")
-		in["timestamp"] = time.Date(2021+i, 1, 1, 0, 0, 0, 0, time.UTC).UnixMilli()
-		file := condatest.Write(t, "tool-"+version+"-0.conda", in, map[string]string{"share/tool": version})
-		if _, err := indexer.Publish(t.Context(), s, indexer.Package{Path: file}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if _, err := indexer.Reindex(t.Context(), s, indexer.Options{}); err != nil {
-		t.Fatal(err)
-	}
-	r := request(t, []string{"tool"}, env.Channel{URL: root, Reader: s})
-	r.NotAfter = time.Date(2022, 6, 1, 0, 0, 0, 0, time.UTC)
-	if got := create(t, r); len(got) != 1 || got[0] != "tool 2.0" {
-		t.Error(got)
-	}
-}
-
 func TestTheWaitForAPrefixEndsWithItsContext(t *testing.T) {
 	r := request(t, []string{"tool"}, channel(t, pkg{"tool", "1.0", "linux-64", nil}))
 	if err := os.MkdirAll(r.Prefix, 0o755); err != nil {

@@ -191,7 +191,8 @@ func TestLyingMetadata(t *testing.T) {
 	}
 }
 
-// indexedOf is the record of tool-1.0-0.conda stored with these metadata.
+// indexedOf is the record of tool-1.0-0.conda stored with these metadata, but for when
+// it was indexed.
 func indexedOf(t *testing.T, body []byte, meta map[string]string) conda.Record {
 	t.Helper()
 	s := &mem.Store{}
@@ -199,7 +200,9 @@ func indexedOf(t *testing.T, body []byte, meta map[string]string) conda.Record {
 		t.Fatal(err)
 	}
 	reindexOK(t, s, Options{})
-	return indexed(t, s, "linux-64")["tool-1.0-0.conda"]
+	r := indexed(t, s, "linux-64")["tool-1.0-0.conda"]
+	r.IndexedTimestamp = 0
+	return r
 }
 
 func TestEntriesThatAreNoPackages(t *testing.T) {
