@@ -221,7 +221,7 @@ func (x *extraction) file(name string, h *tar.Header, r io.Reader) (sum string, 
 		return "", err
 	}
 	local := path.Base(name)
-	mode := fs.FileMode(h.Mode)&0o777 | 0o600 // never set-uid; always readable by who unpacks
+	mode := fs.FileMode(h.Mode)&0o777 | 0o400 // never set-uid; always readable by who unpacks
 	f, err := x.dir.OpenFile(local, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
 		return "", err

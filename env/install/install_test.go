@@ -403,6 +403,25 @@ func TestFoldersOfOtherPackagesMayBeLinks(t *testing.T) {
 	}
 }
 
+// Files have the archive's modes but for what the umask takes. Set-user-id is not given,
+// and who installs can read all of it, to replace the prefix and to compare.
+func TestModes(t *testing.T) {
+	prefix := filepath.Join(t.TempDir(), "env")
+	m := made{name: "demo", files: []file{
+		{name: "444", mode: 0o444},
+		{name: "555", mode: 0o555, content: placeholder, record: text(placeholder)},
+		{name: "666", mode: 0o666},
+		{name: "111", mode: 0o111, content: placeholder, record: text(placeholder)},
+		{name: "4755", mode: 0o4755},
+		{name: "600", mode: 0o600},
+	}}
+	must(t, Install(t.Context(), []Package{m.write(t)}, prefix, Options{Cache: t.TempDir()}))
+	want := map[string]string{"444": "444 ", "555": "555 " + prefix, "666": "644 ", "111": "511 " + prefix, "4755": "755 ", "600": "600 "}
+	if diff := cmp.Diff(want, tree(t, prefix)); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestLegacyPackage(t *testing.T) {
 	prefix := filepath.Join(t.TempDir(), "env")
 	m := made{name: "demo", paths: "-", files: []file{

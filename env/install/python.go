@@ -119,14 +119,13 @@ if __name__ == '__main__':
 `
 }
 
-// pythonShebang runs the prefix's python. Where the kernel could not read the
-// line, a shell does: to python its exec is a text that nobody uses.
+// pythonShebang runs the prefix's python.
 func pythonShebang(interpreter string) string {
 	line := "#!" + interpreter
 	if len(line) <= maxShebang() && !strings.ContainsAny(interpreter, " \t") {
 		return line
 	}
-	return "#!/bin/sh\n'''exec' \"" + interpreter + "\" \"$0\" \"$@\" #'''"
+	return throughShell(interpreter, "")
 }
 
 // writeProgram makes the new executable file to.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"regexp"
 	"runtime"
+	"strings"
 )
 
 // shebangLine is conda's: interpreter path, then options. A blank in the path
@@ -25,7 +26,8 @@ func maxShebang() int {
 const window = 64 << 10 // of the bytes held while a file is rewritten
 
 // replaceText copies r to w with from replaced by to. A #! line that is too
-// long for the kernel, or whose prefix has a blank, becomes #!/usr/bin/env NAME.
+// long for the kernel, or whose prefix has a blank, becomes #!/usr/bin/env NAME,
+// or that of a python, rattler's two lines for a shell (throughShell).
 func replaceText(w io.Writer, r io.Reader, from, to []byte) error {
 	const longest = 8 << 10 // of a first line that is looked at
 	in := bufio.NewReaderSize(r, longest)
@@ -65,8 +67,21 @@ func replaceShebang(line, from, to []byte) []byte {
 	if m == nil || len(replaced) <= maxShebang() && !blank {
 		return replaced
 	}
-	name := m[1][bytes.LastIndexByte(m[1], '/')+1:]
-	return fmt.Appendf(nil, "#!/usr/bin/env %s%s", name, bytes.ReplaceAll(m[2], from, to))
+	name, options := m[1][bytes.LastIndexByte(m[1], '/')+1:], bytes.ReplaceAll(m[2], from, to)
+	if pythonName.Match(name) {
+		return []byte(throughShell(strings.ReplaceAll(string(bytes.ReplaceAll(m[1], from, to)), `\ `, " "), string(options)))
+	}
+	return fmt.Appendf(nil, "#!/usr/bin/env %s%s", name, options)
+}
+
+// pythonName is what an interpreter is called to which throughShell is a text.
+var pythonName = regexp.MustCompile(`^python(\d+(\.\d+)*)?$`)
+
+// throughShell runs a python where the kernel could not read the line: a shell reads
+// its exec, which to python is a text that nobody uses. Unlike env that takes options,
+// and the python of this prefix whatever PATH says.
+func throughShell(interpreter, options string) string {
+	return "#!/bin/sh\n'''exec' \"" + interpreter + "\"" + options + " \"$0\" \"$@\" #'''"
 }
 
 // replaceBinary copies r to w with from replaced by to in strings that end
