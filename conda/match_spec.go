@@ -106,7 +106,12 @@ func (m MatchSpec) String() string {
 	var out, brackets strings.Builder
 	bracket := func(key, value string, quote bool) {
 		brackets.WriteString(cmp.Or(strings.Repeat(",", min(brackets.Len(), 1)), "["))
-		if quote || strings.ContainsAny(value, ", =") {
+		switch {
+		case key == "extras" || key == "flags":
+			value = "[" + value + "]"
+		case key == "when":
+			value = `"` + strings.ReplaceAll(value, `"`, `\"`) + `"`
+		case quote || strings.ContainsAny(value, ", ="):
 			value = "'" + value + "'"
 		}
 		brackets.WriteString(key + "=" + value)
@@ -206,6 +211,9 @@ var specKeys = []struct {
 	{"license", textField(strings.ToLower, func(r *Record) string { return r.License })},
 	{"license_family", textField(strings.ToLower, func(r *Record) string { return r.LicenseFamily })},
 	{"fn", textField(asWritten, func(r *Record) string { return r.FileName })},
+	{"extras", listField(extraRule, func([]string, *Record) bool { return true })},
+	{"flags", listField(flagRule, hasFlags)},
+	{"when", conditionField},
 }
 
 func newMatchSpec(values map[string]string) (MatchSpec, error) {
@@ -215,7 +223,7 @@ func newMatchSpec(values map[string]string) (MatchSpec, error) {
 		if !given {
 			continue
 		}
-		if strings.ContainsAny(value, `[]'"`) {
+		if strings.ContainsAny(value, `[]'"`) && !slices.Contains(v3Keys, known.key) {
 			return MatchSpec{}, fmt.Errorf("%s %q has a bracket or quote inside: write choices as (a|b) instead of [ab]", known.key, value)
 		}
 		f, err := known.new(value)
@@ -224,6 +232,11 @@ func newMatchSpec(values map[string]string) (MatchSpec, error) {
 		}
 		f.key = known.key
 		m.fields = append(m.fields, f)
+	}
+	if text := m.value("when"); text != "" {
+		if _, err := parseCondition(text); err != nil {
+			return MatchSpec{}, err
+		}
 	}
 	return m, nil
 }

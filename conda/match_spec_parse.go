@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"slices"
 	"strings"
 	"unicode"
 )
@@ -17,6 +16,7 @@ import (
 //	numpy >=1.20,<2|2.1.*     "," is and, "|" is or, "," binds tighter
 //	numpy 1.26.4 *_cp312_*    with a build string; numpy=1.26.4=py312_0 too
 //	numpy[build_number='>2']  other fields, in brackets
+//	numpy[when="python >=3"]  what counts under a condition; also flags=[…], extras=[…]
 //	conda-forge/noarch::numpy from a channel, and a subdir of it
 //	https://…/numpy-1.26.4-py312_0.conda
 //
@@ -135,9 +135,6 @@ func readPairs(s string) (map[string]string, error) {
 		if key, value, s, err = readPair(s); err != nil {
 			return nil, err
 		}
-		if slices.Contains([]string{"when", "extras", "flags"}, key) {
-			return nil, fmt.Errorf("%s is of repodata's version 3, which is not solved here: leave it out, or take a package without it", key)
-		}
 		if !isSpecKey(key) {
 			return nil, fmt.Errorf("there is no field %q to match: use %s", key, specKeyList())
 		}
@@ -165,11 +162,10 @@ func readPair(s string) (key, value, rest string, err error) {
 	if rest[0] == '=' {
 		rest = rest[1:]
 	}
-	if rest != "" && (rest[0] == '\'' || rest[0] == '"') {
-		value, after, closed := strings.Cut(rest[1:], rest[:1])
+	if value, after, closed, quoted := cutQuoted(key, rest); quoted {
 		switch {
 		case !closed:
-			return "", "", "", fmt.Errorf("the value of %s has no closing quote", key)
+			return "", "", "", fmt.Errorf("the value of %s has no closing quote or bracket", key)
 		case after != "" && after[0] != ',' && after[0] != ' ':
 			return "", "", "", fmt.Errorf("%q follows the value of %s without a comma", after, key)
 		}
@@ -180,6 +176,32 @@ func readPair(s string) (key, value, rest string, err error) {
 		end = len(rest)
 	}
 	return key, rest[:end], rest[end:], emptyValue(key, rest[:end])
+}
+
+// cutQuoted takes a value in quotes, or a list in brackets. In that of when a backslash
+// stands before quotes of specs.
+func cutQuoted(key, s string) (value, after string, closed, quoted bool) {
+	switch {
+	case s != "" && s[0] == '[' && (key == "extras" || key == "flags"):
+		value, after, closed = strings.Cut(s[1:], "]")
+		return value, after, closed, true
+	case s == "" || s[0] != '\'' && s[0] != '"':
+		return "", "", false, false
+	case key != "when":
+		value, after, closed = strings.Cut(s[1:], s[:1])
+		return value, after, closed, true
+	}
+	var out strings.Builder
+	for i := 1; i < len(s); i++ {
+		if s[i] == s[0] {
+			return out.String(), s[i+1:], true, true
+		}
+		if s[i] == '\\' && i+1 < len(s) && s[i+1] == s[0] {
+			i++
+		}
+		out.WriteByte(s[i])
+	}
+	return "", "", false, true
 }
 
 func emptyValue(key, value string) error {

@@ -62,7 +62,7 @@ func TestMatchSpecVersions(t *testing.T) {
 func TestMatchSpecFields(t *testing.T) {
 	record := Record{
 		Name: "numpy", Version: "1.11.0", Build: "py34_7", BuildNumber: 7, Subdir: "linux-64", License: "LGPLv3+", LicenseFamily: "LGPL",
-		MD5: "ffbadd11", SHA256: "deadbeef", TrackFeatures: Features{"mkl", "debug"},
+		MD5: "ffbadd11", SHA256: "deadbeef", TrackFeatures: Features{"mkl", "debug"}, Flags: []string{"cuda", "blas:mkl"},
 		FileName: "numpy-1.11.0-py34_7.conda", Channel: "s3://studio/conda-forge",
 	}
 	for spec, want := range map[string]bool{
@@ -113,6 +113,13 @@ func TestMatchSpecFields(t *testing.T) {
 		"s3://another/conda-forge::numpy":       false,
 		"numpy 1.11.0 # a comment":              true,
 		" numpy ":                               true,
+		"numpy[flags=[blas:mkl]]":               true,
+		"numpy[flags=[\"cuda\", 'blas:*' ]]":    true,
+		"numpy[flags=cuda]":                     true,
+		"numpy[flags=[cuda, mpi]]":              false,
+		"numpy[flags=blas]":                     false,
+		"numpy[extras=[test],when=scipy]":       true,
+		"numpy <1[extras=[test],when=scipy]":    false,
 		"numpy(optional)":                       true,
 		"numpy[build_number=7](target=x)":       true,
 		"s3://studio/conda-forge/linux-64/numpy-1.11.0-py34_7.conda":                  true,
@@ -143,7 +150,11 @@ func TestMatchSpecRefuses(t *testing.T) {
 		"foo 4.2.2<6.0.0", "foo 1.0.0>", "foo 1..2", "foo 1.0+", "foo ^1.0", "foo ^(1$", "foo * ^($",
 		"python (>=3.8,<3.9)|>=3.11", "foo >=3,(<4|<5)", "foo[version='(1']", "foo[version='1)']", "foo[version='()']", "foo[version='(1)2']",
 		"foo[version=1.0", "foo[]", "foo[build]", "foo[build=]", "foo[build='']", "foo[build=0,build=1]", "foo[build=0][version=2]",
-		"foo[build='0]", "foo[nonsense=1]", "foo[when=__win]", "foo[build=0] 1.0", "foo[build='a'b]", `foo[version="^1\.[23]$"]`,
+		"foo[build='0]", "foo[nonsense=1]", "foo[build=0] 1.0", "foo[build='a'b]", `foo[version="^1\.[23]$"]`,
+		"foo[when=]", "foo[when='a and']", "foo[when='(a']", "foo[when='a)']", "foo[when='a or or b']", "foo[when=\"a[when='b']\"]", "foo[when='a*']",
+		"foo[when='a'", "foo[when='" + strings.Repeat("(", 1000) + "a" + strings.Repeat(")", 1000) + "']",
+		"foo[when='" + strings.Repeat("(a or b or c) and ", 9) + "a']",
+		"foo[extras=[]]", "foo[extras=[A]]", "foo[extras=[a]", "foo[flags=[a b]]", "foo[flags=[a:b:c]]", "foo[flags=[a]b]", "foo[extras=[a],extras=[b]]", "foo[build=[a]]",
 		"foo[build_number='1|2']", "foo[build_number=x y]", "foo if python >=3.6", "https://x.org/linux-64/foo.conda",
 		"foo[version='" + strings.Repeat("(", 1000) + "1" + strings.Repeat(")", 1000) + "']",
 	} {
@@ -184,6 +195,9 @@ func TestMatchSpecString(t *testing.T) {
 		"https://x.org/y/linux-64/foo-1.0-0.conda":             "https://x.org/y/linux-64::foo==1.0=0",
 		"foo[version=1.conda]":                                 "foo==1.conda[name=foo]",
 		"https://x.org/foo-1.0-0.conda":                        "*[url=https://x.org/foo-1.0-0.conda]",
+		"foo[when=__unix, flags=cuda, extras='a']":             `foo[extras=[a],flags=[cuda],when="__unix"]`,
+		`foo >=2[when="python>=3.10 and (__unix  or a)"]`:      `foo[version='>=2',when="python>=3.10 and (__unix or a)"]`,
+		`foo[when="python[version=\">=3.10\",build='a*']"]`:    `foo[when="python[version=\">=3.10\",build='a*']"]`,
 	} {
 		if got := mustSpec(t, spec).String(); got != want {
 			t.Errorf("%q is canonically %s, want %s", spec, got, want)
@@ -207,10 +221,52 @@ func TestMatchSpecParts(t *testing.T) {
 	}
 }
 
+func TestConditions(t *testing.T) {
+	for text, want := range map[string]string{
+		"a": "a", "a and b": "a b", "a or b": "a | b", "a and b or c and d": "a b | c d", "a and (b or c)": "a b | a c", "(a)or(b and(c))": "a | b c",
+		"python>=3.10 and __cuda": "python[version='>=3.10'] __cuda", "python >=3, <4 or b[build='x y (z)']": "python[version='>=3,<4'] | b[build='x y (z)']",
+		`a[version=">=1 , <2"]`: "a[version='>=1,<2']", "android and order": "android order",
+	} {
+		m, err := ParseMatchSpec("foo[when=\"" + strings.ReplaceAll(text, `"`, `\"`) + "\"]")
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		var all []string
+		for _, specs := range m.When() {
+			var one []string
+			for _, s := range specs {
+				one = append(one, s.String())
+			}
+			all = append(all, strings.Join(one, " "))
+		}
+		if got := strings.Join(all, " | "); got != want || !m.NeedsV3() {
+			t.Errorf("%s is read as %s", text, got)
+		}
+	}
+	if m := mustSpec(t, "foo[extras=[ 'a', b-c ]]"); strings.Join(m.Extras(), " ") != "a b-c" || m.When() != nil || !m.NeedsV3() || mustSpec(t, "foo 1").NeedsV3() {
+		t.Error(m)
+	}
+	for _, text := range []string{"foo[when=a]", "foo[extras=[a]]", "foo[flags=[a]]", "foo >="} {
+		if _, err := ParsePlainSpec(text); err == nil {
+			t.Errorf("%s was taken", text)
+		}
+	}
+	if m, err := ParsePlainSpec("foo >=1"); err != nil || m.Name != "foo" {
+		t.Error(m, err)
+	}
+	for text, want := range map[string]string{"python": "python", " python >=3": "python", "python>=3": "python", "python[build=0]": "python", "python=3": "python"} {
+		if got := SpecName(text); got != want {
+			t.Errorf("%q is for %q", text, got)
+		}
+	}
+}
+
 func FuzzParseMatchSpec(f *testing.F) {
 	for _, spec := range []string{
 		"python >=3.8,<3.9|3.11.* *_cpython", "conda-forge/noarch::numpy[build_number='>2', license=\"MIT\"](optional)",
 		"https://x.org/linux-64/foo-1.0-0.conda", "n[version='(1|2),(3,^4$)']", "a ~=1.2.3 b", "mkl@", "*/linux-64::n=1.*=*", "a:b:c 1!2.*",
+		`n[when="a[version=\">=1\"] and (b or c)",flags=["x", y:*],extras=[e]]`, `n[when='a\'']`,
 	} {
 		f.Add(spec)
 	}

@@ -25,6 +25,12 @@ type Record struct {
 	MD5           string   `json:"md5,omitempty"`            // of the archive, lower-case hex
 	SHA256        string   `json:"sha256,omitempty"`         // of the archive, lower-case hex
 
+	// What records of repodata's version 3 may say (CEP 44, CEP 45): what groups of
+	// dependencies a spec can ask for beside Depends, by name, e.g. gui, and what tells
+	// builds apart, e.g. blas:mkl.
+	ExtraDepends map[string][]string `json:"extra_depends,omitempty"`
+	Flags        []string            `json:"flags,omitempty"`
+
 	// IndexedTimestamp is when the channel got the package, in ms since 1970 (CEP 47); 0: not known.
 	IndexedTimestamp int64 `json:"indexed_timestamp,omitempty"`
 

@@ -10,13 +10,13 @@ import (
 
 // ScanRepoData reads repodata.json as it comes and calls each for every record
 // of packages, packages.conda, and the maps conda and tar.bz2 of v3, in the order
-// of the text; newer says that it is one of v3. It holds no more than a record at
+// of the text. It holds no more than a record at
 // a time: that of each is valid during the call, and known to have its end, but not
 // to be JSON within. The result is the top-level key info, nil if there is none.
 //
 // A text that was cut, has something behind its end or is no object is an error;
 // only one without any character is an empty index, as CEP 36 says.
-func ScanRepoData(r io.Reader, each func(file string, record []byte, newer bool) error) (info json.RawMessage, err error) {
+func ScanRepoData(r io.Reader, each func(file string, record []byte) error) (info json.RawMessage, err error) {
 	s := streamScanner{r: r}
 	if _, err := s.next(); errors.Is(err, io.EOF) && s.passed == 0 {
 		return nil, nil
@@ -31,7 +31,7 @@ func ScanRepoData(r io.Reader, each func(file string, record []byte, newer bool)
 			info = bytes.Clone(value)
 			return err
 		case (key == "packages" || key == "packages.conda") && first == '{':
-			return s.records(func(file string, record []byte) error { return each(file, record, false) })
+			return s.records(each)
 		case (key == "packages" || key == "packages.conda") && first != 'n':
 			return fmt.Errorf("%s is no JSON object", key)
 		case key == "v3" && first == '{':
@@ -156,11 +156,11 @@ func (s *streamScanner) key() (string, error) {
 }
 
 // newer reads the records of a kind of package in v3, which has no file names.
-func (s *streamScanner) newer(kind string, each func(file string, record []byte, newer bool) error) error {
+func (s *streamScanner) newer(kind string, each func(file string, record []byte) error) error {
 	if c, err := s.next(); err != nil || c != '{' || kindOf("."+kind) == "" {
 		return errors.Join(err, s.skip(1))
 	}
-	return s.records(func(stem string, record []byte) error { return each(stem+"."+kind, record, true) })
+	return s.records(func(stem string, record []byte) error { return each(stem+"."+kind, record) })
 }
 
 func (s *streamScanner) records(each func(file string, record []byte) error) error {

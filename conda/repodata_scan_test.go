@@ -21,10 +21,7 @@ import (
 
 func scan(r io.Reader) (map[string]string, string, error) {
 	records := map[string]string{}
-	info, err := conda.ScanRepoData(r, func(file string, record []byte, newer bool) error {
-		if _, there := records[file]; there && newer {
-			return nil // as RepoData.Record has it
-		}
+	info, err := conda.ScanRepoData(r, func(file string, record []byte) error {
 		records[file] = string(record)
 		return nil
 	})
@@ -70,7 +67,7 @@ func TestScanRepoData(t *testing.T) {
 		t.Error(err)
 	}
 	enough := errors.New("enough")
-	if _, err := conda.ScanRepoData(strings.NewReader(scanned), func(string, []byte, bool) error { return enough }); !errors.Is(err, enough) {
+	if _, err := conda.ScanRepoData(strings.NewReader(scanned), func(string, []byte) error { return enough }); !errors.Is(err, enough) {
 		t.Error(err)
 	}
 }

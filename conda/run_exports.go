@@ -183,7 +183,7 @@ func ParseExports(text []byte) (Exports, error) {
 	}
 	for _, list := range [][]string{e.Weak, e.Strong, e.Noarch, e.WeakConstrains, e.StrongConstrains} {
 		for _, spec := range list {
-			if _, err := ParseMatchSpec(spec); err != nil {
+			if _, err := ParsePlainSpec(spec); err != nil {
 				return e, err
 			}
 		}

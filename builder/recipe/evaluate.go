@@ -65,7 +65,7 @@ func (c *templates) spec(text string) (string, error) {
 	p, ok := c.specs[text]
 	if !ok {
 		p.text = normalSpec(text)
-		_, p.err = conda.ParseMatchSpec(p.text)
+		_, p.err = conda.ParsePlainSpec(p.text)
 		c.specs[text] = p
 	}
 	return p.text, p.err

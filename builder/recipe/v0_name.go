@@ -191,7 +191,7 @@ func (r *v0Recipe) labels(out *Output, numpy bool) string {
 
 // valid tells a requirement from one that is not finished yet.
 func (d Dependency) valid() bool {
-	_, err := conda.ParseMatchSpec(starred(d.Spec))
+	_, err := conda.ParsePlainSpec(starred(d.Spec))
 	return err == nil
 }
 

@@ -146,7 +146,7 @@ func (r *v0Recipe) validSpec(item *tree.Node, where, spec string) bool {
 		r.report.Fail(item.Pos, "write "+specName(spec)+" "+m[1]+m[2], "%s: there is a blank behind %s in %q", where, m[1], spec)
 		return false
 	}
-	_, err := conda.ParseMatchSpec(starred(spec))
+	_, err := conda.ParsePlainSpec(starred(spec))
 	name := specName(spec)
 	switch {
 	case len(r.blockers) > 0:

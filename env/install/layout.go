@@ -6,7 +6,8 @@ import (
 	"maps"
 	"path"
 	"slices"
-	"strings"
+
+	"github.com/condaworker/condaworker/conda"
 )
 
 // member is a package of the prefix as it is going to be.
@@ -54,7 +55,7 @@ func inOrder(members []*member) []*member {
 func (m *member) needs(byName map[string]*member) []string {
 	var names []string
 	for _, d := range m.depends {
-		if name, _, _ := strings.Cut(strings.TrimSpace(d), " "); byName[name] != nil {
+		if name := conda.SpecName(d); byName[name] != nil {
 			names = append(names, name)
 		}
 	}

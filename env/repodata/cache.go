@@ -60,7 +60,7 @@ type note struct {
 const noteName = "note.json"
 
 // layout is a part of the folder's name that changes when the files' form does.
-const layout = "repodata-2"
+const layout = "repodata-3"
 
 func openPlace(r store.Reader, subdir string, o Options) (p *place, err error) {
 	p = &place{Options: o, reader: r, subdir: subdir}
@@ -80,15 +80,11 @@ func (p *place) leaveCache() (err error) {
 	return err
 }
 
-// leaveOut notes which of a name's records are no offer: broken ones, and those of
-// v3, which say what this solver does not know.
-func (p *place) leaveOut(name string, broken []error, newer uint64) {
+// leaveOut notes which of a name's records are no offer, for they are broken.
+func (p *place) leaveOut(name string, broken []error) {
 	var why []string
 	for _, err := range broken {
 		why = append(why, err.Error()+": build or index it anew")
-	}
-	if newer > 0 {
-		why = append(why, fmt.Sprintf("%d of %s, which only newer clients understand (v3)", newer, name))
 	}
 	if p.leftOut == nil {
 		p.leftOut = map[string][]string{}

@@ -11,7 +11,8 @@ import (
 	"github.com/condaworker/condaworker/env/repodata"
 )
 
-// Records that are no offer are named once, of the names that were looked at.
+// Records that are no offer are named once, of the names that were looked at. Those of
+// repodata's version 3 are an offer like others.
 func TestWhatIsLeftOutIsNamed(t *testing.T) {
 	broken := map[string]string{
 		"tool-2.0-0.conda": `{"name":"tool","version":2}`, "tool-3.0-0.conda": `{"name":"tool","version":"3..$","build":"0"}`,
@@ -23,10 +24,15 @@ func TestWhatIsLeftOutIsNamed(t *testing.T) {
 		text = append(text, `,"`+file+`":`+r...)
 		entries[file] = shards.Entry{Record: []byte(r)}
 	}
-	text = append(text, `},"v3":{"conda":{"tool-4.0-0":{"name":"tool"},"tool-5.0-0":{}}}}`...)
+	newer := `{"name":"tool","version":"4.0","build":"0","flags":["cuda"],"extra_depends":{"gui":["qt"]}}`
+	text = append(text, `},"v3":{"conda":{"tool-4.0-0":`+newer+`,"tool-5.0-0":{}},"tar.bz2":{"tool-4.0-0":{},"tool-3.5-0":`+strings.Replace(newer, "4.0", "3.5", 1)+`},"whl":{"tool-9-0":{}}}}`...)
 	shard, err := shards.Shard{
 		PackagesConda: entries,
-		V3:            map[string]map[string]shards.Entry{"conda": {"tool-4.0-0": {Record: []byte("{}")}, "tool-5.0-0": {Record: []byte("{}")}}},
+		V3: map[string]map[string]shards.Entry{
+			"conda":   {"tool-4.0-0": {Record: []byte(newer)}, "tool-5.0-0": {Record: []byte("{}")}},
+			"tar.bz2": {"tool-4.0-0": {Record: []byte("{}")}, "tool-3.5-0": {Record: []byte(strings.Replace(newer, "4.0", "3.5", 1))}},
+			"whl":     {"tool-9-0": {Record: []byte("{}")}},
+		},
 	}.Encode()
 	if err != nil {
 		t.Fatal(err)
@@ -46,7 +52,8 @@ func TestWhatIsLeftOutIsNamed(t *testing.T) {
 		}
 		for range 2 {
 			records, err := s.Records("tool")
-			if err != nil || len(records) != 1 {
+			if err != nil || len(records) != 3 || records[2].FileName != "tool-4.0-0.conda" || records[1].FileName != "tool-3.5-0.tar.bz2" ||
+				!slices.Equal(records[2].Flags, []string{"cuda"}) || !slices.Equal(records[2].ExtraDepends["gui"], []string{"qt"}) {
 				t.Error(records, err)
 			}
 		}
@@ -57,7 +64,7 @@ func TestWhatIsLeftOutIsNamed(t *testing.T) {
 		if len(told) != 3 {
 			t.Fatalf("sharded %v: %q", sharded, told)
 		}
-		for i, part := range []string{"2 of tool, which only newer clients", "tool-2.0-0.conda", "tool-3.0-0.conda"} {
+		for i, part := range []string{"tool-2.0-0.conda", "tool-3.0-0.conda", "tool-5.0-0.conda"} {
 			if !strings.HasPrefix(told[i], "channel https://conda.example/x: left out of linux-64: ") || !strings.Contains(told[i], part) {
 				t.Errorf("sharded %v: %s does not say %s", sharded, told[i], part)
 			}

@@ -52,7 +52,6 @@ type shardAsk struct {
 	done    chan struct{}
 	records []conda.Record
 	broken  []error // records that are no offer
-	newer   uint64  // records of v3
 	err     error
 }
 
@@ -100,11 +99,11 @@ func (s *sharded) Close() error {
 func (s *sharded) Records(name string) ([]conda.Record, error) {
 	ask := s.ask(name)
 	<-ask.done
-	s.leaveOut(name, ask.broken, ask.newer)
+	s.leaveOut(name, ask.broken)
 	seen := map[string]bool{}
 	for _, r := range ask.records {
 		for _, d := range r.Depends {
-			next, _, _ := strings.Cut(d, " ")
+			next := conda.SpecName(d)
 			if !seen[next] && !strings.HasPrefix(next, "__") {
 				seen[next] = true
 				s.ask(next)
@@ -201,8 +200,13 @@ func (s *sharded) decode(a *shardAsk, text []byte, name string) error {
 	for file, e := range shard.PackagesConda {
 		data.PackagesConda.Set(file, e.Record)
 	}
+	for stem, e := range shard.V3["tar.bz2"] {
+		data.Packages.Set(stem+".tar.bz2", e.Record)
+	}
+	for stem, e := range shard.V3["conda"] {
+		data.PackagesConda.Set(stem+".conda", e.Record)
+	}
 	records, broken := data.Records(name)
 	a.records, a.broken = s.located(records), broken
-	a.newer = uint64(len(shard.V3["conda"]) + len(shard.V3["tar.bz2"])) //nolint:gosec // not negative
 	return nil
 }

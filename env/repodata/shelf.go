@@ -25,11 +25,11 @@ import (
 //
 //	records  …           each: length, file name, length, JSON
 //	table    length, JSON of the key info; count, and for each name: length, name, CRC-32C of its records,
-//	         count of newer records, count of runs, each: offset, length
+//	         count of runs, each: offset, length
 //	end      offset of the table, CRC-32C of the table, magic: 8, 4 and 4 bytes
 const (
 	shelfEnd   = 16
-	shelfMagic = "cws3"
+	shelfMagic = "cws4"
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -39,9 +39,8 @@ type run struct{ off, size uint64 }
 
 // group is where the records of one name lie.
 type group struct {
-	runs  []run
-	sum   uint32
-	newer uint64 // records that are not here, for they are of v3
+	runs []run
+	sum  uint32
 }
 
 // shelfWriter fills a shelf as records come.
@@ -58,8 +57,8 @@ type shelfWriter struct {
 func fill(to io.Writer, text io.Reader) error {
 	s := &shelfWriter{w: bufio.NewWriterSize(to, 1<<20), groups: map[string]*group{}}
 	var failed error
-	info, err := conda.ScanRepoData(text, func(file string, record []byte, newer bool) error {
-		failed = s.add(file, record, newer)
+	info, err := conda.ScanRepoData(text, func(file string, record []byte) error {
+		failed = s.add(file, record)
 		return failed
 	})
 	if failed != nil {
@@ -71,9 +70,8 @@ func fill(to io.Writer, text io.Reader) error {
 	return s.finish(info)
 }
 
-// add writes a record, and only counts a newer one. What is no file name of a package
-// is no offer.
-func (s *shelfWriter) add(file string, record []byte, newer bool) error {
+// add writes a record. What is no file name of a package is no offer.
+func (s *shelfWriter) add(file string, record []byte) error {
 	name, ok := s.nameOf(file)
 	if !ok {
 		return nil
@@ -83,10 +81,6 @@ func (s *shelfWriter) add(file string, record []byte, newer bool) error {
 	if g == nil {
 		g = &group{}
 		s.groups[name] = g
-	}
-	if newer {
-		g.newer++
-		return nil
 	}
 	s.frame = append(binary.AppendUvarint(s.frame[:0], uint64(len(file))), file...)
 	s.frame = append(binary.AppendUvarint(s.frame, uint64(len(record))), record...)
@@ -118,7 +112,7 @@ func (s *shelfWriter) finish(info []byte) error {
 	for _, name := range slices.Sorted(maps.Keys(s.groups)) {
 		g := s.groups[name]
 		table = append(binary.AppendUvarint(table, uint64(len(name))), name...)
-		for _, n := range []uint64{uint64(g.sum), g.newer, uint64(len(g.runs))} {
+		for _, n := range []uint64{uint64(g.sum), uint64(len(g.runs))} {
 			table = binary.AppendUvarint(table, n)
 		}
 		for _, r := range g.runs {
@@ -219,7 +213,7 @@ func parseTable(table []byte) (info string, groups map[string]group, err error) 
 	groups = make(map[string]group, min(count, uint64(len(table))))
 	for range count {
 		name := t.text()
-		g := group{sum: uint32(t.number()), newer: t.number()} //nolint:gosec // as it was written
+		g := group{sum: uint32(t.number())} //nolint:gosec // as it was written
 		runs := t.number()
 		if t.bad || runs > uint64(len(t.rest)) {
 			return "", nil, errDamaged
@@ -263,7 +257,7 @@ func (s *shelf) Records(name string) ([]conda.Record, error) {
 		}
 	}
 	records, broken := data.Records(name)
-	s.leaveOut(name, broken, g.newer)
+	s.leaveOut(name, broken)
 	return s.located(records), nil
 }
 

@@ -30,7 +30,8 @@ type fact struct {
 	owner  *name // whose record says it; nil for a request
 	who    set   // the candidates of owner that say it
 	spec   conda.MatchSpec
-	text   string // the spec as the record has it
+	text   string // the spec as the record has it, or of a request, in its canonical form
+	extra  string // the group of further dependencies that it is of
 	target *name
 }
 
@@ -98,6 +99,9 @@ func (s *solver) sentence(f *fact, facts []*fact) string {
 		return "you asked for " + plain(f.spec) + s.lack(f)
 	case depends:
 		who, many := s.describe(f, facts)
+		if f.extra != "" {
+			who += " with " + f.extra
+		}
 		return who + verb(" needs ", " need ", many) + f.text + s.lack(f)
 	case constrains:
 		who, many := s.describe(f, facts)
@@ -139,11 +143,7 @@ func (s *solver) describe(f *fact, facts []*fact) (text string, many bool) {
 	wanted := newSet(len(f.owner.candidates) + 1)
 	for _, other := range facts {
 		if other.target == f.owner && (other.kind == requested || other.kind == depends) {
-			text := other.text
-			if other.kind == requested {
-				text = other.spec.String()
-			}
-			wanted = wanted.or(s.allowed(f.owner, other.spec, text))
+			wanted = wanted.or(s.allowed(f.owner, other.spec, other.text))
 		}
 	}
 	if who := f.who.and(wanted); who.count() > 0 {
@@ -154,16 +154,12 @@ func (s *solver) describe(f *fact, facts []*fact) (text string, many bool) {
 
 // lack says that nothing fits a spec at all, if so, and what there is.
 func (s *solver) lack(f *fact) string {
-	key := f.text
-	if f.kind == requested || f.kind == pinned {
-		key = f.spec.String()
-	}
 	switch {
 	case len(f.target.candidates) == 0 && strings.HasPrefix(f.target.text, "__"):
 		return ", which this system does not have"
 	case len(f.target.candidates) == 0:
 		return ", and nothing provides " + f.target.text + in(s.problem.Channels) + cmp.Or(s.hidden(f), s.didYouMean(f.target.text))
-	case s.allowed(f.target, f.spec, key).count() == 0:
+	case s.allowed(f.target, f.spec, f.text).count() == 0:
 		all, _ := versions(f.target, f.target.all)
 		if f.target.locked {
 			return ", which is locked at " + all

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -34,6 +35,52 @@ func randomSpec(r *rand.Rand, names int) string {
 		spec += fmt.Sprintf(op, 1+r.IntN(4))
 	}
 	return spec
+}
+
+// randomNewSpec is a spec with what repodata's version 3 adds.
+func randomNewSpec(r *rand.Rand, names int) string {
+	spec := randomSpec(r, names)
+	for _, more := range []string{
+		fmt.Sprintf("flags=[%c*]", 'a'+r.IntN(3)), "extras=[" + groups[r.IntN(2)] + "]",
+		fmt.Sprintf("when='%s and (%s or %s)'", randomSpec(r, names), randomSpec(r, names), randomSpec(r, names)),
+		fmt.Sprintf("when='%s'", randomSpec(r, names)),
+	} {
+		if r.IntN(3) == 0 {
+			spec += "[" + more + "]"
+			break
+		}
+	}
+	return spec
+}
+
+var groups = []string{"gui", "test"}
+
+// renew makes records and requests such that version 3 alone can have.
+func (in *instance) renew(t testing.TB, r *rand.Rand) {
+	names := 1
+	for _, rec := range in.records {
+		names = max(names, 1+int(rec.Name[1]-'0'))
+	}
+	for i := range in.records {
+		rec := &in.records[i]
+		rec.Flags = []string{string(rune('a' + r.IntN(3))), "z"}
+		for _, list := range [][]string{rec.Depends, rec.Constrains} {
+			for i := range list {
+				list[i] = randomNewSpec(r, names)
+			}
+		}
+		if r.IntN(2) == 0 {
+			rec.ExtraDepends = map[string][]string{groups[r.IntN(2)]: {randomNewSpec(r, names), randomNewSpec(r, names)}}
+		}
+	}
+	for i := range in.specs {
+		in.specs[i] = specs(t, randomNewSpec(r, names))[0]
+	}
+	for _, given := range [][]conda.Record{in.locked, in.installed} {
+		for i, old := range given {
+			given[i] = in.records[slices.IndexFunc(in.records, func(o conda.Record) bool { return o.Name == old.Name && o.Version == old.Version })]
+		}
+	}
 }
 
 func randomInstance(t testing.TB, r *rand.Rand) instance {
@@ -75,7 +122,7 @@ func (in instance) holds(t testing.TB, chosen map[string]*conda.Record) bool {
 		chosen[in.virtual[i].Name] = &in.virtual[i]
 	}
 	for _, s := range in.specs {
-		if r := chosen[s.Name]; r == nil || !s.Match(r) {
+		if !needed(t, s, chosen, map[string]bool{}) {
 			return false
 		}
 	}
@@ -91,12 +138,41 @@ func (in instance) holds(t testing.TB, chosen map[string]*conda.Record) bool {
 	}
 	for _, r := range chosen {
 		for _, s := range specs(t, r.Depends...) {
-			if d := chosen[s.Name]; d == nil || !s.Match(d) {
+			if !needed(t, s, chosen, map[string]bool{}) {
 				return false
 			}
 		}
 		for _, s := range specs(t, r.Constrains...) {
-			if d := chosen[s.Name]; d != nil && !s.Match(d) {
+			if d := chosen[s.Name]; d != nil && counts(s, chosen) && !s.Match(d) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// counts evaluates a spec's condition.
+func counts(s conda.MatchSpec, chosen map[string]*conda.Record) bool {
+	missing := func(m conda.MatchSpec) bool { return chosen[m.Name] == nil || !m.Match(chosen[m.Name]) }
+	return s.When() == nil || slices.ContainsFunc(s.When(), func(all []conda.MatchSpec) bool { return !slices.ContainsFunc(all, missing) })
+}
+
+// needed checks a dependency and the groups that it asks for; seen are those that were.
+func needed(t testing.TB, s conda.MatchSpec, chosen map[string]*conda.Record, seen map[string]bool) bool {
+	if !counts(s, chosen) {
+		return true
+	}
+	d := chosen[s.Name]
+	if d == nil || !s.Match(d) {
+		return false
+	}
+	for _, group := range s.Extras() {
+		if seen[s.Name+group] {
+			continue
+		}
+		seen[s.Name+group] = true
+		for _, more := range specs(t, d.ExtraDepends[group]...) {
+			if !needed(t, more, chosen, seen) {
 				return false
 			}
 		}
@@ -180,6 +256,24 @@ func TestAgainstEveryChoice(t *testing.T) {
 		}
 	}
 	if solved < 1000 || unsolved < 1000 {
+		t.Errorf("%d could be solved and %d not: both kinds must be common", solved, unsolved)
+	}
+}
+
+// The same with conditions, groups and flags.
+func TestVersion3AgainstEveryChoice(t *testing.T) {
+	solved, unsolved := 0, 0
+	for seed := range uint64(4000) {
+		r := rand.New(rand.NewPCG(seed, 3))
+		in := randomInstance(t, r)
+		in.renew(t, r)
+		if in.check(t) {
+			solved++
+		} else {
+			unsolved++
+		}
+	}
+	if solved < 500 || unsolved < 1000 {
 		t.Errorf("%d could be solved and %d not: both kinds must be common", solved, unsolved)
 	}
 }

@@ -31,6 +31,7 @@ type name struct {
 	all        set          // every state
 	waiting    []waiting    // constrains to add if the name is ever reached
 	dependents map[string]set
+	extras     []*extra // that were asked for
 }
 
 // candidate is a record that could be installed.
@@ -244,7 +245,7 @@ func (s *solver) draws(r *conda.Record) map[string]*draw {
 	out := map[string]*draw{}
 	for _, text := range r.Depends {
 		spec, err := s.spec(text)
-		if err != nil || !spec.ExactName() || strings.HasPrefix(spec.Name, "__") {
+		if err != nil || !spec.ExactName() || strings.HasPrefix(spec.Name, "__") || spec.When() != nil {
 			continue
 		}
 		n := s.reach(spec.Name)

@@ -46,10 +46,8 @@ type solver struct {
 
 // request adds a spec that the caller wants.
 func (s *solver) request(spec conda.MatchSpec) {
-	n := s.reach(spec.Name)
-	n.requested = true
-	wanted := s.allowed(n, spec, spec.String())
-	s.add(&clash{terms: []term{{n, n.all.minus(wanted)}}, fact: &fact{kind: requested, spec: spec, target: n}})
+	s.reach(spec.Name).requested = true
+	s.need(nil, &fact{kind: requested, spec: spec, text: spec.String()})
 }
 
 // search returns nil when every name that must be there has been decided, and
@@ -81,7 +79,7 @@ func (s *solver) reach(text string) *name {
 	}
 	for _, spec := range s.pins[text] {
 		wrong := n.all.minus(s.allowed(n, spec, spec.String())).minus(single(len(n.candidates)+1, 0))
-		s.add(&clash{terms: []term{{n, wrong}}, fact: &fact{kind: pinned, spec: spec, target: n}})
+		s.add(&clash{terms: []term{{n, wrong}}, fact: &fact{kind: pinned, spec: spec, text: spec.String(), target: n}})
 	}
 	return n
 }
@@ -251,8 +249,11 @@ func (s *solver) back(level int) {
 		s.trail = s.trail[:len(s.trail)-1]
 		h := s.history[at.name]
 		s.history[at.name] = h[:len(h)-1]
-		if at.cause == nil {
+		switch {
+		case at.cause == nil:
 			delete(s.decided, at.name)
+		case len(at.cause.terms) == 1: // holds whatever was decided
+			s.changed = append(s.changed, at.name)
 		}
 	}
 	s.level = level
@@ -315,6 +316,9 @@ func (s *solver) follow(n *name, state int) {
 			s.constrain(w, target)
 		}
 	}
+	for _, e := range n.extras {
+		s.followExtra(n, e, r)
+	}
 }
 
 // first returns who shares an entry, nil if it was added before.
@@ -334,25 +338,16 @@ func (s *solver) depend(n *name, who set, text string) {
 		s.add(&clash{terms: []term{{n, who}}, fact: &fact{kind: unreadable, owner: n, who: who, text: text}})
 		return
 	}
-	target := s.reach(spec.Name)
-	wrong := target.all.minus(s.allowed(target, spec, text))
-	f := &fact{kind: depends, owner: n, who: who, spec: spec, text: text, target: target}
-	if target == n { // a package that depends on its own name
-		s.add(&clash{terms: []term{{n, who.and(wrong)}}, fact: f})
-		return
-	}
-	s.add(&clash{terms: []term{{n, who}, {target, wrong}}, fact: f})
+	s.need([]term{{n, who}}, &fact{kind: depends, owner: n, who: who, spec: spec, text: text})
 }
 
 func (s *solver) constrain(w waiting, target *name) {
 	spec, _ := s.spec(w.spec) // read before
 	wrong := target.all.minus(s.allowed(target, spec, w.spec)).minus(single(len(target.candidates)+1, 0))
 	f := &fact{kind: constrains, owner: w.owner, who: w.who, spec: spec, text: w.spec, target: target}
-	if target == w.owner {
-		s.add(&clash{terms: []term{{target, w.who.and(wrong)}}, fact: f})
-		return
+	for _, met := range s.conditions(spec) {
+		s.forbid(append([]term{{w.owner, w.who}, {target, wrong}}, met...), f)
 	}
-	s.add(&clash{terms: []term{{w.owner, w.who}, {target, wrong}}, fact: f})
 }
 
 // chosen returns the records that are installed, by name.
