@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,9 +9,10 @@ import (
 	"io/fs"
 )
 
-// Mirrored reads a channel that lies in several places: each object from the first
-// that has it and can be reached. Only when all others were reached an object is
-// not there. It has at least one place.
+// Mirrored reads a channel that lies in several places, the last of which is the channel
+// itself: each object from the first that has it and can be reached. What the channel
+// itself lacks is not there, whichever mirror is down; while that cannot be reached,
+// nobody knows. It has at least one place.
 type Mirrored []Reader
 
 var _ Reader = Mirrored(nil)
@@ -18,21 +20,18 @@ var _ Reader = Mirrored(nil)
 // Get asks the places one after the other.
 func (m Mirrored) Get(ctx context.Context, key string, off, n int64) (io.ReadCloser, Info, error) {
 	var missing, failed error
-	for _, r := range m {
+	for i, r := range m {
 		body, info, err := r.Get(ctx, key, off, n)
 		if err == nil || ctx.Err() != nil {
 			return body, info, err
 		}
-		if errors.Is(err, fs.ErrNotExist) {
-			missing = err
-		} else {
+		if !errors.Is(err, fs.ErrNotExist) {
 			failed = errors.Join(failed, err)
+		} else if missing = err; i == len(m)-1 {
+			failed = nil
 		}
 	}
-	if failed != nil {
-		return nil, Info{}, failed
-	}
-	return nil, Info{}, missing
+	return nil, Info{}, cmp.Or(failed, missing)
 }
 
 // Offline is a channel that nobody is asked about.

@@ -32,7 +32,8 @@ func TestMirrored(t *testing.T) {
 		"not there yet":                  {store.Mirrored{missing, there}, nil},
 		"out of reach":                   {store.Mirrored{broken, there}, nil},
 		"nowhere":                        {store.Mirrored{missing, missing}, fs.ErrNotExist},
-		"perhaps where nobody can reach": {store.Mirrored{missing, broken, missing}, down},
+		"not in the channel itself":      {store.Mirrored{broken, missing}, fs.ErrNotExist},
+		"perhaps where nobody can reach": {store.Mirrored{missing, broken}, down},
 	} {
 		_, _, err := tt.places.Get(t.Context(), "key", 0, -1)
 		if !errors.Is(err, tt.err) || errors.Is(err, fs.ErrNotExist) && errors.Is(tt.err, down) {
