@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -83,6 +84,9 @@ func (o *offers) archive(r conda.Record) (install.Package, error) {
 		want := archive.Digest{Size: r.Size, SHA256: r.SHA256, MD5: r.MD5}
 		fetch := func(ctx context.Context) (archive.Digest, error) {
 			got, err := Download(ctx, from.Reader, key, file, want)
+			if errors.Is(err, fs.ErrNotExist) && o.request.Explicit == nil {
+				err = fmt.Errorf("%w, though the index names it: %w", err, errOtherBytes)
+			}
 			if err != nil {
 				err = fmt.Errorf("fetch %s from %s: %w", key, from.URL, err)
 			}

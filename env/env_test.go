@@ -163,7 +163,15 @@ func TestErrorsNameTheChannel(t *testing.T) {
 			}
 		}
 	}
-	_, err := env.Create(t.Context(), request(t, []string{"tool"}, tool))
+	missing := channel(t, pkg{"tool", "1.0", "linux-64", nil})
+	if err := os.Remove(filepath.Join(missing.URL, "linux-64", "tool-1.0-0.conda")); err != nil {
+		t.Fatal(err)
+	}
+	_, err := env.Create(t.Context(), request(t, []string{"tool"}, missing))
+	if err == nil || !strings.Contains(err.Error(), "fetch linux-64/tool-1.0-0.conda from "+missing.URL) || !strings.Contains(err.Error(), "though the index names it: reindex the channel") {
+		t.Error(err)
+	}
+	_, err = env.Create(t.Context(), request(t, []string{"tool"}, tool))
 	if _, ok := errors.AsType[*solve.UnsolvableError](err); !ok {
 		t.Errorf("%T", err)
 	}
