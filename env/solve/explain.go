@@ -48,7 +48,11 @@ const (
 
 // explain turns the facts that a clash follows from into sentences.
 func (s *solver) explain(c *clash) *UnsolvableError {
-	facts := inOrder(factsOf(c))
+	var facts []*fact
+	for _, c := range smallest(leaves(c)) {
+		facts = append(facts, c.fact)
+	}
+	facts = inOrder(facts)
 	out := &UnsolvableError{}
 	for _, f := range facts {
 		if text := s.sentence(f, facts); !slices.Contains(out.Reasons, text) {
@@ -61,8 +65,9 @@ func (s *solver) explain(c *clash) *UnsolvableError {
 	return out
 }
 
-func factsOf(c *clash) []*fact {
-	var facts []*fact
+// leaves are the clashes that were read, of those that c was learned from.
+func leaves(c *clash) []*clash {
+	var all []*clash
 	seen := map[*clash]bool{}
 	for open := []*clash{c}; len(open) > 0; {
 		c, open = open[len(open)-1], open[:len(open)-1]
@@ -71,11 +76,11 @@ func factsOf(c *clash) []*fact {
 		}
 		seen[c] = true
 		if c.fact != nil {
-			facts = append(facts, c.fact)
+			all = append(all, c)
 		}
 		open = append(open, c.from[1], c.from[0])
 	}
-	return facts
+	return all
 }
 
 // inOrder sorts facts so that a name is asked for before it asks.

@@ -4,7 +4,8 @@
 // It is pure: it asks its caller for records and decides. The search is
 // complete (a choice is found wherever there is one) and learns from each dead
 // end, in the way of PubGrub: read solver.go for the search, pool.go for what
-// there is to choose from, explain.go for what is said when nothing fits.
+// there is to choose from, needs.go for conditions and groups of dependencies, explain.go
+// for what is said when nothing fits.
 package solve
 
 import (
