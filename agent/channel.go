@@ -13,6 +13,7 @@ import (
 	"github.com/condaworker/condaworker/env"
 	"github.com/condaworker/condaworker/store"
 	"github.com/condaworker/condaworker/store/dir"
+	"github.com/condaworker/condaworker/store/http"
 	"github.com/condaworker/condaworker/store/s3"
 )
 
@@ -26,7 +27,16 @@ func (d *desk) openStore(ctx context.Context, url string) (store.Store, store.UR
 	case store.Folder:
 		return dir.Open(u.Path), u, nil
 	case store.S3:
-		s, err := s3.Open(ctx, s3.Options{Bucket: u.Bucket, Prefix: u.Prefix, Owner: d.env["CONDAWORKER_EXPECTED_BUCKET_OWNER"], Env: d.env})
+		o := s3.Options{Bucket: u.Bucket, Prefix: u.Prefix, Owner: d.env["CONDAWORKER_EXPECTED_BUCKET_OWNER"], Env: d.env}
+		keys, err := http.LoadS3Keys(d.env, u.Bucket, u.Prefix)
+		if err != nil {
+			return nil, u, usageError{err}
+		}
+		if keys != nil {
+			d.out.Redact(keys.Secret, keys.Session)
+			o.AccessKey, o.Secret, o.Token = keys.ID, keys.Secret, keys.Session
+		}
+		s, err := s3.Open(ctx, o)
 		return s, u, err
 	}
 	return nil, u, usageError{fmt.Errorf("channel %s is read only: name the folder or the s3:// URL that this server shows", u)}

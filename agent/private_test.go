@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/condaworker/condaworker/agent"
@@ -217,5 +218,31 @@ func TestCredentialsStayWithTheirServer(t *testing.T) {
 		if !bytes.Contains(meta, []byte(want)) {
 			t.Errorf("conda-meta has no %s\n%s", want, meta)
 		}
+	}
+}
+
+// A bucket hears the keys that rattler's file has for it, before those of the machine.
+func TestKeysOfABucket(t *testing.T) {
+	var heard atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !strings.Contains(r.Header.Get("Authorization"), "Credential=OWN/") {
+			t.Errorf("%s %s is signed by %s", r.Method, r.URL, r.Header.Get("Authorization"))
+		}
+		heard.Add(1)
+		w.WriteHeader(http.StatusNotFound)
+	}))
+	t.Cleanup(server.Close)
+	home := t.TempDir()
+	file := filepath.Join(home, "auth.json")
+	if err := os.WriteFile(file, []byte(`{"s3://studio/x": {"S3Credentials": {"access_key_id": "OWN", "secret_access_key": "hunter2-own"}}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := privateChannel{env: []string{"HOME=" + home, "RATTLER_AUTH_FILE=" + file}}
+	for k, v := range map[string]string{"AWS_ENDPOINT_URL": server.URL, "AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"} {
+		t.Setenv(k, v)
+		c.env = append(c.env, k+"="+v)
+	}
+	if out, code := c.run(t, "env", "create", "--dry-run", "--cache", home, "-c", "s3://studio/x", "app"); code != 1 || heard.Load() == 0 {
+		t.Errorf("exit code %d after %d requests: %s", code, heard.Load(), out)
 	}
 }

@@ -1,6 +1,7 @@
 package http
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,45 +15,80 @@ import (
 
 // Credentials are what servers know a user by.
 type Credentials struct {
-	hosts map[string]credential // of rattler's file: by host, or by *.host for it and all below it
+	hosts map[string]credential // of rattler's file: by host, by *.host for it and all below it, or by the URL of a bucket
 	netrc map[string]login      // by host; "" is for all others
 }
 
 // credential is an entry of rattler's file: one of its fields is set.
 type credential struct {
-	BearerToken string // Authorization: Bearer …
-	CondaToken  string // part of the path: /t/TOKEN/…
-	BasicHTTP   *login
+	BearerToken   string // Authorization: Bearer …
+	CondaToken    string // part of the path: /t/TOKEN/…
+	BasicHTTP     *login
+	S3Credentials *S3Keys
 }
 
 type login struct{ Username, Password string }
+
+// S3Keys are what rattler's file has for a bucket.
+type S3Keys struct {
+	ID      string `json:"access_key_id"`
+	Secret  string `json:"secret_access_key"` //nolint:gosec // its name
+	Session string `json:"session_token"`     // "" without one
+}
+
+// LoadS3Keys finds what the file of rattler that LoadCredentials reads has for a folder in
+// a bucket, or for the nearest one that it lies in; nil: nothing. The entry's name is that
+// of the bucket, or a URL s3://BUCKET/FOLDER.
+func LoadS3Keys(env map[string]string, bucket, folder string) (*S3Keys, error) {
+	c, err := loadRattlers(env)
+	return c.s3(bucket, folder), err
+}
+
+func (c Credentials) s3(bucket, folder string) *S3Keys {
+	at := "s3://" + bucket + "/" + folder
+	for at = strings.TrimRight(at, "/"); len(at) > len("s3://"); at = strings.TrimRight(at[:strings.LastIndexByte(at, '/')], "/") {
+		for _, name := range []string{at, at + "/"} {
+			if entry := c.hosts[name]; entry.S3Credentials != nil {
+				return entry.S3Credentials
+			}
+		}
+	}
+	entry, _ := c.of(bucket)
+	return entry.S3Credentials
+}
 
 // LoadCredentials reads the files that conda and rattler read: the one that
 // RATTLER_AUTH_FILE names, or ~/.rattler/credentials.json, and the one that NETRC
 // names, or ~/.netrc. env has the environment variables. A file that is named and
 // not there, or that cannot be read, is an error, which never repeats its contents.
 func LoadCredentials(env map[string]string) (Credentials, error) {
-	home := env["HOME"]
-	if home == "" {
-		home = env["USERPROFILE"]
-	}
 	netrc := ".netrc"
 	if runtime.GOOS == "windows" {
 		netrc = "_netrc"
 	}
-	var c Credentials
-	text, err := readNamed(env["RATTLER_AUTH_FILE"], filepath.Join(home, ".rattler", "credentials.json"))
+	c, err := loadRattlers(env)
+	if err != nil {
+		return c, err
+	}
+	text, err := readNamed(env["NETRC"], filepath.Join(home(env), netrc))
+	if err != nil {
+		return c, fmt.Errorf("read NETRC: %w", err)
+	}
+	c.netrc = parseNetrc(string(text))
+	return c, nil
+}
+
+func home(env map[string]string) string { return cmp.Or(env["HOME"], env["USERPROFILE"]) }
+
+// loadRattlers reads rattler's file alone.
+func loadRattlers(env map[string]string) (c Credentials, err error) {
+	text, err := readNamed(env["RATTLER_AUTH_FILE"], filepath.Join(home(env), ".rattler", "credentials.json"))
 	if err != nil {
 		return c, fmt.Errorf("read RATTLER_AUTH_FILE: %w", err)
 	}
 	if len(text) > 0 && json.Unmarshal(text, &c.hosts) != nil {
 		return c, errors.New(`read rattler's credentials (RATTLER_AUTH_FILE or ~/.rattler/credentials.json): it is JSON such as {"conda.example": {"BearerToken": "…"}}`)
 	}
-	text, err = readNamed(env["NETRC"], filepath.Join(home, netrc))
-	if err != nil {
-		return c, fmt.Errorf("read NETRC: %w", err)
-	}
-	c.netrc = parseNetrc(string(text))
 	return c, nil
 }
 

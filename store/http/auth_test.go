@@ -78,6 +78,23 @@ func TestCredentials(t *testing.T) {
 	}
 }
 
+func TestKeysOfABucket(t *testing.T) {
+	home := t.TempDir()
+	write(t, home, ".rattler/credentials.json", `{"studio": {"S3Credentials": {"access_key_id": "1", "secret_access_key": "a"}}, "web": {"BearerToken": "x"},
+		"s3://studio/a": {"S3Credentials": {"access_key_id": "2", "secret_access_key": "b", "session_token": "c"}}, "s3://other/": {"S3Credentials": {"access_key_id": "3"}}}`)
+	env := map[string]string{"HOME": home, "NETRC": filepath.Join(home, "missing")} // which says nothing of buckets
+	for at, want := range map[string]S3Keys{
+		"studio/": {"1", "a", ""}, "studio/b": {"1", "a", ""}, "studio/a": {"2", "b", "c"}, "studio/a/b/c": {"2", "b", "c"}, "studio/ab": {"1", "a", ""},
+		"other/": {"3", "", ""}, "other/x": {"3", "", ""}, "web/x": {}, "none/": {},
+	} {
+		bucket, folder, _ := strings.Cut(at, "/")
+		got, err := LoadS3Keys(env, bucket, folder)
+		if err != nil || got == nil && want != (S3Keys{}) || got != nil && *got != want {
+			t.Errorf("%s: %v, %v, want %v", at, got, err, want)
+		}
+	}
+}
+
 // A server that sends us elsewhere must not tell that one our token, and no error
 // may.
 func TestTokensStayWithTheirServer(t *testing.T) {

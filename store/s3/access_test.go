@@ -196,6 +196,21 @@ func TestARegionThatNobodyNames(t *testing.T) {
 	}
 }
 
+// Keys that are handed in come before those of the environment.
+func TestKeysThatAreHandedIn(t *testing.T) {
+	for _, do := range each {
+		s := answering(t, s3.Options{AccessKey: "OWN", Secret: "x", Token: "session"}, func(w http.ResponseWriter, r *http.Request) {
+			if !strings.Contains(r.Header.Get("Authorization"), "Credential=OWN/") || r.Header.Get("X-Amz-Security-Token") != "session" {
+				t.Errorf("%s %s is signed by %s", r.Method, r.URL, r.Header.Get("Authorization"))
+			}
+			refuse(w, http.StatusForbidden, "AccessDenied")
+		})
+		if err := do(t.Context(), s); err == nil {
+			t.Error("it was answered")
+		}
+	}
+}
+
 func TestTheExpectedOwner(t *testing.T) {
 	for _, do := range each {
 		s := answering(t, s3.Options{Owner: "123456789012"}, func(w http.ResponseWriter, r *http.Request) {

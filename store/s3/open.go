@@ -28,6 +28,10 @@ type Options struct {
 	Owner  string            // the account, 12 digits, that the bucket must belong to; "": any
 	HTTP   HTTPClient        // sends the requests; nil: the SDK's own client
 
+	// AccessKey with its Secret, and of a session its Token, come before what the SDK
+	// finds; "" is none.
+	AccessKey, Secret, Token string
+
 	// Unsigned sends requests with their date and without a signature, to a
 	// server that asks for none.
 	Unsigned bool
@@ -54,6 +58,11 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		o.HTTP = awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) { t.ResponseHeaderTimeout = answerTimeout })
 	}
 	load = append(load, config.WithHTTPClient(o.HTTP))
+	if o.AccessKey != "" {
+		load = append(load, config.WithCredentialsProvider(aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{AccessKeyID: o.AccessKey, SecretAccessKey: o.Secret, SessionToken: o.Token}, nil
+		})))
+	}
 	cfg, err := config.LoadDefaultConfig(ctx, load...)
 	if err != nil {
 		return nil, fmt.Errorf("read the AWS configuration: %w", err)
