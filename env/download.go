@@ -220,16 +220,28 @@ func (d download) size() int64 {
 	return info.Size()
 }
 
-// read appends to the part until the object ends, and compares.
+// read appends to the part until the object ends, and compares. An end before the
+// record's may be a connection that was cut off: not all servers let one tell.
 func (d download) read(ctx context.Context) (archive.Digest, error) {
+	var short error // what was wrong with what ended too soon
 	for attempt := 1; ; attempt++ {
 		had := d.size()
 		sum, err := d.next(ctx, had)
-		if err == nil {
-			return sum, compare(sum, d.want)
+		whole := err == nil
+		if whole {
+			err = compare(sum, d.want)
 		}
-		if ctx.Err() != nil || attempt == attempts || d.size() == had || !d.hashed() {
+		switch {
+		case err == nil || whole && sum.Size >= d.want.Size || ctx.Err() != nil || !d.hashed():
 			return sum, err
+		case d.size() == had:
+			return sum, cmp.Or(short, err)
+		case attempt == attempts && whole: // the next run goes on
+			return sum, fmt.Errorf("it ended after %d of its %d bytes, again and again: %w", sum.Size, d.want.Size, io.ErrUnexpectedEOF)
+		case attempt == attempts:
+			return sum, err
+		case whole:
+			short = err
 		}
 	}
 }

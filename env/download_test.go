@@ -75,6 +75,41 @@ func TestDownloadGoesOn(t *testing.T) {
 	}
 }
 
+// silent is a server whose answers end too soon as if that were the end.
+type silent struct{ *flaky }
+
+func (s silent) Get(ctx context.Context, key string, off, n int64) (io.ReadCloser, store.Info, error) {
+	body, info, err := s.flaky.Get(ctx, key, off, n)
+	return io.NopCloser(io.LimitReader(body, int64(s.cut))), info, err
+}
+
+func TestADownloadThatEndsTooSoonGoesOn(t *testing.T) {
+	text := bytes.Repeat([]byte("0123456789"), 100_000)
+	from := &flaky{text: text, cut: 300_000}
+	if _, err := env.Download(t.Context(), silent{from}, "x", filepath.Join(t.TempDir(), "x.conda"), digest(text)); err != nil || len(from.asked) != 4 {
+		t.Error(err, from.asked)
+	}
+	from.cut = 100_000
+	file := filepath.Join(t.TempDir(), "x.conda")
+	if _, err := env.Download(t.Context(), silent{from}, "x", file, digest(text)); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Error(err)
+	}
+	if _, err := env.Download(t.Context(), silent{from}, "x", file, digest(text)); err != nil {
+		t.Error(err)
+	}
+	want := digest(text)
+	from = &flaky{text: text[:50], cut: 300_000} // another, shorter object
+	for name, from := range map[string]store.Reader{"a server": from, "one that refuses what is behind the end": strict{from}} {
+		file := filepath.Join(t.TempDir(), "x.conda")
+		if _, err := env.Download(t.Context(), from, "x", file, want); err == nil || !strings.Contains(err.Error(), "its record says "+want.SHA256+": reindex the channel") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if left, err := filepath.Glob(filepath.Join(filepath.Dir(file), ".part-*")); err != nil || len(left) > 0 {
+			t.Errorf("%s left %q, %v", name, left, err)
+		}
+	}
+}
+
 // What lies in the cache is compared byte for byte before it is taken.
 func TestDownloadReplacesWhatIsBroken(t *testing.T) {
 	text := bytes.Repeat([]byte("0123456789"), 10)
