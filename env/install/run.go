@@ -5,12 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/condaworker/condaworker/env/activate"
 )
 
 // Command is a program of a prefix to be run.
@@ -182,15 +185,38 @@ func (l *prefix) script(ctx context.Context, s scriptOf, kind string, o Options)
 		o.warn(fmt.Sprintf("%s has a %s script, which is not run", s.dist, kind))
 		return nil
 	}
-	err := o.Run(ctx, Command{
+	c := Command{
 		Args: []string{"/bin/bash", filepath.Join(l.dir, filepath.FromSlash(s.file(kind)))},
 		Dir:  l.dir,
 		Env:  append(l.vars(), "PKG_NAME="+s.name, "PKG_VERSION="+s.version, "PKG_BUILDNUM="+strconv.Itoa(s.number)),
-	})
-	if err != nil {
-		return fmt.Errorf("the %s script of %s: %w", kind, s.dist, err)
 	}
-	return l.messages(s, o)
+	if kind == "post-link" {
+		if err := activated(&c); err != nil {
+			return err
+		}
+	}
+	failed := o.Run(ctx, c)
+	err := l.messages(s, o)
+	if failed != nil {
+		err = errors.Join(fmt.Errorf("the %s script of %s: %w", kind, s.dist, failed), err)
+	}
+	return err
+}
+
+// activated has a script run in the activated prefix, as conda does after linking.
+func activated(c *Command) error {
+	a, err := activate.Read(c.Dir)
+	if err != nil {
+		return fmt.Errorf("read the activation of %s: %w", c.Dir, err)
+	}
+	for _, name := range slices.Sorted(maps.Keys(a.Vars)) {
+		c.Env = append(c.Env, name+"="+a.Vars[name])
+	}
+	if len(a.Scripts) > 0 { // one may go elsewhere
+		const text = `for script do . "$script"; done; cd -- "$PREFIX" && exec /bin/bash "$0"`
+		c.Args = append([]string{"/bin/bash", "-c", text, c.Args[1]}, a.Scripts...)
+	}
+	return nil
 }
 
 // messages passes on what a script has for the user.

@@ -136,6 +136,28 @@ func TestLinkScripts(t *testing.T) {
 	}
 }
 
+// A post-link script finds the prefix activated, and says why it fails.
+func TestAPostLinkScriptIsActivated(t *testing.T) {
+	m := made{name: "demo", files: []file{
+		{name: "bin/.demo-post-link.sh", content: "echo \"$SCRIPT $VARIABLE $(pwd) $#\" >\"$PREFIX/.messages.txt\"\n[ \"$SCRIPT\" != bad ]\n", mode: 0o755},
+		{name: "etc/conda/activate.d/a b.sh", content: "export SCRIPT='good one'\ncd /\nfalse\n"},
+		{name: "etc/conda/env_vars.d/demo.json", content: `{"VARIABLE": "of demo"}`},
+	}}
+	prefix := filepath.Join(t.TempDir(), "the env")
+	var said []string
+	o := Options{Cache: t.TempDir(), LinkScripts: true, Run: plainly, Warn: func(text string) { said = append(said, text) }}
+	must(t, Install(t.Context(), []Package{m.write(t)}, prefix, o))
+	if want := "demo-1.0-0 says: good one of demo " + prefix + " 0"; len(said) != 1 || said[0] != want {
+		t.Errorf("%q, want %q", said, want)
+	}
+	m.files[1].content = "export SCRIPT=bad\n"
+	said = nil
+	err := Install(t.Context(), []Package{m.write(t)}, prefix+" 2", o)
+	if err == nil || !strings.Contains(err.Error(), "the post-link script of demo-1.0-0") || len(said) != 1 || !strings.Contains(said[0], "says: bad") {
+		t.Error(err, said)
+	}
+}
+
 // A pre-link script is named and not run, whatever may be.
 func TestPreLinkScripts(t *testing.T) {
 	m := made{name: "demo", files: []file{{name: "bin/.demo-pre-link.sh", content: "echo ran >\"$PREFIX/log\"\n", mode: 0o755}}}
