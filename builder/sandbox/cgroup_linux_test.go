@@ -72,7 +72,7 @@ func TestRemoveDead(t *testing.T) {
 				t.Skipf("not here: the control groups' hierarchy %q", hierarchy)
 			}
 			if err := unix.Access(above, unix.W_OK); err != nil {
-				skip(t, fmt.Sprintf("a control group that is ours: %s: %v", above, err))
+				t.Skipf("not here: a control group that is ours: %s: %v", above, err)
 			}
 			above, err := os.MkdirTemp(above, "condaworker.test-") //nolint:usetesting // it is a control group
 			if err != nil {

@@ -19,7 +19,7 @@ func TestFilesInMemory(t *testing.T) {
 		t.Skip("not here: version 1's control groups for memory")
 	}
 	if err := unix.Access(above, unix.W_OK); err != nil {
-		skip(t, "a control group that is ours: "+err.Error())
+		t.Skip("not here: a control group that is ours: " + err.Error())
 	}
 	group, err := os.MkdirTemp(above, "condaworker.test-") //nolint:usetesting // it is a control group
 	if err == nil {
