@@ -250,6 +250,7 @@ func checkRecord(t *testing.T, prefix string, p Package) {
 		"name": "demo", "version": "1.0", "build": "0", "build_number": 0.0, "depends": []any{}, "subdir": "linux-64", "x": 1.0,
 		"fn": "demo-1.0-0.conda", "channel": "https://host/channel", "url": "https://host/channel/linux-64/demo-1.0-0.conda",
 		"sha256": hex.EncodeToString(sum[:]), "size": float64(len(data)), "requested_spec": "https://host/channel::demo >=1",
+		"requested_specs":           []any{"https://host/channel::demo >=1"},
 		"package_tarball_full_path": p.Path,
 		"files":                     []any{"bin/tool", "lib/a", "lib/copy", "lib/link", "lib/lib.so", "lib/none"},
 	}

@@ -99,7 +99,8 @@ func (l *prefix) writeRecord(u *unpacked) error {
 		"package_tarball_full_path": u.Path,
 	})
 	if u.Spec != "" {
-		record["requested_spec"] = store.WithoutSecrets(u.Spec)
+		spec := store.WithoutSecrets(u.Spec)
+		record["requested_spec"], record["requested_specs"] = spec, []string{spec} // for older and newer clients
 	}
 	if err := l.writeJSON("conda-meta/"+u.dist+".json", record); err != nil {
 		return fmt.Errorf("record %s: %w", u.dist, err)
