@@ -2,7 +2,9 @@ package conda
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"strings"
 )
 
 // Record is the part of a package's index record that decides what is
@@ -53,7 +55,7 @@ func (r *Record) UnmarshalJSON(b []byte) error {
 		Timestamp float64 `json:"timestamp"`
 	}{plain: (*plain)(r)}
 	if err := json.Unmarshal(b, &old); err != nil {
-		return err
+		return inWords(err)
 	}
 	switch noarch := old.Noarch.(type) {
 	case nil:
@@ -71,6 +73,18 @@ func (r *Record) UnmarshalJSON(b []byte) error {
 		r.Timestamp = int64(old.Timestamp * 1000)
 	}
 	return nil
+}
+
+// inWords says which key of a record has a value of another type than it should.
+func inWords(err error) error {
+	wrong, is := errors.AsType[*json.UnmarshalTypeError](err)
+	switch {
+	case !is:
+		return err
+	case wrong.Field == "":
+		return fmt.Errorf("it cannot be a JSON %s", wrong.Value)
+	}
+	return fmt.Errorf("its %s cannot be a JSON %s", strings.TrimPrefix(wrong.Field, "plain."), wrong.Value)
 }
 
 // lastSecond is the end of the year 9999: what is greater is in milliseconds.

@@ -120,6 +120,18 @@ func TestParseRepoDataRefuses(t *testing.T) {
 	}
 }
 
+func TestARecordOfOtherTypesIsToldInWords(t *testing.T) {
+	for text, want := range map[string]string{
+		`{"build_number":"3"}`: "its build_number cannot be a JSON string", `{"depends":"a"}`: "its depends cannot be a JSON string", `[1]`: "it cannot be a JSON array",
+		`{"timestamp":"now"}`: "its timestamp cannot be a JSON string", `{"noarch":7}`: "noarch is 7, not generic or python", `{"depends":[1]}`: "its depends cannot be a JSON number",
+	} {
+		var r Record
+		if err := json.Unmarshal([]byte(text), &r); err == nil || err.Error() != want {
+			t.Errorf("%s: %v, want %s", text, err, want)
+		}
+	}
+}
+
 func TestRecordFromIndex(t *testing.T) {
 	index := `{"version": "1.0", "name": "a", "build": "h1_0", "build_number": 0, "depends": ["b >=1,<2"], "constrains": [],
 		"arch": "x86_64", "platform": "linux", "has_prefix": true, "mtime": 1, "ucs": 4, "requires_features": {}, "binstar": {},
