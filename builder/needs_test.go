@@ -209,6 +209,7 @@ outputs:
 }
 
 func TestRequirementsThatCollideAreShownInTheRecipe(t *testing.T) {
+	c := exportingChannel(t)
 	_, _, err := build(t, map[string]string{"recipe.yaml": `package: {name: a, version: "1"}
 requirements:
   build: [cc]
@@ -217,13 +218,13 @@ requirements:
     - lib >=1
     - base >=7
     - cc-runtime <12
-`}, func(r *builder.Request) { r.Channels = []env.Channel{exportingChannel(t)} })
+`}, func(r *builder.Request) { r.Channels = []env.Channel{c} })
 	collision, ok := errors.AsType[*builder.RequirementError](err)
 	if _, unsolvable := errors.AsType[*solve.UnsolvableError](err); !ok || !unsolvable {
 		t.Fatal(err)
 	}
 	want := `recipe.yaml:8:7: cc-runtime <12
-the host environment cannot be made: no packages fit together:
+the host environment cannot be made: no packages in ` + c.URL + ` fit together:
   - you asked for cc-runtime <12, and there is only cc-runtime 12.4`
 	if !strings.HasPrefix(collision.Error(), want) {
 		t.Error(collision)

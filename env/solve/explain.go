@@ -17,11 +17,13 @@ type UnsolvableError struct {
 
 	// Asked are those of Problem.Specs that the reasons begin with.
 	Asked []conda.MatchSpec
+
+	Channels []string // Problem.Channels
 }
 
-// Error returns all reasons, one a line.
+// Error returns all reasons, one a line, below the channels.
 func (e *UnsolvableError) Error() string {
-	return "no packages fit together:\n  - " + strings.Join(e.Reasons, "\n  - ")
+	return "no packages" + in(e.Channels) + " fit together:\n  - " + strings.Join(e.Reasons, "\n  - ")
 }
 
 // fact is what a clash was read from.
@@ -53,7 +55,7 @@ func (s *solver) explain(c *clash) *UnsolvableError {
 		facts = append(facts, c.fact)
 	}
 	facts = inOrder(facts)
-	out := &UnsolvableError{}
+	out := &UnsolvableError{Channels: s.problem.Channels}
 	for _, f := range facts {
 		if text := s.sentence(f, facts); !slices.Contains(out.Reasons, text) {
 			out.Reasons = append(out.Reasons, text)
@@ -143,7 +145,8 @@ func plain(spec conda.MatchSpec) string {
 }
 
 // describe names the candidates that say a fact, of those that the other facts
-// leave in play, and says whether these are several versions.
+// leave in play, with their channels where there are several, and says whether these
+// are several versions.
 func (s *solver) describe(f *fact, facts []*fact) (text string, many bool) {
 	wanted := newSet(len(f.owner.candidates) + 1)
 	for _, other := range facts {
@@ -151,10 +154,21 @@ func (s *solver) describe(f *fact, facts []*fact) (text string, many bool) {
 			wanted = wanted.or(s.allowed(f.owner, other.spec, other.text))
 		}
 	}
-	if who := f.who.and(wanted); who.count() > 0 {
-		return versions(f.owner, who)
+	who := f.who.and(wanted)
+	if who.count() == 0 {
+		who = f.who
 	}
-	return versions(f.owner, f.who)
+	text, many = versions(f.owner, who)
+	if len(s.problem.Channels) > 1 { // else there is no other one
+		var meant []*candidate
+		for i, c := range f.owner.candidates {
+			if who.has(i + 1) {
+				meant = append(meant, c)
+			}
+		}
+		text += in(channels(meant))
+	}
+	return text, many
 }
 
 // lack says that nothing fits a spec at all, if so, and what there is.

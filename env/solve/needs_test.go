@@ -71,3 +71,23 @@ func TestTheSystemStaysOnTheWayBack(t *testing.T) {
 		t.Error(names, err)
 	}
 }
+
+// Which channels were asked is said at once, and of which of several a package is beside it.
+func TestChannelsAreNamed(t *testing.T) {
+	app, addon := rec("app", "1", "lib <2"), rec("addon", "1", "lib >=2")
+	app.Channel, addon.Channel = "s3://a", "s3://b"
+	all := []conda.Record{app, addon, rec("lib", "1"), rec("lib", "2")}
+	for _, tt := range []struct {
+		channels []string
+		want     string
+	}{
+		{nil, "no packages fit together:\n  - you asked for app\n  - you asked for addon\n  - app 1 needs lib <2\n  - addon 1 needs lib >=2"},
+		{[]string{"s3://a"}, "no packages in s3://a fit together:\n  - you asked for app\n  - you asked for addon\n  - app 1 needs lib <2\n  - addon 1 needs lib >=2"},
+		{[]string{"s3://a", "s3://b"}, "no packages in s3://a and s3://b fit together:\n  - you asked for app\n  - you asked for addon\n  - app 1 in s3://a needs lib <2\n  - addon 1 in s3://b needs lib >=2"},
+	} {
+		_, err := solve.Solve(solve.Problem{Specs: specs(t, "app", "addon"), Candidates: lookup(all), Channels: tt.channels})
+		if err == nil || err.Error() != tt.want {
+			t.Errorf("%v: %v", tt.channels, err)
+		}
+	}
+}
