@@ -122,7 +122,7 @@ func (s *Store) get(ctx context.Context, key string, off, n int64) (_ io.ReadClo
 	_ = resp.Body.Close() // the status says it all
 	err = fmt.Errorf("read %s from %s: %s", key, s.name, resp.Status)
 	switch resp.StatusCode {
-	case http.StatusNotFound, http.StatusGone:
+	case http.StatusNotFound, http.StatusGone, http.StatusNotImplemented: // which package servers say of files that they know nothing of
 		err = fmt.Errorf("%w: %w", err, fs.ErrNotExist)
 	case http.StatusUnauthorized, http.StatusForbidden:
 		err = fmt.Errorf("%w: put what this server knows you by into ~/.netrc or ~/.rattler/credentials.json, or correct it there: %w", err, fs.ErrPermission)

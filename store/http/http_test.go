@@ -104,7 +104,7 @@ func TestKeysAreEscapedAndRedirectsFollowed(t *testing.T) {
 }
 
 func TestRefusals(t *testing.T) {
-	for status, want := range map[int]error{404: fs.ErrNotExist, 410: fs.ErrNotExist, 401: fs.ErrPermission, 403: fs.ErrPermission} {
+	for status, want := range map[int]error{404: fs.ErrNotExist, 410: fs.ErrNotExist, 501: fs.ErrNotExist, 401: fs.ErrPermission, 403: fs.ErrPermission} {
 		var asked atomic.Int32
 		s := serve(t, func(w http.ResponseWriter, _ *http.Request) {
 			asked.Add(1)
@@ -114,17 +114,6 @@ func TestRefusals(t *testing.T) {
 		if !errors.Is(err, want) || !strings.Contains(err.Error(), "noarch/repodata.json from "+s.base) || asked.Load() != 1 {
 			t.Errorf("%d: %v after %d requests", status, err, asked.Load())
 		}
-	}
-}
-
-func TestWhatWillNotPassIsNot(t *testing.T) {
-	var asked atomic.Int32
-	s := serve(t, func(w http.ResponseWriter, _ *http.Request) {
-		asked.Add(1)
-		w.WriteHeader(http.StatusNotImplemented)
-	})
-	if _, _, err := get(t, s, "x", 0, -1); err == nil || asked.Load() != 1 {
-		t.Errorf("%v after %d requests", err, asked.Load())
 	}
 }
 
