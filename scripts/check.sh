@@ -28,8 +28,13 @@ go mod tidy -diff
 gate go test -race
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-go test -race -shuffle=on -v ./... >"$log" 2>&1 || { grep -Ev '^ *(=== |--- PASS)' "$log"; exit 1; }
-grep -E '^(ok|\?) ' "$log"
+go test -race -shuffle=on -v ./... >"$log" 2>&1 || {
+	awk '{lines[n++] = $0}
+		/^(ok|\?) /{n = 0}
+		/^FAIL\t/{for (i = 0; i < n; i++) print lines[i]; n = 0}' "$log" | grep -aEv '^ *(=== |--- PASS)'
+	exit 1
+}
+grep -aE '^(ok|\?) ' "$log"
 echo "skipped:"
 awk '/^ *=== /{test = $3}
 	/^ +[^ ]+\.go:[0-9]+: /{sub(/^ +[^ ]+ /, ""); why[test] = $0}
