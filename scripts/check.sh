@@ -38,7 +38,8 @@ grep -aE '^(ok|\?) ' "$log"
 echo "skipped:"
 awk '/^ *=== /{test = $3}
 	/^ +[^ ]+\.go:[0-9]+: /{sub(/^ +[^ ]+ /, ""); why[test] = $0}
-	/^ *--- SKIP: /{print "  " $3 ": " why[$3]}' "$log"
+	/^ *--- SKIP: /{tests[why[$3]] = tests[why[$3]] " " $3}
+	END{for (w in tests) print "  " w ":" tests[w]}' "$log"
 
 gate govulncheck
 if ! "$(tool govulncheck golang.org/x/vuln/cmd/govulncheck@v1.1.4)" ./... >/tmp/govulncheck.$$ 2>&1; then
