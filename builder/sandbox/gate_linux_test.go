@@ -126,6 +126,7 @@ func TestMetadataService(t *testing.T) {
 	}
 	for _, uid := range []uint32{0, nobody} {
 		t.Run(fmt.Sprintf("user %d", uid), func(t *testing.T) {
+			t.Parallel()           // most of it is waiting
 			runtime.LockOSThread() // for ever: this thread's network is another
 			if err := errors.Join(unix.Unshare(unix.CLONE_NEWNET), raiseLoopback(), addServices()); err != nil {
 				t.Fatal(err)
