@@ -112,6 +112,8 @@ func (s *Store) client() *s3.Client { return s.current.Load() }
 // follow goes to the region that an answer says the bucket is in, if another
 // request has not gone there already. It tells whether the answer says it.
 func (s *Store) follow(err error) bool {
+	s.moving.Lock()
+	defer s.moving.Unlock()
 	o := s.client().Options()
 	region := regionOf(err)
 	if region != "" && region != o.Region {

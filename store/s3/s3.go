@@ -12,6 +12,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -24,6 +25,7 @@ import (
 // Store is a channel in a bucket.
 type Store struct {
 	current        atomic.Pointer[s3.Client]
+	moving         sync.Mutex // a client is made of the current one's options, which share what New writes to
 	bucket, prefix string
 	endpoint       string // of another make than Amazon's; else ""
 	owner          string // the account that the bucket must belong to; "": any
