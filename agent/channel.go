@@ -54,8 +54,10 @@ func (l *lockFlag) add(c *cobra.Command) {
 // lockTimeout is how long a verb waits for the channel's lock.
 type lockTimeout time.Duration
 
+const defaultLockTimeout = lockTimeout(30 * time.Minute)
+
 func (l *lockTimeout) add(c *cobra.Command) {
-	c.Flags().DurationVar((*time.Duration)(l), "lock-timeout", 30*time.Minute, "give up when the channel's lock is not got in this time")
+	c.Flags().DurationVar((*time.Duration)(l), "lock-timeout", time.Duration(defaultLockTimeout), "give up when the channel's lock is not got in this time")
 }
 
 func (l lockTimeout) validate() error {

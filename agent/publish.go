@@ -9,6 +9,7 @@ import (
 
 	"github.com/condaworker/condaworker/builder"
 	"github.com/condaworker/condaworker/indexer"
+	"github.com/condaworker/condaworker/lock"
 	"github.com/condaworker/condaworker/store"
 )
 
@@ -112,8 +113,7 @@ func (d *desk) release(ctx context.Context, to destination, packages []candidate
 	if to.noIndex {
 		return nil
 	}
-	end = p.Phase("index")
-	index, err := indexer.Commit(ctx, to, done, indexer.Options{Log: p.Info, Warn: p.Warn})
+	index, err := d.addToIndex(ctx, to, done, p)
 	if err != nil {
 		err = fmt.Errorf("add to the index of %s what is published there now: %w; condaworker reindex %s does it as well", to.url, err, to.url)
 	} else {
@@ -122,8 +122,28 @@ func (d *desk) release(ctx context.Context, to destination, packages []candidate
 	for _, s := range index.Skipped {
 		p.Warn(fmt.Sprintf("left out of the index: %s: %s", s.Key, s.Reason))
 	}
-	end(err)
 	return err
+}
+
+// addToIndex shows clients what was published. Where there is no index yet, one
+// of the workers that come at once makes it for all of them.
+func (d *desk) addToIndex(ctx context.Context, to destination, done []indexer.Published, p *progress) (indexer.Report, error) {
+	end := p.Phase("index")
+	index, err := indexer.Commit(ctx, to, done, indexer.Options{Log: p.Info, Warn: p.Warn})
+	none, ok := errors.AsType[*indexer.NoIndexError](err)
+	if !ok {
+		end(err)
+		return index, err
+	}
+	end(nil)
+	p.Info(none.Error() + ": it is made from all that is stored")
+	anew, err := d.indexLocked(ctx, to, reindexOptions{url: to.url.String(), subdirs: none.Subdirs, timeout: defaultLockTimeout}, p)
+	if errors.Is(err, lock.ErrServed) {
+		p.Info("another worker's run made it")
+		return index, nil
+	}
+	index.Add(anew)
+	return index, err
 }
 
 // publishOne puts a package into the channel, unless it is there already.

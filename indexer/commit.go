@@ -7,6 +7,7 @@ import (
 	"maps"
 	"path"
 	"slices"
+	"strings"
 
 	"github.com/condaworker/condaworker/store"
 )
@@ -18,8 +19,9 @@ import (
 //
 // It keeps S0 as Reindex does: what it writes is the version that it read plus
 // records of packages that were stored before (S2), and it replaces no other
-// version. A subdir whose index is missing or broken is indexed anew, and
-// noarch with it: a channel must have it.
+// version. Where the index of subdirs is missing or broken, all others are done,
+// and the error is a *NoIndexError that names them: Reindex makes it, and that of
+// noarch, without which a channel is none.
 func Commit(ctx context.Context, s store.Store, packages []Published, o Options) (Report, error) {
 	bySubdir := map[string]map[string]looked{}
 	for _, p := range packages {
@@ -30,32 +32,28 @@ func Commit(ctx context.Context, s store.Store, packages []Published, o Options)
 		bySubdir[subdir][path.Base(p.Key)] = looked{record: p.Record, runExports: p.RunExports}
 	}
 	var all Report
-	begun := false
+	var missing []string
 	for _, subdir := range slices.Sorted(maps.Keys(bySubdir)) {
 		r := run{s: s, o: o, subdir: subdir}
-		report, err := r.untilCommitted(ctx, func(ctx context.Context) (SubdirReport, error) {
-			report, anew, err := r.add(ctx, bySubdir[subdir])
-			begun = begun || anew
-			return report, err
-		})
+		report, err := r.untilCommitted(ctx, func(ctx context.Context) (SubdirReport, error) { return r.add(ctx, bySubdir[subdir]) })
+		if _, none := errors.AsType[*NoIndexError](err); none {
+			missing = append(missing, subdir)
+			continue
+		}
 		all.Skipped = append(all.Skipped, r.skipped...)
 		if err != nil {
 			return all, fmt.Errorf("index %s: %w", subdir, err)
 		}
 		all.Subdirs = append(all.Subdirs, report)
 	}
-	if begun && bySubdir["noarch"] == nil {
-		noarch, err := Reindex(ctx, s, Options{Subdirs: []string{"noarch"}, Now: o.Now, Log: o.Log, Warn: o.Warn, Concurrency: o.Concurrency})
-		all.Subdirs = append(noarch.Subdirs, all.Subdirs...)
-		all.Skipped = append(all.Skipped, noarch.Skipped...)
-		return all, err
+	if missing != nil {
+		return all, &NoIndexError{missing}
 	}
 	return all, nil
 }
 
-// add is one attempt to add packages to a subdir's index; anew tells that it
-// had none that could be used.
-func (r *run) add(ctx context.Context, packages map[string]looked) (report SubdirReport, anew bool, err error) {
+// add is one attempt to add packages to a subdir's index.
+func (r *run) add(ctx context.Context, packages map[string]looked) (SubdirReport, error) {
 	r.skipped = nil
 	return r.edit(ctx, func(e *edition, report *SubdirReport) error {
 		for _, file := range slices.Sorted(maps.Keys(packages)) {
@@ -69,45 +67,53 @@ func (r *run) add(ctx context.Context, packages map[string]looked) (report Subdi
 	})
 }
 
+// NoIndexError reports subdirs that have no index, or none that can be read:
+// only a listing tells what belongs into it.
+type NoIndexError struct{ Subdirs []string }
+
+// Error says it to the user.
+func (e *NoIndexError) Error() string {
+	return fmt.Sprintf("there is no index of %s that could be changed", strings.Join(e.Subdirs, " and "))
+}
+
 // edit is one attempt to change a subdir's index by what is known of it alone.
 // The versions of what is derived are asked for before the index is read, so
 // that they may be replaced also when there is nothing to commit: an earlier
 // run may have died before it derived them.
-func (r *run) edit(ctx context.Context, change func(*edition, *SubdirReport) error) (report SubdirReport, anew bool, err error) {
+func (r *run) edit(ctx context.Context, change func(*edition, *SubdirReport) error) (report SubdirReport, err error) {
 	report = SubdirReport{Subdir: r.subdir}
 	parts, err := r.ask(ctx, derivedNames)
 	if err != nil {
-		return report, false, err
+		return report, err
 	}
 	defer func() { err = errors.Join(err, closeAll(parts)) }()
 	index, err := r.read(ctx, indexName)
 	if err != nil {
-		return report, false, err
+		return report, err
 	}
 	data, err := readable(index.text)
 	if !index.exists || err != nil {
-		report, err = r.once(ctx)
-		return report, true, err
+		return report, &NoIndexError{[]string{r.subdir}}
 	}
 	e := r.successor(index)
 	e.base, e.part = data, true
 	if err := change(e, &report); err != nil {
-		return report, false, err
+		return report, err
 	}
 	if err := e.finish(r); err != nil {
-		return report, false, err
+		return report, err
 	}
 	report.Packages = data.Len()
 	if err := r.askMore(ctx, e, parts); err != nil {
-		return report, false, err
+		return report, err
 	}
 	e.again(parts)
 	if e.changed() {
 		if err := r.commit(ctx, e, &report); err != nil {
-			return report, false, err
+			return report, err
 		}
 	}
-	return report, false, r.derive(ctx, e, parts, &report)
+	return report, r.derive(ctx, e, parts, &report)
 }
 
 // askMore asks for the objects that this channel has beside the usual ones.

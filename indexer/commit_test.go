@@ -2,8 +2,10 @@ package indexer
 
 import (
 	"bytes"
+	"context"
 	"crypto/md5"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -17,9 +19,20 @@ import (
 	"github.com/condaworker/condaworker/store/mem"
 )
 
+// show shows packages to clients, as publish does.
+func show(ctx context.Context, s store.Store, packages ...Published) (Report, error) {
+	r, err := Commit(ctx, s, packages, Options{})
+	if none, ok := errors.AsType[*NoIndexError](err); ok {
+		var anew Report
+		anew, err = Reindex(ctx, s, Options{Subdirs: none.Subdirs})
+		r.Add(anew)
+	}
+	return r, err
+}
+
 func commitOK(t *testing.T, s store.Store, packages ...Published) Report {
 	t.Helper()
-	r, err := Commit(t.Context(), s, packages, Options{})
+	r, err := show(t.Context(), s, packages...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -207,7 +220,7 @@ func TestCommitsAndReindexesLoseNothing(t *testing.T) {
 							_, err := Reindex(t.Context(), s, Options{Subdirs: []string{"linux-64"}})
 							return err
 						}
-						_, err := Commit(t.Context(), s, []Published{p}, Options{})
+						_, err := show(t.Context(), s, p)
 						return err
 					})
 				})

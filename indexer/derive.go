@@ -23,6 +23,8 @@ type part struct {
 	source string // the sha256 of the repodata.json that it was made from, "" if not known
 	again  bool   // it may lack what this run has learnt
 	listed bool   // only its version is known: source was not asked for
+
+	adopted bool // what another indexer's says of the other packages is kept, right or not
 }
 
 // metaSource is the metadata key of a derived object: the sha256 of the
@@ -295,7 +297,7 @@ func (r *run) deriveOne(ctx context.Context, e *edition, name string, parts map[
 		return 0, nil
 	}
 	meta := map[string]string{metaSource: e.source}
-	if name == shards.IndexName && e.part && p.source == "" || (name == shards.IndexName || name == runExportsName) && e.lost {
+	if p.adopted || e.lost && (name == shards.IndexName || name == runExportsName) {
 		meta = nil // of the other packages it says what it said
 	}
 	in, err := r.s.Put(ctx, r.subdir+"/"+name, text.Reader(), store.PutOptions{

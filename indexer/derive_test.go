@@ -168,7 +168,7 @@ func TestDyingAnywhere(t *testing.T) {
 				lands := puts.Add(1) < int64(n)
 				return lands, map[bool]error{false: os.ErrDeadlineExceeded}[lands]
 			}
-			_, err := Commit(t.Context(), s, []Published{p}, Options{})
+			_, err := show(t.Context(), s, p)
 			s.Fault = nil
 			if err == nil {
 				if n < 5 {
@@ -361,6 +361,53 @@ func TestCurrentRepodata(t *testing.T) {
 		t.Error("not made")
 	}
 	right("when it was asked for")
+}
+
+// A first run that dies anywhere leaves a channel of which the commit of another
+// package makes all of the index, so that readers of shards lose nothing.
+func TestACommitMendsADeadRunOfAnother(t *testing.T) {
+	for n := 1; ; n++ {
+		s := &mem.Store{}
+		publishOK(t, s, simple(t, "tool"))
+		publishOK(t, s, exporting(t, "lib"))
+		var puts atomic.Int64
+		s.Fault = func(string) (bool, error) {
+			lands := puts.Add(1) < int64(n)
+			return lands, map[bool]error{false: os.ErrDeadlineExceeded}[lands]
+		}
+		_, err := Reindex(t.Context(), s, Options{})
+		s.Fault = nil
+		commitOK(t, s, publishOK(t, s, simple(t, "more")))
+		if got := files(t, s, "linux-64"); len(got) != 3 {
+			t.Errorf("after %d writes: %q", n-1, got)
+		}
+		derivedRight(t, s)
+		for _, sub := range reindexOK(t, s, Options{Check: true}).Subdirs {
+			if len(sub.Stale) > 0 {
+				t.Errorf("after %d writes, %s: stale %q", n-1, sub.Subdir, sub.Stale)
+			}
+		}
+		if err == nil {
+			if n < 8 {
+				t.Fatalf("%d writes", n)
+			}
+			return
+		}
+	}
+}
+
+// Another indexer keeps its shards elsewhere: a commit leaves none of its
+// packages out of the index of shards that it writes.
+func TestACommitAfterShardsThatLieElsewhere(t *testing.T) {
+	s := channelOf(t, 1000)
+	x := shardIndex(t, s)
+	x.ShardsBaseURL = ""
+	putRaw(t, s, "linux-64/"+shards.IndexName, archive.Zstd(x.Encode()))
+	commitOK(t, s, publishOK(t, s, simple(t, "tool")))
+	if got := shardIndex(t, s); len(got.Shards) != 101 {
+		t.Errorf("%d shards", len(got.Shards))
+	}
+	derivedRight(t, s)
 }
 
 // A channel of another indexer with a hundred names costs a commit no hundred

@@ -67,7 +67,7 @@ func TestALateWriteLandsOnNothing(t *testing.T) {
 		}
 	}
 	publish := func(s store.Store) error {
-		_, err := Commit(t.Context(), s, []Published{publishOK(t, s, later)}, Options{})
+		_, err := show(t.Context(), s, publishOK(t, s, later))
 		return err
 	}
 	unpublish := func(s store.Store) error {

@@ -54,6 +54,18 @@ type SubdirReport struct {
 	Swept    int      `json:"swept,omitempty"`   // shards deleted that no index has named for a week
 }
 
+// Add takes in what a later run did. What it did to a subdir that r has already
+// is left out.
+func (r *Report) Add(later Report) {
+	has := r.Subdirs
+	for _, s := range later.Subdirs {
+		if !slices.ContainsFunc(has, func(was SubdirReport) bool { return was.Subdir == s.Subdir }) {
+			r.Subdirs = append(r.Subdirs, s)
+		}
+	}
+	r.Skipped = append(r.Skipped, later.Skipped...)
+}
+
 // Skipped is an object that looks like a package and is none, or lies where no
 // client looks.
 type Skipped struct {
@@ -104,7 +116,7 @@ func Reindex(ctx context.Context, s store.Store, o Options) (Report, error) {
 	} else if all.Skipped, err = t.strays(ctx, s); err != nil {
 		return all, err
 	}
-	for _, subdir := range indexed {
+	for _, subdir := range noarchFirst(indexed) {
 		r := run{s: s, o: o, subdir: subdir}
 		report, err := r.untilCommitted(ctx, r.once)
 		all.Skipped = append(all.Skipped, r.skipped...)
@@ -113,6 +125,7 @@ func Reindex(ctx context.Context, s store.Store, o Options) (Report, error) {
 		}
 		all.Subdirs = append(all.Subdirs, report)
 	}
+	slices.SortFunc(all.Subdirs, func(a, b SubdirReport) int { return strings.Compare(a.Subdir, b.Subdir) })
 	r := run{s: s, o: o}
 	stale, err := r.channelData(ctx, t, withNoarch(append(subdirs, indexed...)))
 	if err != nil {
@@ -132,6 +145,18 @@ func Reindex(ctx context.Context, s store.Store, o Options) (Report, error) {
 // withNoarch are the subdirs, sorted, and noarch: a channel must have it.
 func withNoarch(subdirs []string) []string {
 	return slices.Compact(slices.Sorted(slices.Values(append([]string{"noarch"}, subdirs...))))
+}
+
+// noarchFirst is the order in which subdirs are indexed: a channel must have
+// noarch, and who finds an index of another subdir takes it for granted.
+func noarchFirst(subdirs []string) []string {
+	all := []string{"noarch"}
+	for _, subdir := range subdirs {
+		if subdir != "noarch" {
+			all = append(all, subdir)
+		}
+	}
+	return all
 }
 
 // top is what a channel has beside its subdirs' objects.

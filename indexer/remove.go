@@ -3,6 +3,7 @@ package indexer
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -121,12 +122,11 @@ func eachSubdir(ctx context.Context, s store.Store, keys []string, o Options, wo
 // edited changes the subdir's index, which is made first if there is none.
 func (r *run) edited(ctx context.Context, change func(*edition, *SubdirReport) error) (SubdirReport, error) {
 	for {
-		anew := false
-		report, err := r.untilCommitted(ctx, func(ctx context.Context) (report SubdirReport, err error) {
-			report, anew, err = r.edit(ctx, change)
+		report, err := r.untilCommitted(ctx, func(ctx context.Context) (SubdirReport, error) { return r.edit(ctx, change) })
+		if _, none := errors.AsType[*NoIndexError](err); !none {
 			return report, err
-		})
-		if err != nil || !anew {
+		}
+		if _, err := Reindex(ctx, r.s, Options{Subdirs: []string{r.subdir}, Now: r.o.Now, Log: r.o.Log, Warn: r.o.Warn, Concurrency: r.o.Concurrency}); err != nil {
 			return report, err
 		}
 	}

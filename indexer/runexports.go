@@ -11,6 +11,10 @@ import (
 
 const runExportsName = "run_exports.json"
 
+// mostLost is how many packages of other runs, which died before they said what
+// those export or have not come to it, a run looks into that lists nothing.
+const mostLost = 64
+
 // makeRunExports makes run_exports.json (CEP 12). Packages of which nobody has
 // looked what they export are left out of it, as CEP 21 has it for shards: a
 // full run looks.
@@ -41,8 +45,8 @@ func (r *run) runExports(ctx context.Context, e *edition, parts map[string]*part
 	}
 	e.exports = all
 	lost := e.export(all, text != nil && err == nil && e.follows(parts[runExportsName]))
-	e.lost = e.part && len(lost) > 0
-	if e.part {
+	e.lost = e.part && len(lost) > mostLost
+	if e.lost {
 		return all, nil
 	}
 	return all, r.findLost(ctx, e, lost)

@@ -25,7 +25,7 @@ func TestLostRunExportsAreFoundAgain(t *testing.T) {
 		}
 		if commitBetween {
 			got := publishOK(t, s, simple(t, "b"))
-			if _, err := Commit(t.Context(), s, []Published{got}, Options{}); err != nil {
+			if _, err := show(t.Context(), s, got); err != nil {
 				t.Fatal(err)
 			}
 		}

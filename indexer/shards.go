@@ -40,14 +40,15 @@ func makeShards(ctx context.Context, r *run, e *edition, parts map[string]*part)
 		return nil, err
 	}
 	p := parts[shards.IndexName]
-	old, err := r.oldShards(ctx, p)
+	old, usable, err := r.oldShards(ctx, p)
 	if err != nil {
 		return nil, err
 	}
+	p.adopted = e.part && usable && p.source == ""
 	x := shards.Index{Subdir: e.subdir, BaseURL: cmp.Or(e.data.BaseURL(), "./"), ShardsBaseURL: "./" + shards.Folder + "/", Source: e.source, Shards: map[string]shards.Sum{}}
 	changed := e.changedNames()
 	switch {
-	case e.follows(p) && e.shards.complete(), e.part && p.source == "":
+	case e.follows(p) && e.shards.complete(), p.adopted:
 		maps.Copy(x.Shards, old.Shards)
 	default: // each is made again, and written if it is another
 		changed = nil
@@ -62,23 +63,24 @@ func makeShards(ctx context.Context, r *run, e *edition, parts map[string]*part)
 	return conda.TextOf(archive.Zstd(x.Encode())), nil
 }
 
-// oldShards is the stored index of shards. One that cannot be read is made
-// anew, like one that is not there.
-func (r *run) oldShards(ctx context.Context, p *part) (shards.Index, error) {
+// oldShards is the stored index of shards. One that is not usable, because it
+// cannot be read or another indexer's shards lie elsewhere, is made anew, like
+// one that is not there.
+func (r *run) oldShards(ctx context.Context, p *part) (old shards.Index, usable bool, err error) {
 	packed, err := r.older(ctx, p)
 	if err != nil || packed == nil {
-		return shards.Index{}, err
+		return shards.Index{}, false, err
 	}
 	text, err := archive.Unzstd(packed, maxShardIndex)
 	var x shards.Index
 	if err == nil {
 		x, err = shards.ParseIndex(text)
 	}
-	if err != nil || x.ShardsBaseURL != "./"+shards.Folder+"/" { // another indexer's lie elsewhere
+	if err != nil || x.ShardsBaseURL != "./"+shards.Folder+"/" {
 		p.source = ""
-		return shards.Index{}, nil //nolint:nilerr // it is made anew
+		return shards.Index{}, false, nil //nolint:nilerr // it is made anew
 	}
-	return x, nil
+	return x, true, nil
 }
 
 // changedNames are the packages by which e differs from what it replaces.
@@ -255,7 +257,7 @@ func (r *run) namedShards(ctx context.Context) (map[string]shards.Sum, error) {
 	if err != nil || !o.exists {
 		return nil, err
 	}
-	x, err := r.oldShards(ctx, &part{object: o, name: shards.IndexName})
+	x, _, err := r.oldShards(ctx, &part{object: o, name: shards.IndexName})
 	return x.Shards, err
 }
 

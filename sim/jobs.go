@@ -146,6 +146,9 @@ func (w *worker) publish(index func(context.Context, store.Store, []indexer.Publ
 
 func (w *worker) commit(ctx context.Context, s store.Store, done []indexer.Published) error {
 	_, err := indexer.Commit(ctx, s, done, options)
+	if _, none := errors.AsType[*indexer.NoIndexError](err); none {
+		return w.reindexLocked(ctx, s, done)
+	}
 	return err
 }
 
