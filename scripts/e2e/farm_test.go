@@ -9,10 +9,12 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,8 +23,10 @@ import (
 
 // farm counts what forty workers did.
 type farm struct {
+	endpoint string // of the S3 server
+
 	mu      sync.Mutex
-	indexed int // runs that looked at what was new themselves
+	full    int // steps that indexed the channel themselves
 	shared  int // and those that another's run served
 	kills   int
 	longest time.Duration
@@ -37,6 +41,7 @@ func (f *farm) untilDone(t *testing.T, s suite, doomed time.Duration, args ...st
 			ctx, cancel = context.WithTimeout(t.Context(), doomed)
 		}
 		c := exec.CommandContext(ctx, s.program, args...) //nolint:gosec // the suite's own program
+		c.Env = append(os.Environ(), "AWS_ENDPOINT_URL="+f.endpoint)
 		var out bytes.Buffer
 		c.Stdout, c.Stderr = &out, &out
 		err := c.Run() // the end of the context kills the process at once
@@ -56,25 +61,38 @@ func (f *farm) untilDone(t *testing.T, s suite, doomed time.Duration, args ...st
 	}
 }
 
-// worker publishes its packages and reindexes the channel, a step after the
-// other, as a job's two steps do.
-func (f *farm) worker(t *testing.T, s suite, channel string, packages []string, doomed time.Duration) {
+// worker publishes its packages and reindexes the channel: with one command,
+// which adds its records to the index, or a step after the other, as the two
+// steps of an older job do.
+func (f *farm) worker(t *testing.T, s suite, channel string, packages []string, twoSteps bool, doomed time.Duration) {
 	begun := time.Now()
-	f.untilDone(t, s, doomed, append(append([]string{"publish"}, packages...), "--to", channel, "--no-index")...)
-	out := f.untilDone(t, s, doomed, "reindex", channel)
+	publish := append(append([]string{"publish"}, packages...), "--to", channel)
+	if !twoSteps {
+		f.untilDone(t, s, doomed, publish...)
+	} else {
+		f.untilDone(t, s, doomed, append(publish, "--no-index")...)
+		out := f.untilDone(t, s, doomed, "reindex", channel)
+		f.mu.Lock()
+		if strings.Contains(out, "was indexed by another worker's run") {
+			f.shared++
+		} else {
+			f.full++
+		}
+		f.mu.Unlock()
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if strings.Contains(out, "was indexed by another worker's run") {
-		f.shared++
-	} else {
-		f.indexed++
-	}
 	f.longest = max(f.longest, time.Since(begun))
 }
 
-// slowList is a door to the server behind which the listing of a subdir takes
-// as long as that of a very large channel.
-func slowList(t *testing.T, endpoint string, takes time.Duration) string {
+// listDoor is a door to the server that counts the lists of a subdir, and behind
+// which such a list takes as long as that of a very large channel.
+type listDoor struct {
+	url   string
+	lists atomic.Int64
+}
+
+func openListDoor(t *testing.T, endpoint string, takes time.Duration) *listDoor {
 	t.Helper()
 	to, err := url.Parse(endpoint)
 	if err != nil {
@@ -86,8 +104,10 @@ func slowList(t *testing.T, endpoint string, takes time.Duration) string {
 	}, ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) { // whoever asked was killed
 		w.WriteHeader(http.StatusBadGateway)
 	}}
+	var d listDoor
 	door := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Query().Get("prefix"), "/linux-64/") {
+			d.lists.Add(1)
 			select {
 			case <-time.After(takes):
 			case <-r.Context().Done():
@@ -96,33 +116,37 @@ func slowList(t *testing.T, endpoint string, takes time.Duration) string {
 		forward.ServeHTTP(w, r)
 	}))
 	t.Cleanup(door.Close)
-	return door.URL
+	d.url = door.URL
+	return &d
 }
 
 // Forty workers come within a minute, each with three packages; a fifth of
-// them is killed in the middle, some of them with the channel's lock. Where an
-// index run takes long, those that wait for it need few more between them.
+// them is killed in the middle, some of them with the channel's lock. Workers
+// that add their own records list nothing; where a step of its own lists a
+// channel for long, those that wait for it need few more lists between them.
 func TestFortyWorkers(t *testing.T) {
 	s := start(t)
 	const workers, each = 40, 3
-	draw := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a test repeats itself
 	quickly := 60 * time.Millisecond
 	for name, c := range map[string]struct {
-		channel         string
-		arrive, slow    time.Duration
-		killed          time.Duration // at most this long after it began
-		mostIndexedRuns int           // 0: as many as come when nobody else is there
+		channel      string
+		twoSteps     bool
+		arrive, slow time.Duration
+		killed       time.Duration // at most this long after it began
+		mostFull     int           // index runs that list the channel; 0: as many as come
 	}{
-		"within a minute":               {"s3://packages/forty", time.Minute, 0, quickly, 0},
-		"at once":                       {"s3://packages/forty-at-once", 0, 0, quickly, 0},
-		"within a minute, slow to list": {"s3://packages/forty-slow", time.Minute, 25 * time.Second, 10 * time.Second, 4},
+		"within a minute":                          {"s3://packages/forty", false, time.Minute, 0, quickly, 4},
+		"at once":                                  {"s3://packages/forty-at-once", false, 0, 0, quickly, 0},
+		"in two steps, within a minute":            {"s3://packages/forty-steps", true, time.Minute, 0, quickly, 0},
+		"in two steps, at once":                    {"s3://packages/forty-steps-at-once", true, 0, 0, quickly, 0},
+		"in two steps, within a minute, slow list": {"s3://packages/forty-slow", true, time.Minute, 25 * time.Second, 10 * time.Second, 4},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()                        // they mostly wait
+			draw := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a test repeats itself
 			channel := c.channel
-			if c.slow > 0 {
-				t.Setenv("AWS_ENDPOINT_URL", slowList(t, s.server.Endpoint, c.slow))
-			}
-			var f farm
+			door := openListDoor(t, s.server.Endpoint, c.slow)
+			f := farm{endpoint: door.url}
 			var all []string
 			var wg sync.WaitGroup
 			for w := range workers {
@@ -141,10 +165,13 @@ func TestFortyWorkers(t *testing.T) {
 				}
 				wg.Go(func() {
 					time.Sleep(arrive)
-					f.worker(t, s, channel, packages, doomed)
+					f.worker(t, s, channel, packages, c.twoSteps, doomed)
 				})
 			}
 			wg.Wait()
+			if !c.twoSteps {
+				f.full = int(door.lists.Load())
+			}
 			s.must(t, s.program, "reindex", "--check", channel)
 			root := filepath.Join(s.server.Root, "packages", strings.TrimPrefix(channel, "s3://packages/"))
 			got := recordsOf(t, root, "linux-64")
@@ -156,10 +183,10 @@ func TestFortyWorkers(t *testing.T) {
 			if len(got) != len(all) {
 				t.Errorf("%d packages in the index, want %d", len(got), len(all))
 			}
-			if c.mostIndexedRuns > 0 && f.indexed > c.mostIndexedRuns {
-				t.Errorf("%d runs indexed the channel, at most %d were needed", f.indexed, c.mostIndexedRuns)
+			if c.mostFull > 0 && f.full > c.mostFull {
+				t.Errorf("%d full index runs, at most %d were needed", f.full, c.mostFull)
 			}
-			t.Logf("%s: %d runs indexed what was new, %d workers were served by them, %d killed, the longest publish and reindex %s", name, f.indexed, f.shared, f.kills, f.longest.Round(time.Millisecond))
+			t.Logf("%s: %d full index runs, %d workers were served by another's, %d killed, the longest publish and reindex %s", name, f.full, f.shared, f.kills, f.longest.Round(time.Millisecond))
 		})
 	}
 }
