@@ -117,7 +117,7 @@ func (d *desk) source(ctx context.Context, url string, mirrors []mirror, offline
 		c.Offline, c.Reader = true, store.Offline{}
 		return c, nil
 	}
-	var places store.Mirrored
+	var places []store.Place
 	for _, m := range mirrors {
 		rest, below := strings.CutPrefix(c.URL, m.of)
 		if !below || rest != "" && rest[0] != '/' {
@@ -127,10 +127,10 @@ func (d *desk) source(ctx context.Context, url string, mirrors []mirror, offline
 		if err != nil {
 			return c, err
 		}
-		places = append(places, other.Reader)
+		places = append(places, store.Place{Name: other.URL, Reader: other.Reader})
 	}
 	if places != nil {
-		c.Reader = append(places, c.Reader)
+		c.Reader = store.Mirror(func(text string) { d.out.Log().Warn(text) }, append(places, store.Place{Name: c.URL, Reader: c.Reader})...)
 	}
 	return c, nil
 }

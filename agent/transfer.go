@@ -52,6 +52,13 @@ func part(size, off, n int64) int64 {
 	return min(n, rest)
 }
 
+// Try has what is read of each place counted.
+func (o observed) Try(ctx context.Context, use func(at store.Place) error) error {
+	return store.Try(ctx, o.Reader, func(at store.Place) error {
+		return use(store.Place{Name: at.Name, Reader: observed{at.Reader, o.out}})
+	})
+}
+
 type observedBody struct {
 	io.ReadCloser
 	moved func(n int)

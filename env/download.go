@@ -85,7 +85,7 @@ func (o *offers) archive(r conda.Record) (install.Package, error) {
 		fetch := func(ctx context.Context) (archive.Digest, error) {
 			got, err := Download(ctx, from.Reader, key, file, want)
 			if errors.Is(err, fs.ErrNotExist) && o.request.Explicit == nil {
-				err = fmt.Errorf("%w, though the index names it: %w", err, errOtherBytes)
+				err = fmt.Errorf("%w, though the index names it: reindex the channel", err)
 			}
 			if err != nil {
 				err = fmt.Errorf("fetch %s from %s: %w", key, from.URL, err)
@@ -164,7 +164,7 @@ func Download(ctx context.Context, from store.Reader, key, to string, want archi
 		return got, err
 	}
 	defer func() { err = errors.Join(err, free()) }()
-	d := download{from: from, key: key, want: want}
+	d := &download{key: key, want: want}
 	if d.hashed() {
 		if got, err := verifyFile(ctx, to, want); err == nil {
 			dir.Touch(to)
@@ -176,8 +176,22 @@ func Download(ctx context.Context, from store.Reader, key, to string, want archi
 	if err != nil {
 		return got, err
 	}
-	got, keep, err := d.run(ctx)
-	if err = errors.Join(err, d.part.Close()); err == nil {
+	keep := false
+	err = store.Try(ctx, from, func(at store.Place) (err error) {
+		d.from = at
+		got, keep, err = d.run(ctx)
+		if _, other := errors.AsType[otherBytes](err); other && at.Name != "" {
+			err = fmt.Errorf("%s: %w", key, err)
+		}
+		if d.unwritten != nil { // no other place helps
+			return nil
+		}
+		return err
+	})
+	if _, other := errors.AsType[otherBytes](err); other {
+		err = fmt.Errorf("%w: reindex the channel", err)
+	}
+	if err = errors.Join(cmp.Or(d.unwritten, err), d.part.Close()); err == nil {
 		return got, os.Rename(name, to)
 	}
 	if !keep {
@@ -192,14 +206,16 @@ type download struct {
 	from store.Reader
 	key  string
 	want archive.Digest
+
+	unwritten error // why the part could not be written
 }
 
-func (d download) hashed() bool { return d.want.SHA256 != "" || d.want.MD5 != "" }
+func (d *download) hashed() bool { return d.want.SHA256 != "" || d.want.MD5 != "" }
 
 // run begins where an earlier run ended. When that does not come to the right bytes
 // they are thrown away, and it begins at the beginning. After an error, keep says that
 // a later run may go on.
-func (d download) run(ctx context.Context) (got archive.Digest, keep bool, err error) {
+func (d *download) run(ctx context.Context) (got archive.Digest, keep bool, err error) {
 	if d.hashed() && d.size() > 0 {
 		if got, err := d.read(ctx); err == nil || ctx.Err() != nil {
 			return got, true, err
@@ -209,10 +225,13 @@ func (d download) run(ctx context.Context) (got archive.Digest, keep bool, err e
 		return got, false, err
 	}
 	got, err = d.read(ctx)
-	return got, d.hashed() && d.size() > 0 && !errors.Is(err, errOtherBytes), err
+	if _, other := errors.AsType[otherBytes](err); other {
+		return got, false, errors.Join(err, d.part.Truncate(0))
+	}
+	return got, d.hashed() && d.size() > 0, err
 }
 
-func (d download) size() int64 {
+func (d *download) size() int64 {
 	info, err := d.part.Stat()
 	if err != nil {
 		return 0
@@ -222,7 +241,7 @@ func (d download) size() int64 {
 
 // read appends to the part until the object ends, and compares. An end before the
 // record's may be a connection that was cut off: not all servers let one tell.
-func (d download) read(ctx context.Context) (archive.Digest, error) {
+func (d *download) read(ctx context.Context) (archive.Digest, error) {
 	var short error // what was wrong with what ended too soon
 	for attempt := 1; ; attempt++ {
 		had := d.size()
@@ -247,7 +266,7 @@ func (d download) read(ctx context.Context) (archive.Digest, error) {
 }
 
 // next appends what follows the first bytes of the object, and sums up all of it.
-func (d download) next(ctx context.Context, had int64) (archive.Digest, error) {
+func (d *download) next(ctx context.Context, had int64) (archive.Digest, error) {
 	rest := io.Reader(bytes.NewReader(nil))
 	if had == 0 || had != d.want.Size { // else it was killed before the last step
 		body, _, err := d.from.Get(ctx, d.key, had, -1)
@@ -255,26 +274,40 @@ func (d download) next(ctx context.Context, had int64) (archive.Digest, error) {
 			return archive.Digest{}, err
 		}
 		defer func() { _ = body.Close() }() // it was read to its end, or failed before
-		rest = io.TeeReader(body, io.NewOffsetWriter(d.part, had))
+		rest = io.TeeReader(body, &partWriter{io.NewOffsetWriter(d.part, had), &d.unwritten})
 	}
 	return archive.Sum(ctx, io.MultiReader(io.NewSectionReader(d.part, 0, had), rest))
 }
 
-// errOtherBytes tells that the object is not what its record says.
-var errOtherBytes = errors.New("reindex the channel")
+// partWriter notes why it could not write.
+type partWriter struct {
+	io.Writer
+	failed *error
+}
+
+func (w *partWriter) Write(b []byte) (int, error) {
+	n, err := w.Writer.Write(b)
+	*w.failed = err
+	return n, err
+}
+
+// otherBytes tells how the object is not what its record says.
+type otherBytes string
+
+func (e otherBytes) Error() string { return string(e) }
 
 // compare says how got differs from want. Records with a hash have been seen with
 // another archive's size.
 func compare(got, want archive.Digest) error {
 	if want.SHA256 == "" && want.MD5 == "" && want.Size != 0 && got.Size != want.Size {
-		return fmt.Errorf("it has %d bytes, its record says %d: %w", got.Size, want.Size, errOtherBytes)
+		return otherBytes(fmt.Sprintf("it has %d bytes, its record says %d", got.Size, want.Size))
 	}
 	for _, c := range []struct{ what, got, want string }{
 		{"sha256", got.SHA256, want.SHA256},
 		{"md5", got.MD5, want.MD5},
 	} {
 		if c.want != "" && c.got != c.want {
-			return fmt.Errorf("its %s is %s, its record says %s: %w", c.what, c.got, c.want, errOtherBytes)
+			return otherBytes(fmt.Sprintf("its %s is %s, its record says %s", c.what, c.got, c.want))
 		}
 	}
 	return nil

@@ -30,6 +30,7 @@ import (
 type place struct {
 	Options
 	reader store.Reader
+	at     store.Place // where the index is being read
 	subdir string
 	dir    string
 	own    bool   // dir is this process's alone, and goes at Close
@@ -271,7 +272,7 @@ func (p *place) fetch(ctx context.Context, form string) (n note, err error) {
 
 func (p *place) fetchOnce(ctx context.Context, form string) (n note, err error) {
 	asked := time.Now()
-	body, info, err := p.reader.Get(ctx, p.subdir+"/"+form, 0, -1)
+	body, info, err := p.at.Get(ctx, p.subdir+"/"+form, 0, -1)
 	if err != nil {
 		return note{}, err
 	}

@@ -83,14 +83,25 @@ func (p *place) open(ctx context.Context) (Subdir, error) {
 	if p.Offline {
 		return nil, fmt.Errorf("there is no copy of %s in the cache: run once without --offline: %w", p.subdir, fs.ErrNotExist)
 	}
-	seen, err := p.ask(ctx)
+	s, err := p.anywhere(ctx, kept)
 	if err != nil && known && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) && ctx.Err() == nil {
 		err = fmt.Errorf("%w; with --offline the copy of %s UTC is used", err, kept.Checked.UTC().Format(time.DateTime))
 	}
-	if err != nil {
-		return nil, err
-	}
-	return p.first(ctx, choose(seen), kept.Declined)
+	return s, err
+}
+
+// anywhere takes the index from the first of the channel's places that has one which can
+// be used.
+func (p *place) anywhere(ctx context.Context, kept note) (s Subdir, err error) {
+	err = store.Try(ctx, p.reader, func(at store.Place) error {
+		p.at = at
+		seen, err := p.ask(ctx)
+		if err == nil {
+			s, err = p.first(ctx, choose(seen), kept.Declined)
+		}
+		return err
+	})
+	return s, err
 }
 
 // first opens the best form that can be used. Those that were declined before, in
@@ -124,7 +135,7 @@ func (p *place) decline(form store.Info, why string) {
 	}
 	p.declined[form.Key] = declined{version(form), why}
 	if why != "" && p.Warn != nil {
-		p.Warn(fmt.Sprintf("channel %s: %s: reindex it", p.Channel, why))
+		p.Warn(fmt.Sprintf("channel %s: %s: reindex it", cmp.Or(p.at.Name, p.Channel), why))
 	}
 }
 
@@ -136,7 +147,7 @@ func (p *place) ask(ctx context.Context) ([]store.Info, error) {
 	errs := make([]error, len(forms))
 	var work sync.WaitGroup
 	for i, name := range forms {
-		work.Go(func() { found[i], errs[i] = head(ctx, p.reader, p.subdir, name) })
+		work.Go(func() { found[i], errs[i] = head(ctx, p.at, p.subdir, name) })
 	}
 	work.Wait()
 	if !slices.ContainsFunc(found, func(form store.Info) bool { return form.Key != "" }) {

@@ -153,15 +153,18 @@ func (s *sharded) readShard(a *shardAsk, name string, sum shards.Sum) error {
 		return fmt.Errorf("there is no copy of it in the cache: run once without --offline")
 	}
 	var text []byte
-	err := again(s.ctx, func() (err error) {
-		text, err = s.download(path.Join(s.keys, hash+shards.Ext))
+	err := store.Try(s.ctx, s.from, func(at store.Place) error {
+		err := again(s.ctx, func() (err error) {
+			text, err = s.download(at, path.Join(s.keys, hash+shards.Ext))
+			return err
+		})
+		if err == nil && sha256.Sum256(text) != sum {
+			err = fmt.Errorf("the bytes of %s/%s are not those that the index of shards names: reindex the channel", s.keys, hash+shards.Ext)
+		}
 		return err
 	})
 	if err != nil {
 		return err
-	}
-	if sha256.Sum256(text) != sum {
-		return fmt.Errorf("its bytes are not those that the index of shards names: reindex the channel")
 	}
 	err = s.decode(a, text, name)
 	if err == nil && file != "" {
@@ -170,8 +173,8 @@ func (s *sharded) readShard(a *shardAsk, name string, sum shards.Sum) error {
 	return err
 }
 
-func (s *sharded) download(key string) (text []byte, err error) {
-	body, _, err := s.from.Get(s.ctx, key, 0, -1)
+func (s *sharded) download(from store.Reader, key string) (text []byte, err error) {
+	body, _, err := from.Get(s.ctx, key, 0, -1)
 	if err != nil {
 		return nil, err
 	}
