@@ -42,7 +42,8 @@ type Request struct {
 	Warn     func(text string) // what the caller should know; may be nil
 
 	// What is there already: see solve.Problem. Installed and Locked are records
-	// that Installed or Solve returned.
+	// that Installed or Solve returned. What conda-meta/pinned of an environment at
+	// Prefix has is pinned, too.
 	Pinned            []string
 	Installed, Locked []conda.Record
 

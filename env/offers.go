@@ -34,7 +34,7 @@ type offers struct {
 	ctx     context.Context            // of the one call that asks: solve's callbacks have none
 	opened  [][]subdir                 // by channel, as far as they were needed
 	asked   map[string]string          // match specs of the request by name
-	placed  map[string]conda.MatchSpec // those of them that name a channel
+	placed  map[string]conda.MatchSpec // those of them, and pins, that name a channel
 	folders map[string]Channel         // that lie outside of the channels, by URL
 	err     error                      // the first failure to read a channel
 }
@@ -63,12 +63,16 @@ func (o *offers) solve() (records []conda.Record, err error) {
 	if p.Specs, err = parseSpecs(o.request.Specs); err != nil {
 		return nil, err
 	}
-	if p.Pinned, err = parseSpecs(o.request.Pinned); err != nil {
+	pinned, err := o.pins()
+	if err != nil {
 		return nil, err
 	}
+	p.Pinned, p.PinnedAt = pinned.specs, pinned.at
 	o.asked, o.placed = map[string]string{}, map[string]conda.MatchSpec{}
 	for i, s := range p.Specs {
 		o.asked[s.Name] = o.request.Specs[i]
+	}
+	for _, s := range slices.Concat(p.Pinned, p.Specs) { // who asks overrules who pins
 		if s.Channel() != "" {
 			o.placed[s.Name] = s
 		}

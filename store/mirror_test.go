@@ -69,9 +69,9 @@ func TestAMirrorThatIsDownIsAskedLastAndNamedOnce(t *testing.T) {
 		warned         []string
 		err            string
 	}{
-		"down":                 {place{err: errors.New("502")}, place{text: "x"}, 1, []string{"mirror a is passed over: 502"}, ""},
+		"down":                  {place{err: errors.New("502")}, place{text: "x"}, 1, []string{"mirror a is passed over: 502"}, ""},
 		"refuses what it lacks": {place{err: fs.ErrPermission}, place{text: "x"}, 3, nil, ""},
-		"both are down":        {place{err: errors.New("502")}, place{err: errors.New("504")}, 3, []string{"mirror a is passed over: 502"}, "504; mirror a: 502"},
+		"both are down":         {place{err: errors.New("502")}, place{err: errors.New("504")}, 3, []string{"mirror a is passed over: 502"}, "504; mirror a: 502"},
 	} {
 		asked := 0
 		var warned []string

@@ -34,6 +34,7 @@ type fact struct {
 	spec   conda.MatchSpec
 	text   string // the spec as the record has it, or of a request, in its canonical form
 	extra  string // the group of further dependencies that it is of
+	at     string // where a pin is written
 	target *name
 }
 
@@ -114,7 +115,11 @@ func (s *solver) sentence(f *fact, facts []*fact) string {
 		who, many := s.describe(f, facts)
 		return who + verb(" works", " work", many) + " only with " + f.text
 	case pinned:
-		return f.target.text + " is pinned to " + plain(f.spec) + s.lack(f)
+		text := f.target.text + " is pinned to " + plain(f.spec)
+		if f.at != "" {
+			text += in([]string{f.at})
+		}
+		return text + s.lack(f)
 	case present:
 		has, _ := versions(f.target, f.target.all)
 		return "this system has " + has

@@ -44,6 +44,7 @@ func TestGivenRecords(t *testing.T) {
 		"two pins of a name":              {"app", solve.Problem{Pinned: specs(t, "lib >1", "lib <3")}, "lib-2.0 python-3.12 app-2.0"},
 		"a pin that fits nothing":         {"app", solve.Problem{Pinned: specs(t, "lib 9")}, "lib is pinned to lib 9, and there is only lib 3.0, 2.0 and 1.0"},
 		"a pin against a request":         {"lib >=3", solve.Problem{Pinned: specs(t, "lib <3")}, "lib is pinned to lib <3"},
+		"where a pin is written":          {"lib >=3", solve.Problem{Pinned: specs(t, "lib <3"), PinnedAt: []string{"pinned:7"}}, "lib is pinned to lib <3 in pinned:7"},
 		"locked":                          {"app", solve.Problem{Locked: record("lib", "1.0")}, "lib-1.0 python-3.12 app-1.0"},
 		"locked against a request":        {"lib >=3", solve.Problem{Locked: record("lib", "1.0")}, "you asked for lib >=3, which is locked at lib 1.0"},
 		"locked, and wanted by nothing":   {"python", solve.Problem{Locked: record("lib", "1.0")}, "python-3.12"},

@@ -13,12 +13,18 @@ type pool struct {
 	problem Problem
 	virtual map[string][]conda.Record
 	locked  map[string][]conda.Record
-	pins    map[string][]conda.MatchSpec
+	pins    map[string][]pin
 	names   []*name          // in the order in which they were reached
 	byName  map[string]*name // the same
 	specs   map[string]conda.MatchSpec
 	broken  map[string]error // specs that cannot be read
 	fits    map[string]set   // spec to the states that it allows
+}
+
+// pin is a spec that binds a name, and where it is written.
+type pin struct {
+	spec conda.MatchSpec
+	at   string
 }
 
 // name is a package name with all that could be installed under it.
@@ -51,7 +57,7 @@ type waiting struct {
 
 func newPool(p Problem) *pool {
 	out := &pool{
-		problem: p, virtual: byName(p.Virtual), locked: byName(p.Locked), pins: map[string][]conda.MatchSpec{}, byName: map[string]*name{},
+		problem: p, virtual: byName(p.Virtual), locked: byName(p.Locked), pins: map[string][]pin{}, byName: map[string]*name{},
 		specs: map[string]conda.MatchSpec{}, broken: map[string]error{}, fits: map[string]set{},
 	}
 	return out

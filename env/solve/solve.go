@@ -46,10 +46,11 @@ type Problem struct {
 
 	// For the words of an error; each may be nil. Names returns the names that
 	// exist, Hidden the records of a name that the caller left out, Channels are
-	// where Candidates come from.
+	// where Candidates come from, PinnedAt is where each of Pinned is written.
 	Names    func() []string
 	Hidden   func(name string) []Hidden
 	Channels []string
+	PinnedAt []string
 }
 
 // Hidden are records that are no candidates.
@@ -71,11 +72,15 @@ func Solve(p Problem) ([]conda.Record, error) {
 			return nil, fmt.Errorf("solve %s: name one package, not a pattern", spec)
 		}
 	}
-	for _, spec := range p.Pinned {
+	for i, spec := range p.Pinned {
 		if !spec.ExactName() {
 			return nil, fmt.Errorf("solve with the pin %s: name one package, not a pattern", spec)
 		}
-		s.pins[spec.Name] = append(s.pins[spec.Name], spec)
+		at := ""
+		if i < len(p.PinnedAt) {
+			at = p.PinnedAt[i]
+		}
+		s.pins[spec.Name] = append(s.pins[spec.Name], pin{spec, at})
 	}
 	for _, v := range p.Virtual {
 		if _, err := conda.ParseVersion(v.Version); err != nil {

@@ -77,9 +77,9 @@ func (s *solver) reach(text string) *name {
 	for _, w := range n.waiting {
 		s.constrain(w, n)
 	}
-	for _, spec := range s.pins[text] {
-		wrong := n.all.minus(s.allowed(n, spec, spec.String())).minus(single(len(n.candidates)+1, 0))
-		s.add(&clash{terms: []term{{n, wrong}}, fact: &fact{kind: pinned, spec: spec, text: spec.String(), target: n}})
+	for _, p := range s.pins[text] {
+		wrong := n.all.minus(s.allowed(n, p.spec, p.spec.String())).minus(single(len(n.candidates)+1, 0))
+		s.add(&clash{terms: []term{{n, wrong}}, fact: &fact{kind: pinned, spec: p.spec, text: p.spec.String(), at: p.at, target: n}})
 	}
 	return n
 }
