@@ -80,7 +80,7 @@ func Solve(ctx context.Context, r Request) (records []conda.Record, err error) {
 // It returns the records that are installed then, dependencies first. With no specs
 // it makes nothing. A prefix that has exactly these records is left as it is; one that
 // holds anything else is an error, or with r.Update an environment that is changed:
-// packages that stay are not touched. Of several processes that make one prefix the
+// of packages that stay only what they are asked for with is recorded anew. Of several processes that make one prefix the
 // others wait.
 func Create(ctx context.Context, r Request) (records []conda.Record, err error) {
 	release, err := useCache(ctx, r.Cache)
@@ -99,7 +99,7 @@ func Create(ctx context.Context, r Request) (records []conda.Record, err error) 
 	}
 	defer func() { err = errors.Join(err, w.close()) }()
 	come, leave, err := w.difference(records, r.Update)
-	if err == nil && len(come)+len(leave) > 0 {
+	if err == nil && (len(come)+len(leave) > 0 || r.Update) {
 		err = from.install(come, leave)
 	}
 	if err != nil {
@@ -115,7 +115,16 @@ func (o *offers) install(come []conda.Record, leave []string) error {
 		return err
 	}
 	return install.Install(o.ctx, packages, o.request.Prefix, install.Options{
-		Cache: filepath.Join(o.request.Cache, "pkgs"), Remove: leave,
+		Cache: filepath.Join(o.request.Cache, "pkgs"), Remove: leave, Asked: o.kept(),
 		Run: o.request.Run, LinkScripts: o.request.LinkScripts, Warn: o.request.Warn,
 	})
+}
+
+// kept is what is recorded of packages that stay: what the request asks for, when it
+// makes the environment another one.
+func (o *offers) kept() map[string]string {
+	if o.request.Update && o.request.Explicit == nil {
+		return o.asked
+	}
+	return nil
 }

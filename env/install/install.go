@@ -40,6 +40,10 @@ type Options struct {
 	Now    time.Time // for conda-meta/history; zero is the clock's
 	Remove []string  // names of packages that leave the prefix in the same step
 
+	// Asked are the match specs that the user asks for packages with, by name, to be
+	// recorded for those that stay, too; nil leaves what is recorded for them.
+	Asked map[string]string
+
 	// Run runs programs of the prefix: its python, which compiles the modules of
 	// packages that are noarch: python; and Signer. Nil runs nothing.
 	Run Runner
@@ -79,7 +83,7 @@ func Install(ctx context.Context, pkgs []Package, prefix string, o Options) erro
 	}
 	defer l.close()
 	p, err := l.plan(unpacked, o)
-	if err != nil {
+	if err != nil || p.nothing() {
 		return err
 	}
 	return l.apply(ctx, p, o)

@@ -98,23 +98,26 @@ func (l *prefix) writeRecord(u *unpacked) error {
 		"extracted_package_dir":     u.dir,
 		"package_tarball_full_path": u.Path,
 	})
-	if u.Spec != "" {
-		spec := store.WithoutSecrets(u.Spec)
-		record["requested_spec"], record["requested_specs"] = spec, []string{spec} // for older and newer clients
-	}
+	recordAsked(record, u.Spec)
 	if err := l.writeJSON("conda-meta/"+u.dist+".json", record); err != nil {
 		return fmt.Errorf("record %s: %w", u.dist, err)
 	}
 	return nil
 }
 
-// rewriteRecord writes the record of a package whose paths have changed.
-func (l *prefix) rewriteRecord(i *installed) error {
+// rewriteRecord writes the record of a package that stays and whose paths have moved, or
+// that is asked for otherwise.
+func (l *prefix) rewriteRecord(i *installed, moved bool, asked map[string]string) error {
 	record := map[string]any{}
 	for k, v := range i.record {
 		record[k] = v
 	}
-	record["files"], record["paths_data"] = files(i.paths), pathsData(i.paths)
+	if moved {
+		record["files"], record["paths_data"] = files(i.paths), pathsData(i.paths)
+	}
+	if asked != nil {
+		recordAsked(record, asked[i.name])
+	}
 	return l.writeJSON(i.file, record)
 }
 
@@ -171,8 +174,16 @@ func (l *prefix) writeHistory(p *plan, c *change, now time.Time) error {
 			specs = append(specs, "'"+store.WithoutSecrets(u.Spec)+"'")
 		}
 	}
+	for _, i := range p.reasked {
+		if spec := p.asked[i.name]; spec != "" {
+			specs = append(specs, "'"+store.WithoutSecrets(spec)+"'")
+		}
+	}
 	if len(specs) > 0 {
 		fmt.Fprintf(&text, "# update specs: [%s]\n", strings.Join(specs, ", "))
+	}
+	if len(p.unasked) > 0 {
+		fmt.Fprintf(&text, "# remove specs: ['%s']\n", strings.Join(p.unasked, "', '"))
 	}
 	return l.root.WriteFile(filepath.FromSlash(historyFile), text.Bytes(), 0o644)
 }

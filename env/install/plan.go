@@ -15,6 +15,10 @@ type plan struct {
 	arriving []*unpacked // dependencies first
 	moves    []move      // of packages that stay
 	warnings []string
+
+	asked   map[string]string // see Options.Asked
+	reasked []*installed      // packages that stay, and are asked for otherwise
+	unasked []string          // packages that are asked for no more
 }
 
 // plan finds out what has to be done, and everything that forbids it.
@@ -31,6 +35,7 @@ func (l *prefix) plan(all []*unpacked, o Options) (*plan, error) {
 		return nil, err
 	}
 	p := &plan{leaving: leaving}
+	p.compareAsked(kept, o)
 	order := inOrder(members)
 	moves, warnings, err := layout(order)
 	if err != nil {
@@ -201,9 +206,9 @@ func (p *plan) make() (dirs []string) {
 	return append(dirs, "conda-meta")
 }
 
-// changed are the packages that stay, with other paths.
+// changed are the packages that stay, with other paths or another request.
 func (p *plan) changed() []*installed {
-	var all []*installed
+	all := slices.Clone(p.reasked)
 	for _, m := range p.moves {
 		if !slices.Contains(all, m.of.kept) {
 			all = append(all, m.of.kept)
@@ -231,7 +236,8 @@ func (p *plan) relocate(l *prefix, c *change) error {
 		}
 	}
 	for _, i := range p.changed() {
-		if err := l.rewriteRecord(i); err != nil {
+		moved := slices.ContainsFunc(p.moves, func(m move) bool { return m.of.kept == i })
+		if err := l.rewriteRecord(i, moved, p.asked); err != nil {
 			return fmt.Errorf("record %s: %w", i.dist(), err)
 		}
 	}
