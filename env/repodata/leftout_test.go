@@ -71,3 +71,59 @@ func TestWhatIsLeftOutIsNamed(t *testing.T) {
 		}
 	}
 }
+
+// What has no package's name is named, whatever is looked for: as it is read, and when
+// what was kept is read again.
+func TestWhatIsNoPackageIsNamed(t *testing.T) {
+	c := plain([]byte(`{"packages":{"strange":{"name":"tool"},"a b-1-0.tar.bz2":{}},"packages.conda":{` + record("tool", "1.0") + `}}`))
+	cache := t.TempDir()
+	for range 2 {
+		var told []string
+		s, err := repodata.Open(t.Context(), c, "linux-64", repodata.Options{Channel: "https://conda.example/x", Cache: cache, Warn: func(text string) { told = append(told, text) }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if records, err := s.Records("tool"); err != nil || len(records) != 1 {
+			t.Error(records, err)
+		}
+		if records, err := s.Records(""); err != nil || len(records) != 0 || !slices.Equal(s.Names(), []string{"tool"}) {
+			t.Error(records, err, s.Names())
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		if len(told) != 2 || !strings.Contains(told[0], `left out of linux-64: read file name "strange": `) || !strings.Contains(told[1], `"a b-1-0.tar.bz2"`) {
+			t.Errorf("%q", told)
+		}
+	}
+}
+
+// A shard has only what the whole index has of its name.
+func TestWhatLiesInAnotherShardIsNamed(t *testing.T) {
+	rec := record("tool", "1.0")
+	text := []byte(rec[strings.Index(rec, ":")+1:])
+	shard, err := shards.Shard{PackagesConda: map[string]shards.Entry{"Tool-1.0-0.conda": {Record: text}, "tool-1.0-0.conda": {Record: text}}}.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	shard = archive.Zstd(shard)
+	x := shards.Index{Subdir: "linux-64", ShardsBaseURL: "./shards/", Shards: map[string]shards.Sum{"tool": sum(shard)}}
+	c := plain([]byte("{}"))
+	c.objects["linux-64/"+x.Shards["tool"].Key()] = object{text: shard, version: "3"}
+	c.objects["linux-64/"+shards.IndexName] = object{text: archive.Zstd(x.Encode()), version: "4", modified: noon.Add(time.Hour)}
+	var told []string
+	s, err := repodata.Open(t.Context(), c, "linux-64", repodata.Options{Channel: "https://conda.example/x", Warn: func(text string) { told = append(told, text) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	records, err := s.Records("tool")
+	if err != nil || len(records) != 1 || records[0].FileName != "tool-1.0-0.conda" {
+		t.Error(records, err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if len(told) != 1 || !strings.Contains(told[0], `Tool-1.0-0.conda: it is in the shard of the package "tool"`) {
+		t.Errorf("%q", told)
+	}
+}

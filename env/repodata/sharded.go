@@ -210,6 +210,13 @@ func (s *sharded) decode(a *shardAsk, text []byte, name string) error {
 		data.PackagesConda.Set(stem+".conda", e.Record)
 	}
 	records, broken := data.Records(name)
+	for _, files := range []*conda.Records{&data.Packages, &data.PackagesConda} {
+		for file := range files.All() {
+			if conda.NameIn(file) != name { // in any other form of the index it is of another package
+				broken = append(broken, fmt.Errorf("read the record of %s: it is in the shard of the package %q", file, name))
+			}
+		}
+	}
 	a.records, a.broken = s.located(records), broken
 	return nil
 }

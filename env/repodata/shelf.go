@@ -70,13 +70,15 @@ func fill(to io.Writer, text io.Reader) error {
 	return s.finish(info)
 }
 
-// add writes a record. What is no file name of a package is no offer.
+// add writes a record. What is no file name of a package is no offer: only that name is
+// kept, to be told, as one of the package "".
 func (s *shelfWriter) add(file string, record []byte) error {
 	name, ok := s.nameOf(file)
-	if !ok {
-		return nil
+	if ok {
+		s.last = name
+	} else {
+		name, record = "", nil
 	}
-	s.last = name
 	g := s.groups[name]
 	if g == nil {
 		g = &group{}
@@ -148,10 +150,29 @@ func openShelf(p *place, name string) (s *shelf, err error) {
 		return nil, errors.Join(fmt.Errorf("read %s in the cache: %w", name, err), f.Close())
 	}
 	data := conda.RepoData{Other: map[string]json.RawMessage{"info": json.RawMessage(info)}}
+	if err := s.leaveOutStrange(); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
 	if !p.locate(data.BaseURL()) {
 		return nil, errors.Join(fmt.Errorf("the packages of %s lie elsewhere, at %s: name the channel there", p.subdir, store.WithoutSecrets(data.BaseURL())), f.Close())
 	}
 	return s, nil
+}
+
+// leaveOutStrange tells of what is no file name of a package.
+func (s *shelf) leaveOutStrange() error {
+	text, err := s.read(s.groups[""])
+	if err != nil {
+		return err
+	}
+	delete(s.groups, "")
+	var strange []error
+	for t := (&tableReader{rest: text}); t.rest != ""; t.text() {
+		_, err := conda.ParseFileName(t.text())
+		strange = append(strange, err)
+	}
+	s.leaveOut("", strange)
+	return nil
 }
 
 var errDamaged = errors.New("it is damaged")

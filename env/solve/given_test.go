@@ -20,6 +20,7 @@ func TestGivenRecords(t *testing.T) {
 		python 3.11 h_0:
 		python 3.12 h_0:
 		addon 1.0 h_0: ; lib <3
+		LongUpper 1.0 h_0:
 	`)
 	gone := channel(t, "lib 2.5 h_0:")
 	record := func(name, version string) []conda.Record {
@@ -58,6 +59,7 @@ func TestGivenRecords(t *testing.T) {
 		"where there is what is asked":    {"lib >=4", solve.Problem{Hidden: hidden}, "channel priority hides lib 4.0"},
 		"what is hidden does not fit":     {"lib >=5", solve.Problem{Hidden: hidden}, "there is only lib 3.0, 2.0 and 1.0"},
 		"a name that only others have":    {"lob", solve.Problem{Names: func() []string { return []string{"lib", "python"} }, Channels: []string{"s3://a", "s3://b"}}, "nothing provides lob in s3://a and s3://b (did you mean lib?)"},
+		"a name in upper case":            {"longupper", solve.Problem{Names: func() []string { return []string{"lib", "LongUpper"} }}, "nothing provides longupper; there is LongUpper, which no match spec can name"},
 		"a pin that is a pattern":         {"lib", solve.Problem{Pinned: specs(t, "l*")}, "not a pattern"},
 		"pins bind what is installed too": {"lib", solve.Problem{Installed: record("lib", "3.0"), Pinned: specs(t, "lib <3")}, "lib-2.0"},
 	} {

@@ -7,9 +7,12 @@ import (
 
 // didYouMean returns names that are there and look like text.
 func (s *solver) didYouMean(text string) string {
+	if other := s.otherCase(text); other != "" {
+		return "; there is " + other + ", which no match spec can name, for names are lower-case: build it anew as " + text
+	}
 	var near []string
 	for _, other := range s.similar(text) {
-		if other != text && len(s.problem.Candidates(other)) > 0 {
+		if other != text && len(s.problem.Candidates(other)) > 0 && strings.ToLower(other) == other {
 			near = append(near, other)
 		}
 		if len(near) == 3 {
@@ -20,6 +23,20 @@ func (s *solver) didYouMean(text string) string {
 		return ""
 	}
 	return " (did you mean " + strings.Join(near, " or ") + "?)"
+}
+
+// otherCase is the name of packages that differs from text in upper-case letters; ""
+// if there is none. No client finds these: all lower the names that they look for.
+func (s *solver) otherCase(text string) string {
+	if s.problem.Names == nil {
+		return ""
+	}
+	for _, other := range s.problem.Names() {
+		if other != text && strings.ToLower(other) == text && len(s.problem.Candidates(other)) > 0 {
+			return other
+		}
+	}
+	return ""
 }
 
 // similar lists possible names, the nearest first. Where the caller does not
