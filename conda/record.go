@@ -1,6 +1,7 @@
 package conda
 
 import (
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -71,6 +72,21 @@ func (r *Record) UnmarshalJSON(b []byte) error {
 	r.Timestamp = int64(old.Timestamp)
 	if old.Timestamp <= lastSecond {
 		r.Timestamp = int64(old.Timestamp * 1000)
+	}
+	return nil
+}
+
+// CheckHashes refuses hashes that no archive can have, and writes others in lower case.
+func (r *Record) CheckHashes() error {
+	for _, h := range []struct {
+		key, text string
+		size      int
+		to        *string
+	}{{"sha256", r.SHA256, 64, &r.SHA256}, {"md5", r.MD5, 32, &r.MD5}} {
+		if _, err := hex.DecodeString(h.text); err != nil || h.text != "" && len(h.text) != h.size {
+			return fmt.Errorf("its %s %q is none: that has %d hexadecimal digits", h.key, h.text, h.size)
+		}
+		*h.to = strings.ToLower(h.text)
 	}
 	return nil
 }

@@ -393,6 +393,9 @@ func (r *RepoData) decode(file, name string) (Record, error) {
 	if err := json.Unmarshal(raw, &record); err != nil {
 		return Record{}, err
 	}
+	if record.Name == "" {
+		return Record{}, errors.New("it has no name")
+	}
 	if record.Name != name {
 		return Record{}, fmt.Errorf("it is of a package %q", record.Name)
 	}

@@ -170,12 +170,19 @@ func (p *place) locate(baseURL string) (ok bool) {
 	return ok
 }
 
-// located puts the folder of the packages into records.
-func (p *place) located(records []conda.Record) []conda.Record {
-	for i := range records {
-		records[i].Folder = p.folder
+// offer returns the records of a name that can be installed, with the folder of their
+// archives, and why others cannot.
+func (p *place) offer(data *conda.RepoData, name string) (records []conda.Record, broken []error) {
+	all, broken := data.Records(name)
+	for _, r := range all {
+		r.Folder = p.folder
+		if err := r.CheckHashes(); err != nil {
+			broken = append(broken, fmt.Errorf("read the record of %s: %w", r.FileName, err))
+			continue
+		}
+		records = append(records, r)
 	}
-	return records
+	return records, broken
 }
 
 // version tells contents apart; "" is not known.
@@ -296,11 +303,13 @@ func (p *place) fetchOnce(ctx context.Context, form string) (n note, err error) 
 // source notes why reading failed: that is the network's fault, not the index's.
 type source struct {
 	r   io.Reader
+	n   int64 // bytes that were read
 	err error
 }
 
 func (s *source) Read(b []byte) (int, error) {
 	n, err := s.r.Read(b)
+	s.n += int64(n)
 	if err != nil && !errors.Is(err, io.EOF) {
 		s.err = err
 	}
@@ -322,7 +331,11 @@ func convert(form string, from *source, to *os.File) (err error) {
 		defer z.Close() //nolint:errcheck // it has nothing to report
 		text = z
 	}
-	return fill(to, text)
+	err = fill(to, text)
+	if err == nil && from.n == 0 && filepath.Ext(form) == ".zst" { // the compressed form of an empty index is not
+		err = fmt.Errorf("%w: it has no bytes", errBroken)
+	}
+	return err
 }
 
 // load opens a file that was kept.

@@ -1,6 +1,7 @@
 package repodata_test
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -125,5 +126,69 @@ func TestWhatLiesInAnotherShardIsNamed(t *testing.T) {
 	}
 	if len(told) != 1 || !strings.Contains(told[0], `Tool-1.0-0.conda: it is in the shard of the package "tool"`) {
 		t.Errorf("%q", told)
+	}
+}
+
+// A compressed index without a byte is one that was not written to its end, and a shard
+// that is not there makes the index wrong.
+func TestWhatWasNotWrittenIsNoIndex(t *testing.T) {
+	c := plain([]byte(`{"packages.conda":{` + record("tool", "1.0") + `}}`))
+	c.objects["linux-64/repodata.json.zst"] = object{version: "9", modified: noon.Add(time.Hour)}
+	var told []string
+	s, err := repodata.Open(t.Context(), c, "linux-64", repodata.Options{Channel: "https://conda.example/x", Warn: func(text string) { told = append(told, text) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	records, err := s.Records("tool")
+	if err = errors.Join(err, s.Close()); err != nil || len(records) != 1 || len(told) != 1 || !strings.Contains(told[0], "linux-64/repodata.json.zst: it is broken: it has no bytes") {
+		t.Error(records, err, told)
+	}
+	c.objects["linux-64/repodata.json.zst"] = object{text: archive.Zstd(nil), version: "10", modified: noon.Add(time.Hour)}
+	if s, err = repodata.Open(t.Context(), c, "linux-64", repodata.Options{Channel: "https://conda.example/x"}); err != nil {
+		t.Fatal(err)
+	}
+	if records, err := s.Records("tool"); err != nil || len(records) != 0 {
+		t.Error("of an empty index", records, err)
+	}
+	x := shards.Index{Subdir: "linux-64", ShardsBaseURL: "./shards/", Shards: map[string]shards.Sum{"tool": {1}}}
+	c.objects["linux-64/"+shards.IndexName] = object{text: archive.Zstd(x.Encode()), version: "11", modified: noon.Add(time.Hour)}
+	next, err := repodata.Open(t.Context(), c, "linux-64", repodata.Options{Channel: "https://conda.example/x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := next.Records("tool"); err == nil || !strings.Contains(err.Error(), "though the index of shards names it: reindex the channel") {
+		t.Error(err)
+	}
+	if err := errors.Join(s.Close(), next.Close()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestHashesThatNoArchiveHasAreNoOffer(t *testing.T) {
+	sha256, md5 := strings.Repeat("0a", 32), strings.Repeat("b9", 16)
+	for text, want := range map[string]string{
+		`"sha256":"` + sha256 + `","md5":"` + md5 + `"`:         "",
+		`"sha256":"` + strings.ToUpper(sha256) + `","md5":null`: "",
+		`"md5":"` + strings.ToUpper(md5) + `","sha256":""`:      "",
+		`"sha256":"abc"`:                   `left out of linux-64: read the record of a-1-0.conda: its sha256 "abc" is none: that has 64 hexadecimal digits`,
+		`"sha256":"` + sha256[:62] + `"`:   "has 64 hexadecimal digits",
+		`"sha256":"` + sha256[:62] + `zz"`: "has 64 hexadecimal digits",
+		`"md5":"` + sha256 + `"`:           "has 32 hexadecimal digits",
+	} {
+		told := ""
+		c := plain([]byte(`{"packages":{},"packages.conda":{"a-1-0.conda":{"name":"a","version":"1","build":"0",` + text + `}}}`))
+		s, err := repodata.Open(t.Context(), c, "linux-64", repodata.Options{Warn: func(text string) { told += text }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		records, err := s.Records("a")
+		if err = errors.Join(err, s.Close()); err != nil || (len(records) == 0) == (want == "") || !strings.Contains(told, want) || want == "" && told != "" {
+			t.Errorf("%s: %v %v %q, want %q", text, records, err, told, want)
+		}
+		for _, r := range records {
+			if r.SHA256 != strings.ToLower(r.SHA256) || r.MD5 != strings.ToLower(r.MD5) {
+				t.Error(r)
+			}
+		}
 	}
 }

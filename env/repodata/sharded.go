@@ -163,6 +163,9 @@ func (s *sharded) readShard(a *shardAsk, name string, sum shards.Sum) error {
 		}
 		return err
 	})
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w, though the index of shards names it: reindex the channel", err)
+	}
 	if err != nil {
 		return err
 	}
@@ -209,7 +212,7 @@ func (s *sharded) decode(a *shardAsk, text []byte, name string) error {
 	for stem, e := range shard.V3["conda"] {
 		data.PackagesConda.Set(stem+".conda", e.Record)
 	}
-	records, broken := data.Records(name)
+	records, broken := s.offer(data, name)
 	for _, files := range []*conda.Records{&data.Packages, &data.PackagesConda} {
 		for file := range files.All() {
 			if conda.NameIn(file) != name { // in any other form of the index it is of another package
@@ -217,6 +220,6 @@ func (s *sharded) decode(a *shardAsk, text []byte, name string) error {
 			}
 		}
 	}
-	a.records, a.broken = s.located(records), broken
+	a.records, a.broken = records, broken
 	return nil
 }

@@ -277,9 +277,9 @@ func (s *shelf) Records(name string) ([]conda.Record, error) {
 			data.Packages.Set(file, record)
 		}
 	}
-	records, broken := data.Records(name)
+	records, broken := s.offer(data, name)
 	s.leaveOut(name, broken)
-	return s.located(records), nil
+	return records, nil
 }
 
 func (s *shelf) read(g group) (string, error) {
