@@ -325,3 +325,24 @@ func TestALargeWindowCostsNothing(t *testing.T) {
 		t.Errorf("%d files, %d bytes of memory", n, got)
 	}
 }
+
+// Packages come by the hundred: what is read of one after the other takes the memory of
+// one, which is a window and not the most that its bytes might unpack to.
+func TestAPartTakesNoMoreThanItsWindow(t *testing.T) {
+	pkg := tarOf(t, file{"lib/a", noise(100<<10) + strings.Repeat("words ", 150<<10)})
+	data := build(t, content{part: PkgPart, tar: pkg, atMost: 1 << 20}, content{part: InfoPart, tar: tarOf(t, file{"info/index.json", indexJSON})})
+	read := func() {
+		must(t, Walk(bytes.NewReader(data), int64(len(data)), "demo-1.0-0.conda", func(Entry, io.Reader) error { return nil }))
+	}
+	read()
+	const packages = 8
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range packages {
+		read()
+	}
+	runtime.ReadMemStats(&after)
+	if got := (after.TotalAlloc - before.TotalAlloc) / packages; got > 2<<20 {
+		t.Errorf("a package of %d bytes, %d unpacked, takes %d bytes of memory", len(data), len(pkg), got)
+	}
+}

@@ -236,14 +236,20 @@ func (c *container) walkPart(p Part, chunk int64, visit func(Entry, io.Reader) e
 // decompressed is the tar in a part's member of size bytes. It must be closed.
 func decompressed(member io.Reader, size int64, p Part) (io.ReadCloser, error) {
 	if size <= smallPart {
-		packed, err := io.ReadAll(member)
-		if err != nil {
+		in := bufio.NewReader(member)
+		head, _ := in.Peek(zstdHead) // what is wrong with it, reading on says
+		if streamTakesLess(head, size) {
+			return newStream(in)
+		}
+		var packed bytes.Buffer
+		packed.Grow(int(size) + bytes.MinRead)
+		if _, err := packed.ReadFrom(in); err != nil {
 			return nil, err
 		}
-		if text, err := unzstdSmall(packed); err == nil {
+		if text, err := unzstdSmall(packed.Bytes()); err == nil {
 			return io.NopCloser(bytes.NewReader(text)), nil
 		}
-		member = bytes.NewReader(packed)
+		member = &packed
 	}
 	threads := 2
 	if p == InfoPart {

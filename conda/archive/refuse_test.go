@@ -200,7 +200,7 @@ func TestUnzstdStopsAtTheLimit(t *testing.T) {
 func TestUnzstdDoesNotBelieveTheHeader(t *testing.T) {
 	// A frame of 1 TiB, says its header, without any content.
 	frame := []byte{0x28, 0xB5, 0x2F, 0xFD, 0xC0, 13 << 3, 0, 0, 0, 0, 0, 1, 0, 0, 1, 0, 0}
-	if n := announced(frame, 2<<40); n > 64*int64(len(frame)) {
+	if n := announced(frame, int64(len(frame)), 2<<40); n > 64*int64(len(frame)) {
 		t.Errorf("%d bytes would be allocated", n)
 	}
 	if _, err := Unzstd(frame, 2<<40); err == nil {

@@ -2,6 +2,7 @@ package archive
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -53,10 +54,28 @@ func newDecoder(r io.Reader, threads int) (*zstd.Decoder, error) {
 		zstd.WithDecoderLowmem(true))
 }
 
-// smallPart is as much as is decompressed at once, packed. What comes as a stream
+// smallPart is as much as may be decompressed at once, packed. What comes as a stream
 // takes the window that its writer asks for: 128 MiB of level 22, however little
 // there is in it.
 const smallPart = 1 << 20
+
+// mostSmall bounds what is decompressed at once.
+const mostSmall = 16 << 20
+
+// zstdHead is as much of a frame as says what it asks for.
+const zstdHead = zstd.HeaderMaxSize
+
+// streamTakesLess tells whether the window of a small part, which begins with head,
+// is less than what all of the part is believed to have.
+func streamTakesLess(head []byte, packed int64) bool {
+	var h zstd.Header
+	return h.Decode(head) == nil && !h.SingleSegment && h.WindowSize < uint64(believable(head, packed)) //nolint:gosec // not negative
+}
+
+// believable is as much as a small part, which begins with head, is believed to have.
+func believable(head []byte, packed int64) int64 {
+	return cmp.Or(announced(head, packed, mostSmall), min(believed*packed, mostSmall))
+}
 
 // unzstdSmall decompresses b in no more memory than a text of this length can be
 // believed to need. One that needs more is an error, as is one that is damaged.
@@ -66,12 +85,28 @@ func unzstdSmall(b []byte) ([]byte, error) {
 		return nil, err
 	}
 	defer d.Close()
-	const most = 16 << 20
-	size := announced(b, most)
-	if size == 0 {
-		size = min(believed*int64(len(b)), most)
+	return d.DecodeAll(b, make([]byte, 0, believable(b, int64(len(b)))))
+}
+
+// windows are decoders between two small parts: the next one takes the memory of the
+// last one's window.
+var windows sync.Pool
+
+// stream is a decoder for one small part.
+type stream struct{ *zstd.Decoder }
+
+func newStream(r io.Reader) (io.ReadCloser, error) {
+	if d, ok := windows.Get().(*zstd.Decoder); ok {
+		return stream{d}, d.Reset(r)
 	}
-	return d.DecodeAll(b, make([]byte, 0, size))
+	d, err := newDecoder(r, 1)
+	return stream{d}, err
+}
+
+// Close keeps the decoder, without what it read from.
+func (s stream) Close() error {
+	defer windows.Put(s.Decoder)
+	return s.Reset(nil)
 }
 
 // Of texts in bytes that are compressed whole: the tables of the better level
@@ -167,7 +202,7 @@ func (d *Decompressor) Unzstd(b []byte, limit int64) ([]byte, error) {
 		return nil, fmt.Errorf("decompress zstd: %w", err)
 	}
 	var out bytes.Buffer
-	out.Grow(int(announced(b, limit)) + bytes.MinRead)
+	out.Grow(int(announced(b, int64(len(b)), limit)) + bytes.MinRead)
 	_, err := out.ReadFrom(io.LimitReader(d.d, limit+1))
 	switch {
 	case int64(out.Len()) > limit:
@@ -212,12 +247,12 @@ func (u *unzstd) Close() error {
 // believed is how much smaller a text may be when it is packed; few are by 20.
 const believed = 64
 
-// announced is the size that the first frame's header claims, as far as a
-// frame of this length can be believed.
-func announced(b []byte, limit int64) int64 {
+// announced is the size that the header of the first frame of packed bytes claims, as
+// far as a frame of this length can be believed.
+func announced(head []byte, packed, limit int64) int64 {
 	var h zstd.Header
-	if h.Decode(b) != nil || !h.HasFCS || h.FrameContentSize > uint64(limit) {
+	if h.Decode(head) != nil || !h.HasFCS || h.FrameContentSize > uint64(limit) {
 		return 0
 	}
-	return min(int64(h.FrameContentSize), believed*int64(len(b)))
+	return min(int64(h.FrameContentSize), believed*packed)
 }
