@@ -24,30 +24,31 @@ import (
 
 // extraction is an archive on its way to disk.
 type extraction struct {
-	ctx   context.Context
-	root  *os.Root
-	dir   *os.Root // the folder of the last file: the next one mostly lies beside it
-	at    string   // its path; "" without one
-	buf   []byte
-	made  map[string]bool      // folders
-	found map[string]pathEntry // what pkg has
-	links map[string]string    // symlinks, made last: no file is written through one
-	known map[string]pathEntry // what paths.json has, once it is read
-	start time.Time
+	ctx    context.Context
+	root   *os.Root
+	dir    *folder // of the last file: the next one mostly lies beside it
+	at     string  // its path
+	buf    []byte
+	made   map[string]bool      // folders
+	found  map[string]pathEntry // what pkg has
+	links  map[string]string    // symlinks, made last: no file is written through one
+	listed []pathEntry          // what paths.json has, once it is read; nil before, and without one
+	known  map[string]pathEntry // the same by path
+	start  time.Time
 }
 
-func (u *unpacked) unpackTo(ctx context.Context, f *os.File, dir string) (err error) {
+func (u *unpacked) unpackTo(ctx context.Context, f *os.File, dir string) (k kept, err error) {
 	if err := os.Mkdir(dir, 0o755); err != nil {
-		return err
+		return k, err
 	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return err
+		return k, err
 	}
 	defer func() { err = errors.Join(err, root.Close()) }()
 	stat, err := f.Stat()
 	if err != nil {
-		return err
+		return k, err
 	}
 	x := &extraction{
 		ctx: ctx, root: root, made: map[string]bool{".": true}, start: time.Now(),
@@ -55,50 +56,55 @@ func (u *unpacked) unpackTo(ctx context.Context, f *os.File, dir string) (err er
 	}
 	defer func() { err = errors.Join(err, x.leave()) }()
 	if err := archive.Walk(f, stat.Size(), filepath.Base(u.Path), x.visit); err != nil {
-		return err
+		return k, err
 	}
 	for name, target := range x.links {
 		if err := root.Symlink(target, filepath.FromSlash(name)); err != nil {
-			return err
+			return k, err
 		}
 	}
 	return x.finish(u.Record)
 }
 
-// finish compares what came with what the package says of itself.
-func (x *extraction) finish(r conda.Record) error {
+// finish compares what came with what the package says of itself, and writes down what
+// later runs want to know.
+func (x *extraction) finish(r conda.Record) (k kept, err error) {
 	dir := x.root.FS()
 	text, err := fs.ReadFile(dir, "info/index.json")
 	if err != nil {
-		return fmt.Errorf("it is no conda package: %w", err)
+		return k, fmt.Errorf("it is no conda package: %w", err)
 	}
-	var index map[string]any
-	if err := json.Unmarshal(text, &index); err != nil {
-		return fmt.Errorf("read info/index.json: %w", err)
+	k.Digest = archive.Digest{Size: r.Size, SHA256: r.SHA256, MD5: r.MD5}
+	if err := json.Unmarshal(text, &k.Index); err != nil {
+		return k, fmt.Errorf("read info/index.json: %w", err)
 	}
-	if r.Name != "" && (index["name"] != r.Name || index["version"] != r.Version || index["build"] != r.Build) {
-		return fmt.Errorf("the archive is %v %v %v, not %s %s %s", index["name"], index["version"], index["build"], r.Name, r.Version, r.Build)
+	if r.Name != "" && (k.Index["name"] != r.Name || k.Index["version"] != r.Version || k.Index["build"] != r.Build) {
+		return k, fmt.Errorf("the archive is %v %v %v, not %s %s %s", k.Index["name"], k.Index["version"], k.Index["build"], r.Name, r.Version, r.Build)
 	}
-	paths, err := readPaths(dir)
-	if err != nil {
-		return err
+	if err := x.list(); err != nil {
+		return k, err
 	}
-	if paths == nil {
-		paths, err = x.legacyPaths(dir)
+	if k.Paths = x.listed; k.Paths == nil {
+		k.Paths, err = x.legacyPaths(dir)
 	} else {
-		err = x.verify(paths)
+		err = x.verify(k.Paths)
 	}
 	if err != nil {
-		return err
+		return k, err
 	}
-	text, err = json.Marshal(map[string]any{
-		"index": index, "paths": paths,
-		"digest": archive.Digest{Size: r.Size, SHA256: r.SHA256, MD5: r.MD5},
-	})
+	text, err = json.Marshal(k)
 	if err != nil {
-		return err
+		return k, err
 	}
-	return x.root.WriteFile(filepath.FromSlash(marker), text, 0o644)
+	return k, x.root.WriteFile(filepath.FromSlash(marker), text, 0o644)
+}
+
+// list reads paths.json, if it has come.
+func (x *extraction) list() (err error) {
+	if x.listed == nil {
+		x.listed, err = readPaths(x.root.FS())
+	}
+	return err
 }
 
 func (x *extraction) legacyPaths(dir fs.FS) ([]pathEntry, error) {
@@ -189,12 +195,11 @@ func (x *extraction) visit(e archive.Entry, r io.Reader) error {
 // .tar.bz2 the list may come too late for that.
 func (x *extraction) expected(name string, h *tar.Header) error {
 	if x.known == nil {
-		paths, err := readPaths(x.root.FS())
-		if err != nil || paths == nil {
+		if err := x.list(); err != nil || x.listed == nil {
 			return err
 		}
 		x.known = map[string]pathEntry{}
-		for _, p := range paths {
+		for _, p := range x.listed {
 			x.known[p.Path] = p
 		}
 	}
@@ -222,7 +227,7 @@ func (x *extraction) file(name string, h *tar.Header, r io.Reader) (sum string, 
 	}
 	local := path.Base(name)
 	mode := fs.FileMode(h.Mode)&0o777 | 0o400 // never set-uid; always readable by who unpacks
-	f, err := x.dir.OpenFile(local, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	f, err := x.dir.create(local, mode)
 	if err != nil {
 		return "", err
 	}
@@ -236,7 +241,7 @@ func (x *extraction) file(name string, h *tar.Header, r io.Reader) (sum string, 
 	if mtime.After(x.start) {
 		mtime = x.start
 	}
-	return hex.EncodeToString(hash.Sum(nil)), x.dir.Chtimes(local, mtime, mtime)
+	return hex.EncodeToString(hash.Sum(nil)), x.dir.setTime(local, mtime)
 }
 
 // enter opens the folder of a file: to find it again for each costs more than to write
@@ -248,8 +253,10 @@ func (x *extraction) enter(dir string) error {
 	if err := x.leave(); err != nil {
 		return err
 	}
-	opened, err := x.root.OpenRoot(filepath.FromSlash(dir))
-	x.dir, x.at = opened, dir
+	opened, err := openFolder(x.root, filepath.FromSlash(dir))
+	if err == nil {
+		x.dir, x.at = opened, dir
+	}
 	return err
 }
 

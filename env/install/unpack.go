@@ -74,6 +74,13 @@ func sweep(folder string) error {
 // through a hard link in some prefix.
 const marker = "info/repodata_record.json"
 
+// kept is what the marker has of a package.
+type kept struct {
+	Index  map[string]any `json:"index"` // info/index.json
+	Paths  []pathEntry    `json:"paths"`
+	Digest archive.Digest `json:"digest"`
+}
+
 // unpack brings p into the cache, unless it is there in good order. The folder has
 // the archive's hash in its name and appears only when it is whole. Processes that
 // want the same package wait for the one that unpacks it.
@@ -103,10 +110,11 @@ func (c *cache) unpack(ctx context.Context, p Package) (_ *unpacked, err error) 
 	}
 	c.work <- struct{}{}
 	defer func() { <-c.work }()
-	if err := u.replace(ctx, f); err != nil {
+	k, err := u.replace(ctx, f)
+	if err != nil {
 		return nil, u.blame(ctx, err)
 	}
-	return u, u.load()
+	return u, u.take(k)
 }
 
 // blame says where the archive comes from, and what to do where it is at fault itself,
@@ -192,12 +200,12 @@ func (u *unpacked) verify(ctx context.Context, f *os.File) error {
 }
 
 // replace unpacks f beside the package's folder, and takes the place of what is there.
-func (u *unpacked) replace(ctx context.Context, f *os.File) error {
+func (u *unpacked) replace(ctx context.Context, f *os.File) (k kept, err error) {
 	tmp := u.beside(tmpMark)
 	if err := errors.Join(os.RemoveAll(tmp), os.Mkdir(tmp, 0o755)); err != nil {
-		return err
+		return k, err
 	}
-	err := u.unpackTo(ctx, f, filepath.Join(tmp, "new"))
+	k, err = u.unpackTo(ctx, f, filepath.Join(tmp, "new"))
 	if err == nil {
 		err = os.Rename(u.dir, filepath.Join(tmp, "old"))
 		if errors.Is(err, fs.ErrNotExist) {
@@ -207,7 +215,7 @@ func (u *unpacked) replace(ctx context.Context, f *os.File) error {
 	if err == nil {
 		err = os.Rename(filepath.Join(tmp, "new"), u.dir)
 	}
-	return errors.Join(err, os.RemoveAll(tmp))
+	return k, errors.Join(err, os.RemoveAll(tmp))
 }
 
 // load reads the package from the cache and says what is wrong with it there:
@@ -225,15 +233,11 @@ func (u *unpacked) load() error {
 	if err != nil {
 		return err
 	}
-	var kept struct {
-		Index  map[string]any `json:"index"`
-		Paths  []pathEntry    `json:"paths"`
-		Digest archive.Digest `json:"digest"`
-	}
-	if err := json.Unmarshal(text, &kept); err != nil {
+	var k kept
+	if err := json.Unmarshal(text, &k); err != nil {
 		return err
 	}
-	for _, p := range kept.Paths {
+	for _, p := range k.Paths {
 		stat, err := os.Lstat(filepath.Join(u.dir, filepath.FromSlash(p.Path)))
 		if err != nil {
 			return err
@@ -242,11 +246,16 @@ func (u *unpacked) load() error {
 			return fmt.Errorf("%s changed in the cache", p.Path)
 		}
 	}
-	u.paths = kept.Paths
-	u.Record.SHA256, u.Record.MD5 = cmp.Or(u.Record.SHA256, kept.Digest.SHA256), cmp.Or(u.Record.MD5, kept.Digest.MD5)
-	u.Record.Size = cmp.Or(u.Record.Size, kept.Digest.Size)
 	dir.Touch(u.dir) // which is not one of the times that tell a change
-	u.index, err = overlay(kept.Index, u.Package)
+	return u.take(k)
+}
+
+// take fills in what is known of the package.
+func (u *unpacked) take(k kept) (err error) {
+	u.paths = k.Paths
+	u.Record.SHA256, u.Record.MD5 = cmp.Or(u.Record.SHA256, k.Digest.SHA256), cmp.Or(u.Record.MD5, k.Digest.MD5)
+	u.Record.Size = cmp.Or(u.Record.Size, k.Digest.Size)
+	u.index, err = overlay(k.Index, u.Package)
 	return err
 }
 
