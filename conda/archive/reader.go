@@ -17,8 +17,9 @@ const (
 	// maxInfo bounds the info part: what is held of a package in memory.
 	maxInfo = 256 << 20
 
-	chunkFile  = 1 << 20 // of one read while a whole archive is walked
-	chunkRange = 8 << 20 // of one read where each may be a request
+	chunkFile  = 128 << 10 // of one read while a whole archive is walked
+	chunkBzip2 = 1 << 20   // the same of a .tar.bz2, whose beginning is all that is wanted of many
+	chunkRange = 8 << 20   // of one read where each may be a request
 )
 
 // Info is the metadata of a package.
@@ -127,7 +128,7 @@ type infoBuilder struct {
 
 func (b *infoBuilder) read(s *source, fileName string) error {
 	if strings.HasSuffix(fileName, ".tar.bz2") {
-		b.whole = s.size <= chunkFile // the first read has it all
+		b.whole = s.size <= chunkBzip2 // the first read has it all
 		err := walkBzip2(s, b.visit)
 		if errors.Is(err, errStop) {
 			return nil
@@ -264,7 +265,7 @@ func decompressed(member io.Reader, size int64, p Part) (io.ReadCloser, error) {
 
 func walkBzip2(s *source, visit func(Entry, io.Reader) error) error {
 	section := io.NewSectionReader(s, 0, s.size)
-	return walkTar(bzip2.NewReader(bufio.NewReaderSize(section, chunkFile)), visit, func(name string) Part {
+	return walkTar(bzip2.NewReader(bufio.NewReaderSize(section, chunkBzip2)), visit, func(name string) Part {
 		if strings.HasPrefix(name, "info/") {
 			return InfoPart
 		}

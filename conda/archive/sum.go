@@ -20,7 +20,7 @@ type Digest struct {
 // Sum reads r to its end and returns its digest. Both hashes and the reading
 // go on at the same time.
 func Sum(ctx context.Context, r io.Reader) (Digest, error) {
-	const first, block = 32 << 10, 1 << 20 // many packages are smaller than a block
+	const first, block = 32 << 10, 256 << 10 // many packages are smaller than a block
 	var (
 		d       Digest
 		sha     = sha256.New()
@@ -29,7 +29,7 @@ func Sum(ctx context.Context, r io.Reader) (Digest, error) {
 		hashing sync.WaitGroup
 	)
 	for i := 0; ; i++ {
-		if size := min(block, first<<min(i, 10)); len(buffers[i%2]) < size {
+		if size := min(block, first<<min(i, 3)); len(buffers[i%2]) < size {
 			buffers[i%2] = make([]byte, size) // what it held is hashed already
 		}
 		buf := buffers[i%2]

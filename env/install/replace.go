@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"runtime"
 	"strings"
+	"sync"
 )
 
 // shebangLine is conda's: interpreter path, then options. A blank in the path
@@ -24,6 +25,9 @@ func maxShebang() int {
 }
 
 const window = 64 << 10 // of the bytes held while a file is rewritten
+
+// windows are those of files that are done: many are smaller than one.
+var windows sync.Pool
 
 // replaceText copies r to w with from replaced by to. A #! line that is too
 // long for the kernel, or whose prefix has a blank, becomes #!/usr/bin/env NAME,
@@ -119,7 +123,11 @@ func replaceBinary(w io.Writer, r io.Reader, from, to []byte) error {
 // scan passes r on in order: each time what comes before the next needle, and
 // whether that follows (it is not passed on itself). It holds one window.
 func scan(r io.Reader, needle []byte, pass func(before []byte, found bool) error) error {
-	buf := make([]byte, window+len(needle))
+	buf, _ := windows.Get().([]byte)
+	if len(buf) < window+len(needle) {
+		buf = make([]byte, window+len(needle))
+	}
+	defer windows.Put(buf) //nolint:staticcheck // a slice's header is little beside it
 	kept := 0
 	for {
 		n, err := io.ReadFull(r, buf[kept:])
