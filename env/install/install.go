@@ -113,10 +113,13 @@ func (l *prefix) fill(ctx context.Context, p *plan, c *change, o Options) error 
 	if err := l.root.MkdirAll("conda-meta", 0o755); err != nil {
 		return err
 	}
+	if err := p.relocate(l, c, true); err != nil { // paths of the rest may lead through them
+		return err
+	}
 	if err := l.link(ctx, p.arriving); err != nil {
 		return err
 	}
-	if err := p.relocate(l, c); err != nil {
+	if err := errors.Join(p.relocate(l, c, false), p.record(l)); err != nil {
 		return err
 	}
 	if err := l.sign(ctx, p.arriving, o); err != nil {

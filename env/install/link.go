@@ -128,10 +128,7 @@ func (l *prefix) place(u *unpacked, p *pathEntry) error {
 	case p.PathType == entryPoint:
 		err = l.writeProgram(to, p)
 	case p.PathType == softlink:
-		var target string
-		if target, err = os.Readlink(from); err == nil {
-			err = os.Symlink(target, to)
-		}
+		err = copyLink(from, to)
 	case p.Placeholder != "":
 		err = l.rewrite(from, to, p)
 	case p.NoLink:
@@ -204,6 +201,15 @@ func (l *prefix) rewrite(from, to string, p *pathEntry) error {
 	}
 	p.SHA256InPrefix = hex.EncodeToString(sum.Sum(nil))
 	return nil
+}
+
+// copyLink makes the symlink to, which leads where from does.
+func copyLink(from, to string) error {
+	target, err := os.Readlink(from)
+	if err == nil {
+		err = os.Symlink(target, to)
+	}
+	return err
 }
 
 func copyFile(from, to string) error {

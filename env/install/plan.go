@@ -3,9 +3,11 @@ package install
 import (
 	"cmp"
 	"fmt"
+	"io/fs"
 	"path"
 	"path/filepath"
 	"slices"
+	"strings"
 )
 
 // plan is a change of a prefix before its first step.
@@ -53,7 +55,7 @@ func (l *prefix) plan(all []*unpacked, o Options) (*plan, error) {
 	if o.Run != nil {
 		l.python.addCompiled(p.arriving)
 	}
-	return p, p.write(l)
+	return p, p.write(l, order)
 }
 
 // split tells the packages that stay from those called names.
@@ -110,11 +112,16 @@ func sortedAs(order []*member, all []*unpacked) []*unpacked {
 }
 
 // write fills in the journal, and looks for files in the way that are no package's.
-func (p *plan) write(l *prefix) error {
+func (p *plan) write(l *prefix, order []*member) error {
 	if p.Fresh = l.fresh; p.Fresh {
 		return nil
 	}
+	folders := p.foldersInTheWay(l)
+	p.moveOut(folders, order)
 	p.putAside()
+	if err := p.putFoldersAside(l, folders); err != nil {
+		return err
+	}
 	if _, err := l.root.Lstat(filepath.FromSlash(historyFile)); err == nil {
 		p.Old = append(p.Old, historyFile)
 	}
@@ -138,6 +145,70 @@ func (p *plan) write(l *prefix) error {
 	return nil
 }
 
+// foldersInTheWay are those that give way to a file or a symlink. rattler can leave a
+// folder where a package has a symlink, and another package's files in it.
+func (p *plan) foldersInTheWay(l *prefix) []string {
+	var names, folders []string
+	for _, u := range p.arriving {
+		names = append(names, files(u.paths)...)
+	}
+	for _, m := range p.moves {
+		names = append(names, m.to)
+	}
+	for _, name := range names {
+		if info, err := l.root.Lstat(filepath.FromSlash(name)); err == nil && info.IsDir() {
+			folders = append(folders, name)
+		}
+	}
+	return folders
+}
+
+// moveOut has the files that packages which stay have in such folders placed once more:
+// where the folder was a symlink will lead.
+func (p *plan) moveOut(folders []string, order []*member) {
+	moved := map[*pathEntry]bool{}
+	for _, m := range p.moves {
+		moved[m.at] = true
+	}
+	for _, m := range order {
+		for i := range m.paths {
+			e := &m.paths[i]
+			inside := func(folder string) bool { return strings.HasPrefix(e.Path, folder+"/") }
+			if m.kept != nil && e.PathType != directory && !moved[e] && slices.ContainsFunc(folders, inside) {
+				p.moves = append(p.moves, move{m, e, e.Path})
+			}
+		}
+	}
+}
+
+// putFoldersAside lists the folders behind what is in them, which has to be put aside.
+func (p *plan) putFoldersAside(l *prefix, folders []string) error {
+	aside := map[string]bool{}
+	for _, name := range p.Old {
+		aside[name] = true
+	}
+	for _, folder := range folders {
+		var found []string // parents first
+		err := fs.WalkDir(l.root.FS(), folder, func(name string, e fs.DirEntry, err error) error {
+			switch {
+			case err != nil:
+				return err
+			case e.IsDir():
+				found = append(found, name)
+			case !aside[name]:
+				return fmt.Errorf("%s is in the prefix already and belongs to no package, and its folder %s gives way to a file or a link: remove it", name, folder)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		slices.Reverse(found)
+		p.Old = append(p.Old, found...)
+	}
+	return nil
+}
+
 // addDirs lists dir, if it has to be made, behind those that it lies in.
 func (p *plan) addDirs(dir string, seen map[string]bool, there func(string) bool) {
 	if seen[dir] {
@@ -150,8 +221,8 @@ func (p *plan) addDirs(dir string, seen map[string]bool, there func(string) bool
 	}
 }
 
-// putAside lists what will not be there any more: files before symlinks, which they
-// may be reached through.
+// putAside lists what will not be there any more: files before symlinks, and these from
+// the bottom up, for all may be reached through a symlink above.
 func (p *plan) putAside() {
 	var links []string
 	for _, i := range p.leaving {
@@ -166,8 +237,14 @@ func (p *plan) putAside() {
 		}
 	}
 	for _, m := range p.moves {
-		p.Old = append(p.Old, m.at.Path)
+		if m.at.PathType == softlink {
+			links = append(links, m.at.Path)
+		} else {
+			p.Old = append(p.Old, m.at.Path)
+		}
 	}
+	depth := func(name string) int { return strings.Count(name, "/") }
+	slices.SortStableFunc(links, func(a, b string) int { return cmp.Compare(depth(b), depth(a)) })
 	p.Old = append(p.Old, links...)
 	for _, i := range p.leaving {
 		p.Old = append(p.Old, i.file)
@@ -196,7 +273,11 @@ func (p *plan) make() (dirs []string) {
 		names = append(names, "conda-meta/"+u.dist+".json")
 	}
 	for _, m := range p.moves {
-		names = append(names, m.to)
+		if m.at.PathType == softlink {
+			p.New = append(p.New, m.to)
+		} else {
+			names = append(names, m.to)
+		}
 		dirs = append(dirs, path.Dir(m.to))
 	}
 	for _, i := range p.changed() {
@@ -217,18 +298,32 @@ func (p *plan) changed() []*installed {
 	return all
 }
 
-// relocate gives the files of packages that stay their new places, from where they
-// were put aside.
-func (p *plan) relocate(l *prefix, c *change) error {
+// relocate gives what packages that stay have its new places, from where it was put
+// aside: symlinks, or all else.
+func (p *plan) relocate(l *prefix, c *change, links bool) error {
 	for _, m := range p.moves {
+		if (m.at.PathType == softlink) != links {
+			continue
+		}
 		to, err := l.file(m.to)
 		if err != nil {
 			return err
 		}
 		from := filepath.Join(l.resolved, c.aside(slices.Index(p.Old, m.at.Path)))
-		if err := l.linkFile(from, to); err != nil {
+		place := l.linkFile
+		if links {
+			place = copyLink
+		}
+		if err := place(from, to); err != nil {
 			return fmt.Errorf("move %s of %s: %w", m.at.Path, m.of.dist, err)
 		}
+	}
+	return nil
+}
+
+// record writes down where what was relocated is now.
+func (p *plan) record(l *prefix) error {
+	for _, m := range p.moves {
 		original := m.at.original()
 		m.at.Path, m.at.Original = m.to, original
 		if m.to == original {

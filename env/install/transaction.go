@@ -100,16 +100,35 @@ func (c *change) undo() error {
 			errs = append(errs, err)
 		}
 	}
+	isOld := func(name string) bool { // it was never put aside, or is back
+		i, was := old[name]
+		if was {
+			_, err := c.root.Lstat(c.aside(i))
+			return err != nil
+		}
+		return false
+	}
+	made := map[string]bool{}
+	for _, dir := range c.Dirs {
+		made[dir] = true
+	}
+	// Of folders that are made some are reached through symlinks that are: they go with
+	// the last file in them, before the symlink does.
+	leave := func(dir string) bool {
+		info, err := c.root.Lstat(filepath.FromSlash(dir))
+		return err == nil && info.IsDir() && !isOld(dir) && c.root.Remove(filepath.FromSlash(dir)) == nil // unless somebody else put something in
+	}
 	for _, name := range slices.Backward(c.New) {
-		if i, was := old[name]; was {
-			if _, err := c.root.Lstat(c.aside(i)); err != nil {
-				continue // what is there was never put aside, or is back
-			}
+		if isOld(name) {
+			continue
 		}
 		note(c.root.Remove(filepath.FromSlash(name)))
+		for dir := path.Dir(name); made[dir] && leave(dir); {
+			dir = path.Dir(dir)
+		}
 	}
 	for _, dir := range slices.Backward(c.Dirs) {
-		_ = c.root.Remove(filepath.FromSlash(dir)) // unless somebody else put something in
+		leave(dir)
 	}
 	for i, name := range slices.Backward(c.Old) {
 		note(c.root.Rename(c.aside(i), filepath.FromSlash(name)))

@@ -108,18 +108,23 @@ func TestADifferenceIsApplied(t *testing.T) {
 // Wherever a change is cut off, the prefix comes back as it was: before everything
 // old was put aside, and with any part of what is new.
 func TestAChangeThatWasCutOffIsUndone(t *testing.T) {
-	top := t.TempDir()
-	prefix, cache := filepath.Join(top, "env"), filepath.Join(top, "pkgs")
+	prefix, cache := filepath.Join(t.TempDir(), "env"), t.TempDir()
 	must(t, Install(t.Context(), writeAll(t, before()), prefix, Options{Cache: cache}))
+	cutOff(t, prefix, cache, after(), "a", "b")
+}
+
+// cutOff cuts off the change by which packages come and leave, everywhere.
+func cutOff(t *testing.T, prefix, cache string, come []made, leave ...string) {
+	t.Helper()
 	want := whole(t, prefix)
 	cut := func(steps func(l *prefixAt)) {
 		t.Helper()
 		l, err := openPrefix(prefix)
 		must(t, err)
 		defer l.close()
-		unpacked, err := unpackAll(t.Context(), writeAll(t, after()), cache)
+		unpacked, err := unpackAll(t.Context(), writeAll(t, come), cache)
 		must(t, err)
-		p, err := l.plan(unpacked, Options{Remove: []string{"a", "b"}})
+		p, err := l.plan(unpacked, Options{Remove: leave})
 		must(t, err)
 		steps(&prefixAt{l, p})
 		must(t, Recover(prefix))
@@ -157,6 +162,76 @@ func TestAChangeThatWasCutOffIsUndone(t *testing.T) {
 type prefixAt struct {
 	*prefix
 	plan *plan
+}
+
+// rattlers is the prefix that rattler can make of two packages, of which one has the
+// symlink lib64 and the other files in a folder lib64: there is a folder.
+func rattlers(t *testing.T) (prefix, cache string) {
+	t.Helper()
+	prefix, cache = filepath.Join(t.TempDir(), "env"), t.TempDir()
+	must(t, Install(t.Context(), writeAll(t, []made{
+		{name: "a", files: []file{{name: "lib/a", content: "a"}, {name: "lib64", target: "lib"}}},
+		{name: "b", files: []file{{name: "lib64/b", content: "b"}, {name: "lib64/deep/b", content: "b"}}},
+		{name: "c", files: []file{{name: "lib64/c", content: "c"}, {name: "lib64/deep/link", target: "c"}}},
+	}), prefix, Options{Cache: cache}))
+	at := func(name string) string { return filepath.Join(prefix, name) }
+	must(t, os.MkdirAll(at("__clobbers__/a"), 0o755))
+	must(t, os.Rename(at("lib64"), at("__clobbers__/a/lib64")))
+	must(t, os.Mkdir(at("lib64"), 0o755))
+	for _, name := range []string{"b", "c", "deep"} {
+		must(t, os.Rename(at("lib/"+name), at("lib64/"+name)))
+	}
+	l, err := openPrefix(prefix)
+	must(t, err)
+	defer l.close()
+	for i, p := range l.packages[0].paths {
+		if p.Path == "lib64" {
+			l.packages[0].paths[i].Path, l.packages[0].paths[i].Original = "__clobbers__/a/lib64", "lib64"
+		}
+	}
+	must(t, l.rewriteRecord(l.packages[0]))
+	return prefix, cache
+}
+
+func TestAFolderGivesWayToALink(t *testing.T) {
+	prefix, cache := rattlers(t)
+	come := []made{{name: "b", version: "2.0", files: []file{{name: "lib64/b", content: "new"}}}}
+	mine := filepath.Join(prefix, "lib64/mine")
+	must(t, os.WriteFile(mine, nil, 0o644))
+	err := Install(t.Context(), writeAll(t, come), prefix, Options{Cache: cache, Remove: []string{"b"}})
+	if err == nil || !strings.Contains(err.Error(), "lib64/mine is in the prefix already and belongs to no package") {
+		t.Error(err)
+	}
+	must(t, os.Remove(mine))
+	cutOff(t, prefix, cache, come, "b")
+	must(t, Install(t.Context(), writeAll(t, come), prefix, Options{Cache: cache, Remove: []string{"b"}}))
+	want := map[string]string{"lib/a": "644 a", "lib/b": "644 new", "lib/c": "644 c", "lib/deep/link": "-> c", "lib64": "-> lib"}
+	if diff := cmp.Diff(want, tree(t, prefix)); diff != "" {
+		t.Error(diff)
+	}
+	for _, record := range []string{"a", "c"} {
+		text, err := os.ReadFile(filepath.Join(prefix, "conda-meta", record+"-1.0-0.json"))
+		must(t, err)
+		if strings.Contains(string(text), "clobbers") || strings.Contains(string(text), "original_path") {
+			t.Errorf("%s", text)
+		}
+	}
+	must(t, Install(t.Context(), nil, prefix, Options{Cache: cache, Remove: []string{"a", "b", "c"}}))
+	if diff := cmp.Diff(map[string]string{}, tree(t, prefix)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// A symlink becomes a folder: an undoing before it was put aside leaves it.
+func TestALinkGivesWayToAFolder(t *testing.T) {
+	prefix, cache := filepath.Join(t.TempDir(), "env"), t.TempDir()
+	must(t, Install(t.Context(), writeAll(t, []made{{name: "a", files: []file{{name: "lib/a"}, {name: "data", target: "nowhere"}}}}), prefix, Options{Cache: cache}))
+	come := []made{{name: "a", version: "2.0", files: []file{{name: "lib/a"}, {name: "data/x"}}}}
+	cutOff(t, prefix, cache, come, "a")
+	must(t, Install(t.Context(), writeAll(t, come), prefix, Options{Cache: cache, Remove: []string{"a"}}))
+	if diff := cmp.Diff(map[string]string{"lib/a": "644 ", "data/x": "644 "}, tree(t, prefix)); diff != "" {
+		t.Error(diff)
+	}
 }
 
 func TestAChangeThatHadEndedIsFinished(t *testing.T) {
