@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/condaworker/condaworker/env"
@@ -71,8 +72,9 @@ func TestAMirrorThatLiesIsNamedAndTheNextOneAsked(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := channel(t, pkg{"tool", "1.0", "linux-64", nil}, pkg{"other", "1.0", "noarch", nil})
+			var mu sync.Mutex // subdirs are read side by side
 			var warned []string
-			warn := func(text string) { warned = append(warned, text) }
+			warn := func(text string) { mu.Lock(); defer mu.Unlock(); warned = append(warned, text) }
 			c.Reader = store.Mirror(warn, store.Place{Name: "https://mirror", Reader: lying{c.Reader, tt.part, tt.lie}}, store.Place{Name: c.URL, Reader: c.Reader})
 			r := request(t, []string{"tool", "other"}, c)
 			r.Warn = warn

@@ -189,7 +189,7 @@ func rattlers(t *testing.T) (prefix, cache string) {
 			l.packages[0].paths[i].Path, l.packages[0].paths[i].Original = "__clobbers__/a/lib64", "lib64"
 		}
 	}
-	must(t, l.rewriteRecord(l.packages[0]))
+	must(t, l.rewriteRecord(l.packages[0], true, nil))
 	return prefix, cache
 }
 
