@@ -91,8 +91,9 @@ func lookAtReport(t *testing.T, b *browser) {
 	if len(charts) != 3 || !strings.HasPrefix(charts[0], "Processors in use over time: ") || !strings.HasPrefix(charts[1], "Memory over time: ") || !strings.HasPrefix(charts[2], "Disk over time: ") {
 		t.Errorf("charts %q", charts)
 	}
+	// A new channel's first index is made under the lock.
 	phases := eval[[]string](t, b, `[...document.querySelectorAll(".phases .name")].map(e => e.textContent)`)
-	if want := []string{"render", "fetch", "script", "pack", "test", "publish", "index"}; !slices.Equal(phases, want) {
+	if want := []string{"render", "fetch", "script", "pack", "test", "publish", "index", "lock", "reindex"}; !slices.Equal(phases, want) {
 		t.Errorf("phases %q", phases)
 	}
 	// Every bar is where it says, and seen.
