@@ -23,7 +23,7 @@ const initName = "condaworker-sandbox"
 // the process between before anything of its own runs.
 func init() {
 	if code, inside := Init(os.Args); inside {
-		os.Exit(code) //nolint:forbidigo // nothing of the program has begun
+		syscall.Exit(code) // nothing of the program has begun that would have to end
 	}
 }
 
@@ -80,6 +80,7 @@ type keeper struct {
 	gate   *gate  // nil where the command has no network of ours
 	disks  []disk // as they were before the command
 	killed int    // processes of this machine for want of memory, before the command
+	shmem  Size   // the least that all files in memory of this machine were together
 	out    outcome
 	pid    int
 	exits  <-chan syscall.WaitStatus // of the command
@@ -111,7 +112,7 @@ func (k *keeper) enter() *LayerError {
 		}
 	}
 	_ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0) // no process inside may trace this one
-	k.disks, k.killed = k.writable(), killedForMemory()
+	k.disks, k.killed, k.shmem = k.writable(), killedForMemory(), machineMemory("Shmem")
 	return nil
 }
 
