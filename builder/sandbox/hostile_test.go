@@ -24,7 +24,7 @@ import (
 )
 
 // canary must never be seen by a script. It stands in files, in our own
-// environment and in what servers answer.
+// environment and arguments and in what servers answer.
 const (
 	canary    = "canary-3f9a"
 	canaryEnv = "CONDAWORKER_TEST_CANARY" // set in the runs that do the work
@@ -43,6 +43,8 @@ func tool(args []string) {
 			all = append(all, b)
 		}
 		fmt.Println(len(all))
+	case "memfd": // MiB in a file without a name, mapped and touched if there is a second argument
+		memfd(args[1], len(args) > 2)
 	case "connect":
 		c, err := net.Dial(args[1], args[2])
 		if err != nil {
@@ -64,6 +66,14 @@ func tool(args []string) {
 	case "share":
 		id, err := unix.SysvShmGet(sharedKey(os.Getenv("US")), mebi, unix.IPC_CREAT|0o600)
 		fmt.Println("shared memory", id, err)
+	case "segment": // MiB of shared memory that nobody is attached to
+		mebis, _ := strconv.Atoi(args[1])
+		id, err := unix.SysvShmGet(unix.IPC_PRIVATE, mebis*mebi, unix.IPC_CREAT|0o600)
+		text, more := unix.SysvShmAttach(id, 0, 0)
+		for i := 0; i < len(text); i += 4096 {
+			text[i] = 1
+		}
+		fmt.Println("segment", errors.Join(err, more, unix.SysvShmDetach(text)))
 	case "reach":
 		reach(args[1], args[2:]...)
 	case "run": // runs a script as the program would, for whoever kills it
@@ -73,6 +83,23 @@ func tool(args []string) {
 		}
 		fmt.Println(Run(context.Background(), c))
 	}
+}
+
+func memfd(size string, mapped bool) {
+	mebis, _ := strconv.Atoi(size)
+	fd, err := unix.MemfdCreate("unnamed", 0)
+	file := os.NewFile(uintptr(fd), "unnamed")
+	for range mebis {
+		_, more := file.Write(make([]byte, mebi))
+		err = errors.Join(err, more)
+	}
+	if mapped {
+		text, more := unix.Mmap(fd, 0, mebis*mebi, unix.PROT_READ, unix.MAP_SHARED|unix.MAP_POPULATE)
+		err = errors.Join(err, more)
+		defer unix.Munmap(text)
+	}
+	fmt.Println("memfd", err)
+	time.Sleep(time.Second)
 }
 
 // hostile is one kind of attack.
@@ -92,6 +119,9 @@ var attacks = []hostile{
 	{name: "patient fork bomb", script: `while :; do setsid sleep 300 & done`, limits: Limits{Processes: 300}, want: "--max-processes"},
 	{name: "memory bomb", script: `$TOOL memory`, limits: Limits{Memory: 256 * mebi}, want: "--max-memory"},
 	{name: "memory of many", script: `for i in 1 2 3 4 5 6; do $TOOL memory & done; wait`, limits: Limits{Memory: 512 * mebi}, want: "--max-memory"},
+	{name: "memory in a file without a name", script: `$TOOL memfd 4096`, limits: Limits{Memory: 256 * mebi}, want: "--max-memory"},
+	{name: "memory in files of many", script: `for i in 1 2 3 4 5 6; do $TOOL memfd 100 & done; wait; sleep 60`, limits: Limits{Memory: 512 * mebi}, want: "--max-memory"},
+	{name: "memory in a file, mapped", script: `$TOOL memfd 200 mapped`, limits: Limits{Memory: 320 * mebi}, says: "memfd <nil>"},
 	{name: "disk fill", script: `cat /dev/zero > fill; sleep 60`, want: "fills the disk", small: "size=1m"},
 	{name: "disk fill of a moment", script: `cat /dev/zero > fill`, want: "fills the disk", small: "size=2m"},
 	{name: "file fill of a moment", script: `mkdir -p {1..3}/{1..300}`, want: "with files", small: "size=3m,nr_inodes=500"},
@@ -107,6 +137,8 @@ var attacks = []hostile{
 	{name: "reads credentials", script: `cat $HIDDEN/.aws/credentials ~/.aws/credentials; ls -aR $HIDDEN; true`},
 	{name: "links to credentials", script: `ln -s $HIDDEN/.aws/credentials l; cat l; ln $HIDDEN/.aws/credentials h && cat h; true`},
 	{name: "reads environments", script: `cat /proc/$PPID/environ /proc/$US/environ /proc/1/environ /proc/[0-9]*/environ; true`},
+	{name: "reads arguments", script: `cat /proc/$PPID/cmdline /proc/$US/cmdline /proc/1/cmdline /proc/[0-9]*/cmdline | tr '\0' ' '; ps -efww; true`},
+	{name: "uses its own files", script: `cat <(echo a pipe) /dev/stdin <<<"a document"; echo an output >/dev/stdout; grep -q processor /proc/cpuinfo && read -r a </proc/sys/kernel/ostype && readlink /proc/self/exe && echo "$a"`, says: "Linux"},
 	{name: "reads our memory", script: `cat /proc/$US/maps /proc/$PPID/maps; ls -l /proc/$US/fd/; cat /proc/$US/root$HIDDEN/.aws/credentials; cat /proc/$US/cwd/x; echo; grep -c . /proc/$US/mem; true`},
 	{name: "reads shadow", script: `grep -q root: /etc/shadow /etc/gshadow && echo ` + canary + `; true`},
 	{name: "leaves shared memory", script: `$TOOL share`, says: "shared memory"},
@@ -179,7 +211,7 @@ func runAs(t *testing.T, uid uint32, tests string) {
 		defer unix.Unmount(fs, unix.MNT_DETACH)
 		env = append(env, strings.ReplaceAll(a.name, " ", "_")+"="+fs)
 	}
-	args := []string{binary, "-test.run", tests, "-test.v", "-test.timeout", "5m"}
+	args := []string{binary, "-test.run", tests, "-test.v", "-test.timeout", "5m", canary}
 	if os.Geteuid() == 0 {
 		args = append([]string{"/bin/sh", "-c", rootsStart, "sh", strconv.Itoa(int(uid))}, args...)
 	}

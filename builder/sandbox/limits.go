@@ -16,6 +16,7 @@ type Limits struct {
 }
 
 const (
+	mebi             = 1 << 20
 	gibi             = 1 << 30
 	defaultProcesses = 8192
 	defaultFreeDisk  = 2 * gibi

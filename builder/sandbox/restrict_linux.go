@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"unsafe"
 
@@ -127,14 +128,14 @@ func landlockVersion() int {
 // grants are the paths that may be reached and how. Behind mounts all that is
 // there may be read.
 func (k *keeper) grants(all uint64) map[string]uint64 {
-	paths := map[string]uint64{"/proc": landRead}
+	paths := map[string]uint64{}
 	if k.Spaces {
 		paths["/"] = landRead
 		for _, path := range []string{"/dev", "/tmp", "/var/tmp"} {
 			paths[path] = all
 		}
 	} else {
-		for _, path := range slices.Concat(k.openPaths(), k.View.Read) {
+		for _, path := range slices.Concat(k.openPaths(), systemFacts(), k.View.Read) {
 			paths[path] = landRead
 		}
 		for _, path := range devices {
@@ -145,6 +146,19 @@ func (k *keeper) grants(all uint64) map[string]uint64 {
 		paths[path] = all
 	}
 	return paths
+}
+
+// systemFacts are what /proc tells of the machine. Its folders of processes tell
+// of all of them, and those of the command's own are not there yet.
+func systemFacts() []string {
+	entries, _ := os.ReadDir("/proc") // what cannot be listed is not allowed
+	var all []string
+	for _, e := range entries {
+		if _, err := strconv.Atoi(e.Name()); err != nil && e.Type() != fs.ModeSymlink { // links lead to the reader's folder: ours
+			all = append(all, filepath.Join("/proc", e.Name()))
+		}
+	}
+	return all
 }
 
 // openPaths are the system's paths without what is not for everybody.

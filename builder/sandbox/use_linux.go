@@ -1,10 +1,8 @@
 package sandbox
 
 import (
-	"bytes"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -61,8 +59,7 @@ func (k *keeper) tooMuch() string {
 	if left := machineMemory("MemAvailable"); left > 0 && left < machineMemory("MemTotal")/64 {
 		return fmt.Sprintf("the machine is out of memory (%s left): let the script run fewer things at once, or take a bigger machine", left/mebi*mebi)
 	}
-	most := k.Walls.Limits.Memory
-	if most > 0 && sum(all, resident) > most && sum(all, proportional) > most {
+	if most := k.Walls.Limits.Memory; most > 0 && k.memoryAbove(most, all) {
 		return tooMuchMemory(most)
 	}
 	return ""
@@ -134,73 +131,6 @@ func (k *keeper) processes() []int {
 		}
 	}
 	return all
-}
-
-const mebi = 1 << 20
-
-// sum adds up what each process uses; one that has ended uses nothing.
-func sum(pids []int, use func(pid int) Size) Size {
-	var all Size
-	for _, pid := range pids {
-		all += use(pid)
-	}
-	return all
-}
-
-// resident is a process's memory; what it shares counts fully.
-func resident(pid int) Size {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
-	fields := bytes.Fields(text)
-	if err != nil || len(fields) < 2 {
-		return 0
-	}
-	pages, _ := strconv.ParseInt(string(fields[1]), 10, 64)
-	return Size(pages) * Size(os.Getpagesize())
-}
-
-// proportional is a process's memory with its part of what it shares. It costs
-// the kernel time in proportion.
-func proportional(pid int) Size {
-	return kilobytes(fmt.Sprintf("/proc/%d/smaps_rollup", pid), "Pss")
-}
-
-// machineMemory is a line of /proc/meminfo.
-func machineMemory(name string) Size { return kilobytes("/proc/meminfo", name) }
-
-// kilobytes finds "name: n kB" in a file.
-func kilobytes(file, name string) Size {
-	text, _ := os.ReadFile(file) // without it nothing is known
-	for line := range strings.Lines(string(text)) {
-		if value, ok := strings.CutPrefix(line, name+":"); ok {
-			n, _ := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(value), "kB")), 10, 64)
-			return Size(n) * 1024
-		}
-	}
-	return 0
-}
-
-// mostMemory is nine tenths of what there is: the machine's memory, or what our
-// cgroup may have of it.
-func mostMemory() Size {
-	most := machineMemory("MemTotal")
-	table, _ := os.ReadFile("/proc/self/cgroup")
-	for line := range strings.Lines(string(table)) {
-		parts := strings.SplitN(strings.TrimSpace(line), ":", 3)
-		if len(parts) != 3 {
-			continue
-		}
-		file := filepath.Join("/sys/fs/cgroup", parts[2], "memory.max")
-		if parts[1] == "memory" {
-			file = filepath.Join("/sys/fs/cgroup/memory", parts[2], "memory.limit_in_bytes")
-		} else if parts[1] != "" {
-			continue
-		}
-		text, _ := os.ReadFile(file) // "max" and a file that is not there limit nothing
-		if n, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64); err == nil && n > 0 {
-			most = min(most, Size(n))
-		}
-	}
-	return most / 10 * 9
 }
 
 // disk is a file system that the command may write to, as it was before: one that
