@@ -27,24 +27,18 @@ func TestWhatIsLeftOutIsNamed(t *testing.T) {
 	}
 	newer := `{"name":"tool","version":"4.0","build":"0","flags":["cuda"],"extra_depends":{"gui":["qt"]}}`
 	text = append(text, `},"v3":{"conda":{"tool-4.0-0":`+newer+`,"tool-5.0-0":{}},"tar.bz2":{"tool-4.0-0":{},"tool-3.5-0":`+strings.Replace(newer, "4.0", "3.5", 1)+`},"whl":{"tool-9-0":{}}}}`...)
-	shard, err := shards.Shard{
+	shard := shards.Shard{
 		PackagesConda: entries,
 		V3: map[string]map[string]shards.Entry{
 			"conda":   {"tool-4.0-0": {Record: []byte(newer)}, "tool-5.0-0": {Record: []byte("{}")}},
 			"tar.bz2": {"tool-4.0-0": {Record: []byte("{}")}, "tool-3.5-0": {Record: []byte(strings.Replace(newer, "4.0", "3.5", 1))}},
 			"whl":     {"tool-9-0": {Record: []byte("{}")}},
 		},
-	}.Encode()
-	if err != nil {
-		t.Fatal(err)
 	}
-	shard = archive.Zstd(shard)
-	x := shards.Index{Subdir: "linux-64", ShardsBaseURL: "./shards/", Shards: map[string]shards.Sum{"tool": sum(shard)}}
 	for _, sharded := range []bool{false, true} {
 		c := plain(text)
 		if sharded {
-			c.objects["linux-64/"+x.Shards["tool"].Key()] = object{text: shard, version: "3"}
-			c.objects["linux-64/"+shards.IndexName] = object{text: archive.Zstd(x.Encode()), version: "4", modified: noon.Add(time.Hour)}
+			c.addShard(t, shard, noon.Add(time.Hour))
 		}
 		var told []string
 		s, err := repodata.Open(t.Context(), c, "linux-64", repodata.Options{Channel: "https://conda.example/x", Warn: func(text string) { told = append(told, text) }})
@@ -103,15 +97,8 @@ func TestWhatIsNoPackageIsNamed(t *testing.T) {
 func TestWhatLiesInAnotherShardIsNamed(t *testing.T) {
 	rec := record("tool", "1.0")
 	text := []byte(rec[strings.Index(rec, ":")+1:])
-	shard, err := shards.Shard{PackagesConda: map[string]shards.Entry{"Tool-1.0-0.conda": {Record: text}, "tool-1.0-0.conda": {Record: text}}}.Encode()
-	if err != nil {
-		t.Fatal(err)
-	}
-	shard = archive.Zstd(shard)
-	x := shards.Index{Subdir: "linux-64", ShardsBaseURL: "./shards/", Shards: map[string]shards.Sum{"tool": sum(shard)}}
 	c := plain([]byte("{}"))
-	c.objects["linux-64/"+x.Shards["tool"].Key()] = object{text: shard, version: "3"}
-	c.objects["linux-64/"+shards.IndexName] = object{text: archive.Zstd(x.Encode()), version: "4", modified: noon.Add(time.Hour)}
+	c.addShard(t, shards.Shard{PackagesConda: map[string]shards.Entry{"Tool-1.0-0.conda": {Record: text}, "tool-1.0-0.conda": {Record: text}}}, noon.Add(time.Hour))
 	var told []string
 	s, err := repodata.Open(t.Context(), c, "linux-64", repodata.Options{Channel: "https://conda.example/x", Warn: func(text string) { told = append(told, text) }})
 	if err != nil {

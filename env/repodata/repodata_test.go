@@ -104,7 +104,13 @@ func (c *channel) addShards(t *testing.T, version string, modified time.Time, mo
 		file, rec, _ := strings.Cut(text, ":")
 		entries[strings.Trim(file, `"`)] = shards.Entry{Record: []byte(rec)}
 	}
-	text, err := shards.Shard{PackagesConda: entries}.Encode()
+	c.addShard(t, shards.Shard{PackagesConda: entries}, modified)
+}
+
+// addShard adds an index of one shard: tool's.
+func (c *channel) addShard(t *testing.T, tool shards.Shard, modified time.Time) {
+	t.Helper()
+	text, err := tool.Encode()
 	if err != nil {
 		t.Fatal(err)
 	}
