@@ -31,7 +31,11 @@ func TestRecordsAreSplicedAsTheyWouldBeMade(t *testing.T) {
 			return strings.Replace(text, `"packages.conda":{`, `"packages.conda":{"p00-1-0.conda":{},`, 1)
 		},
 	}
-	for seed := range 300 {
+	seeds := 300
+	if testing.Short() {
+		seeds = 30
+	}
+	for seed := range seeds {
 		rnd := rand.New(rand.NewPCG(uint64(seed), 1))
 		first, want := NewRepoData("linux-64"), map[string]json.RawMessage{}
 		for i := range 20 {

@@ -10,7 +10,11 @@ import (
 
 func TestText(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
-	for range 50 {
+	texts := 50
+	if testing.Short() {
+		texts = 5
+	}
+	for range texts {
 		var text Text
 		var want []byte
 		for range rng.IntN(60) {

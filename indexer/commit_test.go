@@ -71,8 +71,17 @@ func channelOf(t *testing.T, n int) *mem.Store {
 	return s
 }
 
+// many is how many packages a large channel has. What one more costs does not depend
+// on it, but how long a test takes does.
+func many() int {
+	if testing.Short() {
+		return 10_000
+	}
+	return 100_000
+}
+
 func TestOneMorePackageCostsAHandfulOfRequests(t *testing.T) {
-	s := channelOf(t, many)
+	s := channelOf(t, many())
 	path := simple(t, "tool")
 	var r Report
 	most, read := indexBytes(t, s), s.Counts()["bytes"]
@@ -85,7 +94,7 @@ func TestOneMorePackageCostsAHandfulOfRequests(t *testing.T) {
 	if all > 12 || lists > 0 {
 		t.Errorf("%d requests, %d of them LIST; want at most 12 without any", all, lists)
 	}
-	if n := len(indexed(t, s, "linux-64")); n != many+1 {
+	if n := len(indexed(t, s, "linux-64")); n != many()+1 {
 		t.Errorf("%d packages in the index", n)
 	}
 }
@@ -116,7 +125,7 @@ func requests(s *mem.Store, do func()) (all, lists, puts int) {
 }
 
 func TestReconcilingOneMorePackage(t *testing.T) {
-	s := channelOf(t, many)
+	s := channelOf(t, many())
 	reindexOK(t, s, Options{})
 	publishOK(t, s, simple(t, "tool"))
 	most, read := indexBytes(t, s)+inner, s.Counts()["bytes"]
@@ -129,7 +138,7 @@ func TestReconcilingOneMorePackage(t *testing.T) {
 	if all-lists > 15 || lists > 3 {
 		t.Errorf("%d requests, %d of them LIST; want at most 15 and a LIST for the channel and for each subdir", all, lists)
 	}
-	if n := len(indexed(t, s, "linux-64")); n != many+1 {
+	if n := len(indexed(t, s, "linux-64")); n != many()+1 {
 		t.Errorf("%d packages in the index", n)
 	}
 	all, lists, puts = requests(s, func() { reindexOK(t, s, Options{}) })

@@ -25,11 +25,11 @@ gate golangci-lint
 gate go mod tidy
 go mod tidy -diff
 
-gate go test -race
+gate go test -race -short
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 export GORACE=atexit_sleep_ms=0 # else each of the programs that the tests start sleeps for a second at its end
-go test -race -shuffle=on -v ./... >"$log" 2>&1 || {
+go test -race -short -shuffle=on -v ./... >"$log" 2>&1 || {
 	awk '{lines[n++] = $0}
 		/^(ok|\?) /{n = 0}
 		/^FAIL\t/{for (i = 0; i < n; i++) print lines[i]; n = 0}' "$log" | grep -aEv '^ *(=== |--- PASS)'

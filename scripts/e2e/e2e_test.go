@@ -15,10 +15,36 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/condaworker/condaworker/store/s3/s3test"
 )
+
+// program builds condaworker, once, in folder.
+var program = sync.OnceValues(func() (string, error) {
+	path := filepath.Join(folder, "condaworker")
+	out, err := exec.Command("go", "build", "-o", path, "../..").CombinedOutput() //nolint:gosec // the suite's own
+	if err != nil {
+		return "", fmt.Errorf("go build: %w: %s", err, out)
+	}
+	return path, nil
+})
+
+// folder is for what all tests use.
+var folder string
+
+func TestMain(m *testing.M) {
+	var err error
+	if folder, err = os.MkdirTemp("", "e2e-"); err != nil {
+		panic(err)
+	}
+	code := m.Run()
+	if err := os.RemoveAll(folder); err != nil {
+		panic(err)
+	}
+	os.Exit(code)
+}
 
 // suite is what the tests share.
 type suite struct {
@@ -42,8 +68,9 @@ func start(t *testing.T) suite {
 	}
 	s.server = s3test.Start(t)
 	s.server.Bucket(t, "packages")
-	s.program = filepath.Join(t.TempDir(), "condaworker")
-	s.must(t, "go", "build", "-o", s.program, s.root)
+	if s.program, err = program(); err != nil {
+		t.Fatal(err)
+	}
 	return s
 }
 
@@ -126,6 +153,7 @@ print(n)
 `
 
 func TestVendorArchive(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	dir := t.TempDir()
 	version := strings.TrimPrefix(runtime.Version(), "go")

@@ -1,6 +1,0 @@
-//go:build !race
-
-package indexer
-
-// many is how many packages a large channel has.
-const many = 100_000
