@@ -50,9 +50,9 @@ type ScriptError struct {
 	Err    error  // what the Shell returned
 }
 
-// Error names the script.
+// Error names the script, and what to do about it.
 func (e *ScriptError) Error() string {
-	return fmt.Sprintf("the activation script %s ended the shell: %v", e.Script, e.Err)
+	return fmt.Sprintf("the activation script %s ended the shell: %v; correct it, or leave out its package", e.Script, e.Err)
 }
 
 // Unwrap returns the cause.
@@ -85,7 +85,7 @@ func Changes(ctx context.Context, prefix string, vars map[string]string, shell S
 	if old != "" {
 		steps.prefixes = append(steps.prefixes, old)
 	}
-	for name := range from.Vars {
+	for _, name := range slices.Concat(slices.Collect(maps.Keys(from.Vars)), to.Unset) {
 		if _, again := set[name]; !again {
 			steps.unset = append(steps.unset, name)
 		}

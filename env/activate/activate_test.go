@@ -106,6 +106,33 @@ func TestScriptsRunOnceInOneShell(t *testing.T) {
 	}
 }
 
+func TestAVariableThatIsNullIsRemoved(t *testing.T) {
+	for name, script := range map[string]string{"without a shell": "", "with one": "export SAW=\"$GONE\""} {
+		t.Run(name, func(t *testing.T) {
+			files := map[string]string{"etc/conda/env_vars.d/app.json": `{"GONE": null, "NEVER": null, "PATH": null}`}
+			if script != "" {
+				files["etc/conda/activate.d/a.sh"] = script
+			}
+			dir := prefix(t, files)
+			got, err := activate.Changes(t.Context(), dir, map[string]string{"PATH": "/usr/bin:/bin", "GONE": "1"}, shell(new(strings.Builder)))
+			must(t, err)
+			after := applied(map[string]string{"GONE": "1"}, got.Changes)
+			if value, there := after["GONE"]; there || after["SAW"] != "" || after["PATH"] != dir+"/bin:/usr/bin:/bin" {
+				t.Errorf("GONE=%s, %q", value, after)
+			}
+		})
+	}
+}
+
+// A script works in the folder of the capture.
+func TestStatusesThatAScriptWroteAreNotTaken(t *testing.T) {
+	dir := prefix(t, map[string]string{"etc/conda/activate.d/a.sh": "printf '7 7 7\\n' >>\"${0%/*}/statuses\"; export A=1"})
+	got, err := activate.Changes(t.Context(), dir, map[string]string{"PATH": "/usr/bin:/bin"}, shell(new(strings.Builder)))
+	if err != nil || len(got.Warnings) != 1 || applied(map[string]string{}, got.Changes)["A"] != "1" {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
 func TestAScriptThatEndsTheShellIsNamed(t *testing.T) {
 	for name, c := range map[string]struct{ script, want string }{
 		"exit 3":      {"exit 3", "exit status 3"},
@@ -119,7 +146,7 @@ func TestAScriptThatEndsTheShellIsNamed(t *testing.T) {
 			dir := prefix(t, map[string]string{"etc/conda/activate.d/1-fine.sh": ":", "etc/conda/activate.d/2-bad.sh": c.script, "etc/conda/activate.d/3.sh": ":"})
 			_, err := activate.Changes(t.Context(), dir, map[string]string{"PATH": "/usr/bin:/bin"}, shell(new(strings.Builder)))
 			script, ok := errors.AsType[*activate.ScriptError](err)
-			if !ok || script.Script != filepath.Join(dir, "etc/conda/activate.d/2-bad.sh") || !strings.Contains(err.Error(), c.want) {
+			if !ok || script.Script != filepath.Join(dir, "etc/conda/activate.d/2-bad.sh") || !strings.Contains(err.Error(), c.want) || !strings.HasSuffix(err.Error(), "; correct it, or leave out its package") {
 				t.Errorf("got %v", err)
 			}
 		})

@@ -18,6 +18,7 @@ type Activation struct {
 	Scripts           []string          // absolute, to be sourced in this order, e.g. <prefix>/etc/conda/activate.d/libxml2.sh
 	DeactivateScripts []string          // absolute, to be sourced in this order on leaving
 	Vars              map[string]string // to be set before the scripts run; never nil
+	Unset             []string          // variables to be removed before that, sorted
 	Path              []string          // absolute, to be put in front of PATH
 }
 
@@ -61,30 +62,39 @@ func listed(dir, suffix string) ([]string, error) {
 	return names, err
 }
 
+// readVars takes the packages' variables, and over them the user's own, whose names are
+// in upper case for every client. A null removes a variable.
 func (a *Activation) readVars(prefix string) error {
 	files, err := listed(filepath.Join(prefix, "etc", "conda", "env_vars.d"), ".json")
 	if err != nil {
 		return err
 	}
-	vars := map[string]value{}
+	all := map[string]*value{}
 	for _, file := range files {
+		var vars map[string]*value
 		if err := readJSON(file, &vars); err != nil {
 			return err
 		}
+		maps.Copy(all, vars)
 	}
 	var state struct {
-		Vars map[string]value `json:"env_vars"`
+		Vars map[string]*value `json:"env_vars"`
 	}
 	if err := readJSON(filepath.Join(prefix, "conda-meta", "state"), &state); err != nil {
 		return err
 	}
-	for _, all := range []map[string]value{vars, state.Vars} {
-		for name, v := range all {
-			a.Vars[name] = string(v)
+	for _, name := range slices.Sorted(maps.Keys(state.Vars)) {
+		all[strings.ToUpper(name)] = state.Vars[name]
+	}
+	const unset = "***unset***" // conda's mark of a variable that the user took out
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		switch v := all[name]; {
+		case v == nil:
+			a.Unset = append(a.Unset, name)
+		case *v != unset:
+			a.Vars[name] = string(*v)
 		}
 	}
-	const unset = "***unset***" // conda's mark of a variable that the user removed
-	maps.DeleteFunc(a.Vars, func(_, value string) bool { return value == unset })
 	return nil
 }
 
@@ -95,8 +105,10 @@ type value string
 // UnmarshalJSON refuses lists and mappings.
 func (v *value) UnmarshalJSON(text []byte) error {
 	switch text[0] {
-	case '"', '[', '{', 'n':
+	case '"':
 		return json.Unmarshal(text, (*string)(v))
+	case '[', '{':
+		return fmt.Errorf("%.40s is no text of a variable", text)
 	case 't': // Python's words
 		*v = "True"
 	case 'f':
@@ -117,7 +129,7 @@ func readJSON(file string, v any) error {
 		return err
 	}
 	if err := json.Unmarshal(text, v); err != nil {
-		return fmt.Errorf("read %s: %w", file, err)
+		return fmt.Errorf("read %s: %w; correct it, or leave out the package that has it", file, err)
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -42,6 +43,30 @@ func TestRead(t *testing.T) {
 	}
 }
 
+// A file that is null has nothing, a variable that is null is removed, and what the user
+// set himself is in upper case, as conda, mamba and rattler have it.
+func TestReadOddValues(t *testing.T) {
+	prefix := t.TempDir()
+	for name, content := range map[string]string{
+		"etc/conda/env_vars.d/1.json": `{"A": "1", "GONE": null, "AGAIN": null, "Mixed": "1"}`,
+		"etc/conda/env_vars.d/2.json": `null`,
+		"etc/conda/env_vars.d/3.json": `{"AGAIN": "3"}`,
+		"conda-meta/state":            `{"env_vars": {"lower": "x", "a": null, "again": "***unset***"}}`,
+	} {
+		full := filepath.Join(prefix, name)
+		must(t, os.MkdirAll(filepath.Dir(full), 0o755))
+		must(t, os.WriteFile(full, []byte(content), 0o644))
+	}
+	got, err := activate.Read(prefix)
+	must(t, err)
+	if diff := cmp.Diff(map[string]string{"LOWER": "x", "Mixed": "1"}, got.Vars); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]string{"A", "GONE"}, got.Unset); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestReadOfNothing(t *testing.T) {
 	got, err := activate.Read(filepath.Join(t.TempDir(), "none"))
 	if err != nil || got.Vars == nil || len(got.Vars) != 0 || got.Scripts != nil {
@@ -55,8 +80,8 @@ func TestReadOfNothing(t *testing.T) {
 	}
 	for _, broken := range []string{"{", `{"A": [1]}`, `{"A": {}}`} {
 		must(t, os.WriteFile(filepath.Join(prefix, "etc/conda/env_vars.d/x.json"), []byte(broken), 0o644))
-		if _, err := activate.Read(prefix); err == nil {
-			t.Errorf("the broken file %s was taken", broken)
+		if _, err := activate.Read(prefix); err == nil || !strings.Contains(err.Error(), "x.json") || !strings.Contains(err.Error(), "leave out the package") {
+			t.Errorf("the broken file %s: %v", broken, err)
 		}
 	}
 }

@@ -119,6 +119,7 @@ func (c capture) read(scripts []string, failed error) (after map[string]string, 
 		return nil, nil, err
 	}
 	statuses := strings.Fields(string(text))
+	statuses = statuses[:min(len(statuses), len(scripts))] // a script can write there, too
 	for i, status := range statuses {
 		if status != "0" {
 			warnings = append(warnings, fmt.Sprintf("the activation script %s returned status %s", scripts[i], status))
