@@ -3,6 +3,7 @@ package persist
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"io/fs"
 	"os"
@@ -28,21 +29,24 @@ type Environment struct {
 	Generations int       `json:"generations"` // that lie on disk
 }
 
-// List describes the environments, by name.
+// List describes the environments, by name. With an error it has those whose state can be
+// read.
 func (r Root) List() ([]Environment, error) {
 	all, err := r.environments()
 	if err != nil {
 		return nil, err
 	}
 	var list []Environment
+	var errs []error
 	for _, e := range all {
-		s, err := e.read()
-		if err != nil {
-			return nil, err
-		}
+		s, unread := e.read()
 		generations, err := e.generations()
-		if err != nil {
-			return nil, err
+		if errors.Is(err, fs.ErrNotExist) { // a clean was faster
+			continue
+		}
+		if err = errors.Join(unread, err); err != nil {
+			errs = append(errs, err)
+			continue
 		}
 		item := Environment{
 			Name: e.name(), Packages: s.Wanted.Packages, Channels: s.Wanted.Channels, Platform: s.Wanted.Platform,
@@ -53,7 +57,7 @@ func (r Root) List() ([]Environment, error) {
 		}
 		list = append(list, item)
 	}
-	return list, nil
+	return list, errors.Join(errs...)
 }
 
 // living leaves out the readers whose session has ended without a Leave.
@@ -75,7 +79,8 @@ const trash = ".trash-"
 
 // Clean removes generations that no session can get any more, and environments
 // that no session came to or left for the time unused: never one with a living
-// session or a process in it, and none that is being made. dry only tells.
+// session or a process in it, and none that is being made. dry only tells. What is wrong
+// with one environment is no reason to keep another.
 func (r Root) Clean(ctx context.Context, unused time.Duration, dry bool) ([]Cleaned, error) {
 	all, err := r.environments()
 	if err != nil {
@@ -83,20 +88,20 @@ func (r Root) Clean(ctx context.Context, unused time.Duration, dry bool) ([]Clea
 	}
 	var cleaned []Cleaned
 	for _, e := range all {
-		removed, err := e.clean(ctx, unused, dry)
-		if err != nil {
+		removed, failed := e.clean(ctx, unused, dry)
+		cleaned, err = append(cleaned, removed...), errors.Join(err, failed)
+		if ctx.Err() != nil {
 			return cleaned, err
 		}
-		cleaned = append(cleaned, removed...)
 	}
 	if dry {
-		return cleaned, nil
+		return cleaned, err
 	}
-	left, err := filepath.Glob(filepath.Join(r.Dir, trash+"*")) // and what a killed clean left
+	left, failed := fs.Glob(os.DirFS(r.Dir), trash+"*") // and what a killed clean left
 	for _, folder := range left {
-		err = errors.Join(err, dir.RemoveAll(folder))
+		failed = errors.Join(failed, dir.RemoveAll(filepath.Join(r.Dir, folder)))
 	}
-	return cleaned, err
+	return cleaned, errors.Join(err, failed)
 }
 
 // clean is Clean of one environment. What it removes is out of the way at once,
@@ -140,6 +145,9 @@ func (e environment) clean(ctx context.Context, unused time.Duration, dry bool) 
 	if used == 0 && idle >= unused && len(s.Readers) == 0 {
 		return cleaned, e.end()
 	}
+	if s.Used.IsZero() { // there is no state: with one the folder would begin to be used
+		return cleaned, nil
+	}
 	if slices.Contains(doomed, filepath.Join(e.dir, s.Current)) {
 		s.Current = ""
 	}
@@ -181,11 +189,7 @@ func (e environment) sort(s state, old bool) (used int, doomed []string, err err
 // discard moves prefixes to where no session looks for them.
 func (e environment) discard(prefixes []string) error {
 	for _, prefix := range prefixes {
-		folder, err := os.MkdirTemp(e.root.Dir, trash)
-		if err != nil {
-			return err
-		}
-		if err := os.Rename(prefix, filepath.Join(folder, filepath.Base(prefix))); err != nil {
+		if err := os.Rename(prefix, filepath.Join(e.root.Dir, trash+rand.Text())); err != nil {
 			return err
 		}
 	}

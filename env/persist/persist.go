@@ -110,23 +110,31 @@ func (r Root) Enter(ctx context.Context, w Wanted, s Session, updateAfter time.D
 	return prefix, err
 }
 
-// update is Enter while no other process makes a generation.
+// update is Enter while no other process makes a generation. What cannot be had stops
+// nobody who can have the present generation, unless nobody can have that any more.
 func (e environment) update(ctx context.Context, w Wanted, visit reader, updateAfter time.Duration, m Maker) (string, error) {
 	prefix, fresh, err := e.join(ctx, w, visit, updateAfter) // it may have been made during the wait
 	if err != nil || fresh {
 		return prefix, err
 	}
+	renewed, err := e.renew(ctx, prefix, m)
+	_, unsolvable := errors.AsType[*solve.UnsolvableError](err)
+	switch {
+	case err != nil && prefix != "" && !unsolvable && ctx.Err() == nil:
+		m.Keep(err)
+		return prefix, nil
+	case err != nil:
+		return "", err
+	}
+	return renewed, e.swap(ctx, visit, filepath.Base(renewed))
+}
+
+// renew returns the present prefix, or where there is none or a newer one can be had,
+// that of another generation, which it makes.
+func (e environment) renew(ctx context.Context, prefix string, m Maker) (string, error) {
 	if prefix != "" {
-		newest, err := m.Newest(ctx, prefix)
-		_, unsolvable := errors.AsType[*solve.UnsolvableError](err)
-		switch {
-		case err != nil && !unsolvable && ctx.Err() == nil: // a channel that cannot be reached stops nobody
-			m.Keep(err)
-			return prefix, nil
-		case err != nil:
-			return "", err
-		case newest:
-			return prefix, e.swap(ctx, visit, filepath.Base(prefix))
+		if newest, err := m.Newest(ctx, prefix); newest || err != nil {
+			return prefix, err
 		}
 	}
 	generation, err := e.nextGeneration()
@@ -134,25 +142,22 @@ func (e environment) update(ctx context.Context, w Wanted, visit reader, updateA
 		return "", err
 	}
 	prefix = filepath.Join(e.dir, generation)
-	if err := m.Create(ctx, prefix); err != nil {
-		return "", err
-	}
-	return prefix, e.swap(ctx, visit, generation)
+	return prefix, m.Create(ctx, prefix)
 }
 
 // Leave takes back the session's newest Enter. It returns the name of the
-// environment; "" says that there was none.
+// environment; "" says that there was none. Where the state of another environment
+// cannot be read, that is an error only if the session is in none that can.
 func (r Root) Leave(ctx context.Context, s Session) (name string, err error) {
 	all, err := r.environments()
 	if err != nil {
 		return "", err
 	}
 	var newest time.Time
+	var unread error
 	for _, e := range all {
 		state, err := e.read()
-		if err != nil {
-			return "", err
-		}
+		unread = errors.Join(unread, err)
 		for _, reader := range state.Readers {
 			if reader.Session.same(s) && !reader.Entered.Before(newest) {
 				name, newest = e.name(), reader.Entered
@@ -160,7 +165,7 @@ func (r Root) Leave(ctx context.Context, s Session) (name string, err error) {
 		}
 	}
 	if name == "" {
-		return "", nil
+		return "", unread
 	}
 	return name, r.environment(name).forget(ctx, func(r reader) bool { return r.Session.same(s) })
 }

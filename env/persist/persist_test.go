@@ -37,7 +37,7 @@ type place struct {
 
 func newPlace(t *testing.T) *place {
 	p := &place{t: t, clock: time.Now()}
-	p.Root = persist.Root{Dir: filepath.Join(t.TempDir(), "envs"), Machine: persist.Machine{Name: "host", Boot: "boot", Proc: t.TempDir()}, Now: func() time.Time { return p.clock }}
+	p.Root = persist.Root{Dir: filepath.Join(t.TempDir(), "envs"), Machine: persist.Machine{Name: "host", Boot: "boot", Space: "pid:[1]", Proc: t.TempDir()}, Now: func() time.Time { return p.clock }}
 	p.process(os.Getpid(), "test", 1, 1) // so that processes are known of
 	return p
 }
@@ -421,6 +421,14 @@ func TestKilledSessions(t *testing.T) {
 		}, 200 * time.Hour, false},
 		"another machine":          {func(p *place, _ persist.Session) { p.Machine.Name = "other"; p.Machine.Boot = "another" }, 200 * time.Hour, false},
 		"another machine, a month": {func(p *place, _ persist.Session) { p.Machine.Name = "other"; p.Machine.Boot = "another" }, 800 * time.Hour, true},
+		"another container of this name": {func(p *place, s persist.Session) {
+			p.Machine.Space = "pid:[2]"
+			must(p.t, os.RemoveAll(s.Folder)) // it is not seen from there
+		}, 200 * time.Hour, false},
+		"another container of this name, a month": {func(p *place, _ persist.Session) { p.Machine.Space = "pid:[2]" }, 800 * time.Hour, true},
+		"another container, the machine was started again": {func(p *place, _ persist.Session) {
+			p.Machine.Space, p.Machine.Boot = "pid:[2]", "another"
+		}, 0, true},
 		"processes are not known": {func(p *place, s persist.Session) {
 			must(p.t, os.RemoveAll(p.Machine.Proc))
 			touched(p, s, 199*time.Hour)
@@ -506,5 +514,131 @@ func TestTheLockOfTheStateIsGivenBack(t *testing.T) {
 		release, err := dir.TryLock(filepath.Join(p.Dir, wanted(t).Name(), name))
 		must(t, err)
 		must(t, release())
+	}
+}
+
+// An update that fails, whatever at, stops nobody who can have what is there.
+func TestAnUpdateThatFails(t *testing.T) {
+	p := newPlace(t)
+	old := p.enter(p.session(100))
+	p.version.Store(1)
+	p.clock = p.clock.Add(11 * time.Hour)
+	m := p.maker()
+	m.Create = func(context.Context, string) error { return errors.New("a package cannot be fetched") }
+	s := p.session(200)
+	prefix, err := p.Enter(t.Context(), wanted(t), s, 10*time.Hour, m)
+	if prefix != old || err != nil || p.kept.Load() != 1 {
+		t.Errorf("got %q %v, said %d times", prefix, err, p.kept.Load())
+	}
+	if list, err := p.List(); err != nil || list[0].Sessions != 2 {
+		t.Errorf("%+v %v", list, err)
+	}
+	p.leave(s)
+	if renewed := p.enter(s); renewed == old {
+		t.Error("the next session does not try again")
+	}
+}
+
+// What was compared in the future was compared by a wrong clock.
+func TestAClockThatWasWrong(t *testing.T) {
+	p := newPlace(t)
+	p.clock = p.clock.Add(10000 * time.Hour)
+	old := p.enter(p.session(100))
+	p.clock = p.clock.Add(-10000 * time.Hour)
+	p.version.Store(1)
+	if renewed := p.enter(p.session(200)); renewed == old {
+		t.Error("not compared with its channels")
+	}
+}
+
+// A state that cannot be read is told, and stops what has to do with it alone.
+func TestABrokenState(t *testing.T) {
+	p := newPlace(t)
+	s := p.session(100)
+	p.enter(s)
+	for _, name := range []string{"env_0", "env_f"} { // before and after the other
+		must(t, os.MkdirAll(filepath.Join(p.Dir, name, "1"), 0o755))
+		must(t, os.WriteFile(filepath.Join(p.Dir, name, "state.json"), nil, 0o600))
+	}
+	told := func(err error) {
+		t.Helper()
+		if err == nil || !strings.Contains(err.Error(), "env_0/state.json") || !strings.Contains(err.Error(), "env_f/state.json") || !strings.Contains(err.Error(), "remove its folder") {
+			t.Errorf("got %v", err)
+		}
+	}
+	list, err := p.List()
+	told(err)
+	if len(list) != 1 || list[0].Name != wanted(t).Name() {
+		t.Errorf("%+v", list)
+	}
+	if name := p.leave(s); name != wanted(t).Name() {
+		t.Errorf("left %q", name)
+	}
+	_, err = p.Leave(t.Context(), s)
+	told(err)
+	cleaned, err := p.Clean(t.Context(), 0, false)
+	told(err)
+	if len(cleaned) != 1 || cleaned[0].Name != wanted(t).Name() {
+		t.Errorf("removed: %v", cleaned)
+	}
+	if left, err := os.ReadDir(p.Dir); err != nil || len(left) != 2 {
+		t.Errorf("left: %v %v", left, err)
+	}
+}
+
+// A folder in which nothing was begun is not used by the cleaning of it.
+func TestAFolderWithoutAStateStaysWithoutOne(t *testing.T) {
+	p := newPlace(t)
+	folder := filepath.Join(p.Dir, wanted(t).Name())
+	must(t, os.MkdirAll(folder, 0o755))
+	for range 2 {
+		p.clean(time.Hour)
+		if _, err := os.Stat(filepath.Join(folder, "state.json")); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("the cleaning made a state: %v", err)
+		}
+	}
+	p.clock = p.clock.Add(2 * time.Hour)
+	p.clean(time.Hour)
+	if left, err := os.ReadDir(p.Dir); err != nil || len(left) != 0 {
+		t.Errorf("left: %v %v", left, err)
+	}
+}
+
+// The names of folders mean nothing.
+func TestARootWithAnyName(t *testing.T) {
+	p := newPlace(t)
+	p.Dir = filepath.Join(t.TempDir(), "envs [1-*?]")
+	s := p.session(100)
+	p.enter(s)
+	p.leave(s)
+	if got := p.clean(0); len(got) != 1 {
+		t.Errorf("removed: %s", got)
+	}
+	if left, err := os.ReadDir(p.Dir); err != nil || len(left) != 0 {
+		t.Errorf("left: %v %v", left, err)
+	}
+}
+
+// Several cleans at one time take nothing from each other.
+func TestCleaningAtOneTime(t *testing.T) {
+	p := newPlace(t)
+	for i := range 40 {
+		generation := filepath.Join(p.Dir, fmt.Sprintf("env_%d", i), "1")
+		must(t, os.MkdirAll(generation, 0o755))
+	}
+	var work sync.WaitGroup
+	for range 8 {
+		work.Go(func() {
+			if _, err := p.Clean(t.Context(), 0, false); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	work.Wait()
+	if _, err := p.Clean(t.Context(), 0, false); err != nil {
+		t.Error(err)
+	}
+	if left, err := os.ReadDir(p.Dir); err != nil || len(left) != 0 {
+		t.Errorf("left: %v %v", left, err)
 	}
 }

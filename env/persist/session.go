@@ -17,6 +17,7 @@ type Session struct {
 	Folder  string `json:"folder,omitempty"`  // its working folder, which its runtime removes at the end; "" for a shell
 	Machine string `json:"machine"`           // the name of its machine
 	Boot    string `json:"boot,omitempty"`    // and of the machine's run since it was started
+	Space   string `json:"space,omitempty"`   // and of the container on it
 	Process int    `json:"process,omitempty"` // the runtime, or who started the shell; 0 if not known
 	Started string `json:"started,omitempty"` // when that process began, in the kernel's ticks
 }
@@ -25,19 +26,23 @@ type Session struct {
 type Machine struct {
 	Name string // of the host
 	Boot string // differs after each start of the machine; "" if not known
-	Proc string // the folder of a Linux kernel's processes; elsewhere nothing is found there
+	// Space is that of the processes, e.g. pid:[4026531836]: from one container nothing is
+	// seen of another's, and they may have one name; "" if not known.
+	Space string
+	Proc  string // the folder of a Linux kernel's processes; elsewhere nothing is found there
 }
 
 // ThisMachine asks the system.
 func ThisMachine() Machine {
 	name, _ := os.Hostname() // an unknown name is one as well
 	boot, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	return Machine{Name: name, Boot: strings.TrimSpace(string(boot)), Proc: "/proc"}
+	space, _ := os.Readlink("/proc/self/ns/pid")
+	return Machine{Name: name, Boot: strings.TrimSpace(string(boot)), Space: space, Proc: "/proc"}
 }
 
 // SessionOf is the session of process pid, whose working folder this is.
 func (m Machine) SessionOf(folder string, pid int) Session {
-	s := Session{Folder: folder, Machine: m.Name, Boot: m.Boot}
+	s := Session{Folder: folder, Machine: m.Name, Boot: m.Boot, Space: m.Space}
 	for p, ok := m.process(pid); ok && p.parent > 1; {
 		pid = p.parent
 		if p, ok = m.process(pid); ok && !slices.Contains(starters, p.name) {
@@ -78,7 +83,7 @@ func (m Machine) process(pid int) (process, bool) {
 
 // same tells whether both are one session.
 func (s Session) same(other Session) bool {
-	if s.Machine != other.Machine || s.Boot != other.Boot || s.Folder != other.Folder {
+	if s.Machine != other.Machine || s.Boot != other.Boot || s.Space != other.Space || s.Folder != other.Folder {
 		return false
 	}
 	return s.Folder != "" || s.Process == other.Process && s.Started == other.Started
@@ -89,7 +94,7 @@ const (
 	// been left alone: a runtime writes there before each action.
 	quiet = 24 * time.Hour
 	// stranger is how long a session is believed in of which nothing can be found
-	// out here, e.g. one of another machine.
+	// out here, e.g. one of another machine or container.
 	stranger = 30 * 24 * time.Hour
 )
 
@@ -102,6 +107,8 @@ func (m Machine) over(r reader, prefix string, now time.Time) bool {
 		return now.Sub(r.Entered) > stranger
 	case s.Boot != m.Boot && s.Boot != "" && m.Boot != "":
 		return true
+	case s.Space != m.Space && s.Space != "" && m.Space != "":
+		return now.Sub(r.Entered) > stranger
 	}
 	if s.Folder != "" {
 		info, err := os.Stat(s.Folder)

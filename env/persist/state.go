@@ -97,7 +97,7 @@ func (e environment) read() (state, error) {
 		err = json.Unmarshal(text, &s)
 	}
 	if err != nil {
-		return s, fmt.Errorf("read %s: %w; if no session works there, remove its folder", e.stateFile(), err)
+		return state{}, fmt.Errorf("read %s: %w; if no session works there, remove its folder", e.stateFile(), err)
 	}
 	return s, nil
 }
@@ -146,7 +146,8 @@ func (e environment) join(ctx context.Context, w Wanted, visit reader, updateAft
 			return // somebody removed it
 		}
 		s.add(visit, s.Current, e.root.Now())
-		prefix, fresh = current, e.root.Now().Sub(s.Checked) < updateAfter
+		age := e.root.Now().Sub(s.Checked) // below 0 the clock was wrong then, and it is not known
+		prefix, fresh = current, age >= 0 && age < updateAfter
 	})
 	return prefix, fresh, err
 }
