@@ -17,7 +17,7 @@ func ParseExplicit(text string) ([]Record, error) {
 	begun := false
 	names := map[string]string{}
 	n := 0
-	for line := range strings.Lines(text) {
+	for line := range strings.Lines(strings.TrimPrefix(text, "\ufeff")) {
 		n++
 		line = strings.TrimSpace(line)
 		switch {

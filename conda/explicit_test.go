@@ -25,6 +25,9 @@ func TestParseExplicit(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
+	if all, err := conda.ParseExplicit("\ufeff# as Windows writes it\r\n@EXPLICIT\r\nhttps://host/c/noarch/w-1-0.conda\r\n"); err != nil || len(all) != 1 {
+		t.Errorf("%+v %v", all, err)
+	}
 	for text, want := range map[string]string{
 		"":            "no line @EXPLICIT",
 		"python=3.12": `line 1: "python=3.12" comes before`,

@@ -80,9 +80,9 @@ func CleanCache(ctx context.Context, cache string, unused, patience time.Duratio
 	if err = errors.Join(err, release()); err != nil {
 		return c, err
 	}
-	left, err := filepath.Glob(filepath.Join(cache, cacheTrash+"*")) // and what a killed clean left
+	left, err := fs.Glob(os.DirFS(cache), cacheTrash+"*") // and what a killed clean left
 	for _, folder := range left {
-		err = errors.Join(err, dir.RemoveAll(folder))
+		err = errors.Join(err, dir.RemoveAll(filepath.Join(cache, folder)))
 	}
 	return c, err
 }
@@ -90,11 +90,12 @@ func CleanCache(ctx context.Context, cache string, unused, patience time.Duratio
 // find lists what was last used before a time, and counts it.
 func (c *Cleaned) find(before time.Time) (old []string, err error) {
 	for _, pattern := range cached {
-		all, err := filepath.Glob(filepath.Join(c.Cache, filepath.FromSlash(pattern)))
+		all, err := fs.Glob(os.DirFS(c.Cache), pattern)
 		if err != nil {
 			return nil, err
 		}
 		for _, path := range all {
+			path = filepath.Join(c.Cache, filepath.FromSlash(path))
 			used, err := lastUse(path)
 			if errors.Is(err, fs.ErrNotExist) || err == nil && (!used.Before(before) || strings.HasPrefix(filepath.Base(path), ".lock-")) {
 				continue

@@ -108,12 +108,13 @@ func seriesOf(records []conda.Record) string {
 // Installed returns the records of conda-meta, by name. A prefix without that
 // folder has none.
 func Installed(prefix string) ([]conda.Record, error) {
-	files, err := filepath.Glob(filepath.Join(prefix, "conda-meta", "*.json"))
+	files, err := fs.Glob(os.DirFS(prefix), "conda-meta/*.json")
 	if err != nil {
 		return nil, err
 	}
 	var records []conda.Record
 	for _, file := range files {
+		file = filepath.Join(prefix, filepath.FromSlash(file))
 		text, err := os.ReadFile(file) //nolint:gosec // the user's prefix
 		if err != nil {
 			return nil, err

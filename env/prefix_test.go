@@ -55,6 +55,23 @@ func TestTheSameEnvironmentTwiceIsOne(t *testing.T) {
 	}
 }
 
+// The name of a folder means nothing.
+func TestAPrefixAndACacheWithAnyName(t *testing.T) {
+	r := request(t, []string{"tool"}, channel(t, pkg{"tool", "1.0", "linux-64", nil}))
+	r.Prefix, r.Cache = filepath.Join(t.TempDir(), "shot [1-"), filepath.Join(t.TempDir(), "cache*[a]")
+	create(t, r)
+	if records, err := env.Installed(r.Prefix); err != nil || len(records) != 1 {
+		t.Errorf("%+v %v", records, err)
+	}
+	create(t, r)
+	if cleaned, err := env.CleanCache(t.Context(), r.Cache, 0, time.Minute, false); err != nil || cleaned.Items == 0 {
+		t.Errorf("%+v %v", cleaned, err)
+	}
+	if left, err := filepath.Glob(filepath.Join(filepath.Dir(r.Cache), "*", ".trash-*")); err != nil || len(left) != 0 {
+		t.Errorf("left: %s %v", left, err)
+	}
+}
+
 func TestWhatAnInterruptedRunLeftIsRemoved(t *testing.T) {
 	r := request(t, []string{"tool"}, channel(t, pkg{"tool", "1.0", "linux-64", nil}))
 	for _, name := range []string{".condaworker-transaction/undo.json", "share/tool", "lib/half", "conda-meta/half-1-0.json", "conda-meta/history"} {
