@@ -109,7 +109,7 @@ func (d *desk) createEnv(ctx context.Context, o envOptions) error {
 		records, err := do(ctx, request)
 		end(err)
 		if err != nil {
-			return "", err
+			return "", misnamed(err, request.Channels)
 		}
 		would := ""
 		if o.dryRun {
@@ -277,7 +277,7 @@ func variables(n *tree.Node, report *tree.Report) map[string]string {
 	}
 	for _, f := range n.FieldsBut() {
 		switch {
-		case !variableName.MatchString(f.Key) || slices.Contains([]string{"PATH", "CONDA_PREFIX", "CONDA_SHLVL", "CONDA_DEFAULT_ENV"}, f.Key):
+		case !variableName.MatchString(f.Key) || slices.Contains([]string{"PATH", "CONDA_PREFIX", "CONDA_SHLVL", "CONDA_DEFAULT_ENV"}, strings.ToUpper(f.Key)):
 			report.Fail(f.Pos, "take it out, or give it another name", "no environment can set a variable %s", f.Key)
 		case f.Value.IsNull() || f.Value.Kind != tree.Scalar || strings.Contains(f.Value.Scalar(), "\x00"):
 			report.Fail(f.Pos, `write it in quotes, "" for an empty one`, "the variable %s has no text", f.Key)
@@ -297,7 +297,11 @@ func texts(n *tree.Node, report *tree.Report) []string {
 	for _, item := range n.All() {
 		text, ok := item.Text()
 		if !ok {
-			report.Fail(item.Pos, "list conda packages, each as text; those of pip are not installed: take them from a channel, or run pip in the prefix", "%s is no text", item.Quoted())
+			hint := "write each as text, without conditions"
+			if len(item.Fields) > 0 && item.Fields[0].Key == "pip" {
+				hint = "list conda packages, each as text; those of pip are not installed: take them from a channel, or run pip in the prefix"
+			}
+			report.Fail(item.Pos, hint, "%s is no text", item.Quoted())
 			continue
 		}
 		all = append(all, text)

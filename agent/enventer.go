@@ -141,7 +141,7 @@ func (d *desk) enterEnv(ctx context.Context, o enterOptions) error {
 		}
 		end(err)
 		if err != nil {
-			return "", err
+			return "", misnamed(err, request.Channels)
 		}
 		if err := d.activateEnv(ctx, request.Prefix, o.env0, p); err != nil {
 			return "", errors.Join(err, leave())
@@ -159,6 +159,9 @@ func (d *desk) envRoot(folder string) (persist.Root, persist.Session) {
 		machine.SessionOf(d.env["OPENJD_SESSION_WORKING_DIR"], os.Getpid())
 }
 
+// mostMinutes is a century: a Duration has no more than three.
+const mostMinutes = 100 * 366 * 24 * 60
+
 // keptEnv enters an environment of the root, which request makes if need be.
 func (d *desk) keptEnv(ctx context.Context, o enterOptions, request env.Request, p *progress) (prefix string, leave func() error, err error) {
 	var channels []string
@@ -174,7 +177,7 @@ func (d *desk) keptEnv(ctx context.Context, o enterOptions, request env.Request,
 		_, err := root.Leave(ctx, session)
 		return err
 	}
-	prefix, err = root.Enter(ctx, wanted, session, time.Duration(o.updateAfter)*time.Minute, persist.Maker{
+	prefix, err = root.Enter(ctx, wanted, session, time.Duration(min(o.updateAfter, mostMinutes))*time.Minute, persist.Maker{
 		Create: func(ctx context.Context, prefix string) error {
 			p.Info("making " + prefix)
 			request.Prefix = prefix

@@ -28,11 +28,14 @@ func (o *cleanOptions) add(c *cobra.Command) {
 
 func (o *cleanOptions) check() error {
 	o.root = envOptions{}.folder(o.root)
-	if o.hours < 0 || o.hours > 1e6 {
+	if !isHours(o.hours) {
 		return usageError{fmt.Errorf("--cleanup-after-hours %g: it is hours, from 0 on", o.hours)}
 	}
 	return nil
 }
+
+// isHours refuses what is no number, and more than a Duration has.
+func isHours(hours float64) bool { return hours >= 0 && hours <= 1e6 }
 
 // cleanRoot removes what nobody uses.
 func (d *desk) cleanRoot(ctx context.Context, o cleanOptions, p *progress, r *report) error {
@@ -89,7 +92,7 @@ func (d *desk) cleanEnvs(ctx context.Context, o envCleanOptions, p *progress, r 
 	if err := o.check(); err != nil {
 		return "", err
 	}
-	if o.cacheHours < 0 || o.cacheHours > 1e6 {
+	if !isHours(o.cacheHours) {
 		return "", usageError{fmt.Errorf("--cache-after-hours %g: it is hours, from 0 on", o.cacheHours)}
 	}
 	cache, err := cacheFolder(o.cache)

@@ -27,6 +27,9 @@ func (d *desk) readExplicit(ctx context.Context, file string, o sourceOptions, r
 	if err != nil {
 		return usageError{fmt.Errorf("--explicit %s: %w", file, err)}
 	}
+	if len(records) == 0 {
+		return usageError{fmt.Errorf("--explicit %s: it names no package: write their URLs, one a line", file)}
+	}
 	opened := map[string]env.Channel{}
 	for i, p := range records {
 		if p.Subdir != r.Subdir && p.Subdir != "noarch" {

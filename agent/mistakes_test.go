@@ -83,7 +83,7 @@ func TestMistakes(t *testing.T) {
 		"build recipe --output-dir out --source-archive nowhere": {2, "--source-archive nowhere: " + noFile},
 		"build recipe --output-dir out --source-archive none":    {2, "--source-archive none: it is no regular file"},
 		"render recipe --exclusive-config-file nowhere":          {2, "--exclusive-config-file nowhere: " + noFile},
-		"env create -p prefix -c nowhere x":                      {1, "channel W/nowhere: " + noFolder},
+		"env create -p prefix -c nowhere x":                      {1, "channel W/nowhere: " + noFolder + "; where nowhere is the name of a channel, say where it lies, e.g. --channel-alias https://conda.anaconda.org"},
 		"env create -p prefix -c file x":                         {1, "read the index of channel W/file: " + isFile},
 		"env create -p prefix -c none x":                         {1, "channel W/none has no PLATFORM/repodata.json and no noarch/repodata.json: reindex it, or correct its URL"},
 		"env create -p prefix -c channel --file nowhere":         {2, "--file nowhere: " + noFile},

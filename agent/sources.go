@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 
@@ -81,6 +83,21 @@ func (d *desk) channelURL(text, alias string) string {
 		return text
 	}
 	return strings.TrimRight(alias, "/") + "/" + text
+}
+
+// misnamed tells who gave a channel by its name, which is then taken for a folder, where it is
+// not there.
+func misnamed(err error, channels []env.Channel) error {
+	if !errors.Is(err, store.ErrNoChannel) {
+		return err
+	}
+	for _, c := range channels {
+		name, _ := filepath.Rel(absolutePath("."), c.URL) // "" is no name
+		if _, missing := os.Stat(c.URL); missing != nil && isFolder(c) && channelName.MatchString(filepath.ToSlash(name)) {
+			return fmt.Errorf("%w; where %s is the name of a channel, say where it lies, e.g. --channel-alias https://conda.anaconda.org", err, name)
+		}
+	}
+	return err
 }
 
 // mirror says that what lies below one URL lies below another one, too.
