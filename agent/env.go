@@ -141,6 +141,9 @@ func (d *desk) envRequest(ctx context.Context, o envOptions, p *progress) (env.R
 		return env.Request{}, err
 	}
 	specs, channels, err := o.wanted(file)
+	if err == nil {
+		err = checkFolder("prefix", o.prefix)
+	}
 	if err != nil {
 		return env.Request{}, err
 	}
@@ -178,7 +181,7 @@ func (d *desk) envRequest(ctx context.Context, o envOptions, p *progress) (env.R
 // cacheFolder is the one that a flag names, or the user's own.
 func cacheFolder(flag string) (string, error) {
 	if flag != "" {
-		return absolutePath(flag), nil
+		return absolutePath(flag), checkFolder("--cache", flag)
 	}
 	folder, err := os.UserCacheDir()
 	if err != nil {

@@ -84,7 +84,7 @@ func (o *enterOptions) check(session string) error {
 	case len(o.specs) > 0 && strings.TrimSpace(strings.Join(o.channels, "")) == "":
 		return usageError{errors.New("say from where: --channels URLS")}
 	}
-	return nil
+	return checkFolder("--persist-envs-hashed", o.root)
 }
 
 // folder is where a path leads that no shell has seen: ~ is the user's home.

@@ -31,7 +31,7 @@ func (o *cleanOptions) check() error {
 	if !isHours(o.hours) {
 		return usageError{fmt.Errorf("--cleanup-after-hours %g: it is hours, from 0 on", o.hours)}
 	}
-	return nil
+	return checkFolder("--persist-envs-hashed", o.root)
 }
 
 // isHours refuses what is no number, and more than a Duration has.

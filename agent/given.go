@@ -67,6 +67,16 @@ func damaged(err error) error {
 	return err
 }
 
+// checkFolder finds out before the work that a path is a folder, or can be made one as far
+// as other files are concerned.
+func checkFolder(flag, path string) error {
+	info, err := os.Stat(path)
+	if errors.Is(err, syscall.ENOTDIR) || err == nil && !info.IsDir() {
+		return usageError{fmt.Errorf("%s %s: a file is in the way; name a folder", flag, path)}
+	}
+	return nil
+}
+
 // makeFolder makes the folder that a flag names; "" is none.
 func makeFolder(flag, path string) error {
 	if path == "" {

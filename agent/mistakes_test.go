@@ -87,6 +87,14 @@ func TestMistakes(t *testing.T) {
 		"env create -p prefix -c file x":                         {1, "read the index of channel W/file: " + isFile},
 		"env create -p prefix -c none x":                         {1, "channel W/none has no PLATFORM/repodata.json and no noarch/repodata.json: reindex it, or correct its URL"},
 		"env create -p prefix -c channel --file nowhere":         {2, "--file nowhere: " + noFile},
+		"env create -p file -c channel x":                        {2, "prefix file: " + inTheWay},
+		"env create -p file/below -c channel x":                  {2, "prefix file/below: " + inTheWay},
+		"env create -p prefix -c channel x --cache file":         {2, "--cache file: " + inTheWay},
+		"env enter file -c channel -p x":                         {2, "prefix file: " + inTheWay},
+		"env enter --persist-envs-hashed file -c channel -p x":   {2, "--persist-envs-hashed W/file: " + inTheWay},
+		"env exit --persist-envs-hashed file/below":              {2, "--persist-envs-hashed W/file/below: " + inTheWay},
+		"env list --persist-envs-hashed file":                    {2, "--persist-envs-hashed W/file: " + inTheWay},
+		"env clean --cache file/below":                           {2, "--cache file/below: " + inTheWay},
 		"env create -p prefix --explicit nowhere":                {2, "--explicit nowhere: " + noFile},
 	} {
 		ctx, cancel := context.WithCancelCause(t.Context())

@@ -83,9 +83,14 @@ func (o *offers) archive(r conda.Record) (install.Package, error) {
 		file := filepath.Join(o.request.Cache, "archives", cacheName(r), r.FileName)
 		want := archive.Digest{Size: r.Size, SHA256: r.SHA256, MD5: r.MD5}
 		fetch := func(ctx context.Context) (archive.Digest, error) {
-			got, err := Download(ctx, from.Reader, key, file, want)
-			if errors.Is(err, fs.ErrNotExist) && o.request.Explicit == nil {
+			got, err := download(ctx, from.Reader, key, file, want)
+			switch {
+			case o.request.Explicit != nil:
+				err = blame(err, "correct the hash in the list")
+			case errors.Is(err, fs.ErrNotExist):
 				err = fmt.Errorf("%w, though the index names it: reindex the channel", err)
+			default:
+				err = blame(err, reindex)
 			}
 			if err != nil {
 				err = fmt.Errorf("fetch %s from %s: %w", key, from.URL, err)
@@ -155,7 +160,24 @@ const attempts = 5
 // Bytes that do not match never have the file's name. What a download that was cut
 // off or killed has brought lies beside it in .part-NAME, and the next one goes on
 // there. Processes that want the same file wait for the one that fetches it.
-func Download(ctx context.Context, from store.Reader, key, to string, want archive.Digest) (got archive.Digest, err error) {
+func Download(ctx context.Context, from store.Reader, key, to string, want archive.Digest) (archive.Digest, error) {
+	got, err := download(ctx, from, key, to, want)
+	return got, blame(err, reindex)
+}
+
+// reindex is what helps when a channel's index is wrong.
+const reindex = "reindex the channel"
+
+// blame adds what helps to an error about other bytes than those that were wanted.
+func blame(err error, remedy string) error {
+	if _, other := errors.AsType[otherBytes](err); other {
+		return fmt.Errorf("%w: %s", err, remedy)
+	}
+	return err
+}
+
+// download is Download without what to do about other bytes.
+func download(ctx context.Context, from store.Reader, key, to string, want archive.Digest) (got archive.Digest, err error) {
 	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil { //nolint:gosec // a cache for all of the machine
 		return got, err
 	}
@@ -164,7 +186,7 @@ func Download(ctx context.Context, from store.Reader, key, to string, want archi
 		return got, err
 	}
 	defer func() { err = errors.Join(err, free()) }()
-	d := &download{key: key, want: want}
+	d := &transfer{key: key, want: want}
 	if d.hashed() {
 		if got, err := verifyFile(ctx, to, want); err == nil {
 			dir.Touch(to)
@@ -188,9 +210,6 @@ func Download(ctx context.Context, from store.Reader, key, to string, want archi
 		}
 		return err
 	})
-	if _, other := errors.AsType[otherBytes](err); other {
-		err = fmt.Errorf("%w: reindex the channel", err)
-	}
 	if err = errors.Join(cmp.Or(d.unwritten, err), d.part.Close()); err == nil {
 		return got, os.Rename(name, to)
 	}
@@ -200,8 +219,8 @@ func Download(ctx context.Context, from store.Reader, key, to string, want archi
 	return got, err
 }
 
-// download is an object on its way to a file, which this process holds.
-type download struct {
+// transfer is an object on its way to a file, which this process holds.
+type transfer struct {
 	part *os.File
 	from store.Reader
 	key  string
@@ -210,12 +229,12 @@ type download struct {
 	unwritten error // why the part could not be written
 }
 
-func (d *download) hashed() bool { return d.want.SHA256 != "" || d.want.MD5 != "" }
+func (d *transfer) hashed() bool { return d.want.SHA256 != "" || d.want.MD5 != "" }
 
 // run begins where an earlier run ended. When that does not come to the right bytes
 // they are thrown away, and it begins at the beginning. After an error, keep says that
 // a later run may go on.
-func (d *download) run(ctx context.Context) (got archive.Digest, keep bool, err error) {
+func (d *transfer) run(ctx context.Context) (got archive.Digest, keep bool, err error) {
 	if d.hashed() && d.size() > 0 {
 		if got, err := d.read(ctx); err == nil || ctx.Err() != nil {
 			return got, true, err
@@ -231,7 +250,7 @@ func (d *download) run(ctx context.Context) (got archive.Digest, keep bool, err 
 	return got, d.hashed() && d.size() > 0, err
 }
 
-func (d *download) size() int64 {
+func (d *transfer) size() int64 {
 	info, err := d.part.Stat()
 	if err != nil {
 		return 0
@@ -241,7 +260,7 @@ func (d *download) size() int64 {
 
 // read appends to the part until the object ends, and compares. An end before the
 // record's may be a connection that was cut off: not all servers let one tell.
-func (d *download) read(ctx context.Context) (archive.Digest, error) {
+func (d *transfer) read(ctx context.Context) (archive.Digest, error) {
 	var short error // what was wrong with what ended too soon
 	for attempt := 1; ; attempt++ {
 		had := d.size()
@@ -266,7 +285,7 @@ func (d *download) read(ctx context.Context) (archive.Digest, error) {
 }
 
 // next appends what follows the first bytes of the object, and sums up all of it.
-func (d *download) next(ctx context.Context, had int64) (archive.Digest, error) {
+func (d *transfer) next(ctx context.Context, had int64) (archive.Digest, error) {
 	rest := io.Reader(bytes.NewReader(nil))
 	if had == 0 || had != d.want.Size { // else it was killed before the last step
 		body, _, err := d.from.Get(ctx, d.key, had, -1)

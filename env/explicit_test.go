@@ -48,7 +48,7 @@ func TestExplicitPackages(t *testing.T) {
 	r.Prefix = filepath.Join(t.TempDir(), "lying")
 	r.Cache = t.TempDir()
 	r.Explicit[0].MD5 = strings.Repeat("0", 32)
-	if _, err := env.Create(t.Context(), r); err == nil || !strings.Contains(err.Error(), "fetch linux-64/app-1.0-0.conda") || !strings.Contains(err.Error(), "its md5 is") {
+	if _, err := env.Create(t.Context(), r); err == nil || !strings.Contains(err.Error(), "fetch linux-64/app-1.0-0.conda") || !strings.Contains(err.Error(), "its md5 is") || !strings.HasSuffix(err.Error(), ": correct the hash in the list") {
 		t.Error(err)
 	}
 	if _, err := os.Stat(r.Prefix); err == nil {

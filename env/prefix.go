@@ -30,7 +30,7 @@ func openWorkplace(ctx context.Context, prefix string) (*workplace, error) {
 	w := &workplace{dir: prefix, fresh: errors.Is(err, fs.ErrNotExist)}
 	for w.free == nil {
 		if err := os.MkdirAll(prefix, 0o755); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("make the prefix: %w; name one that this user can make", err)
 		}
 		w.free, err = dir.LockFolder(ctx, prefix)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) { // a failed run removes the folder that it made

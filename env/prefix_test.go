@@ -72,6 +72,16 @@ func TestAPrefixAndACacheWithAnyName(t *testing.T) {
 	}
 }
 
+func TestAPrefixThatCannotBeMade(t *testing.T) {
+	r := request(t, []string{"tool"}, channel(t, pkg{"tool", "1.0", "linux-64", nil}))
+	if err := os.Symlink("nowhere", r.Prefix); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := env.Create(t.Context(), r); err == nil || !strings.HasPrefix(err.Error(), "make the prefix: ") || !strings.Contains(err.Error(), "; name one that") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestWhatAnInterruptedRunLeftIsRemoved(t *testing.T) {
 	r := request(t, []string{"tool"}, channel(t, pkg{"tool", "1.0", "linux-64", nil}))
 	for _, name := range []string{".condaworker-transaction/undo.json", "share/tool", "lib/half", "conda-meta/half-1-0.json", "conda-meta/history"} {

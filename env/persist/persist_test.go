@@ -642,3 +642,17 @@ func TestCleaningAtOneTime(t *testing.T) {
 		t.Errorf("left: %v %v", left, err)
 	}
 }
+
+// A root that cannot be one is told with what to do.
+func TestARootThatIsNone(t *testing.T) {
+	p := newPlace(t)
+	must(t, os.Symlink("nowhere", p.Dir))
+	if _, err := p.Enter(t.Context(), wanted(t), p.session(100), time.Hour, p.maker()); err == nil || !strings.Contains(err.Error(), "; name a folder that") {
+		t.Errorf("got %v", err)
+	}
+	p.Dir = filepath.Join(t.TempDir(), "file")
+	must(t, os.WriteFile(p.Dir, nil, 0o600))
+	if _, err := p.List(); err == nil || !strings.Contains(err.Error(), "; name a folder that") {
+		t.Errorf("got %v", err)
+	}
+}

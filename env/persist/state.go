@@ -50,7 +50,7 @@ func (e environment) name() string { return filepath.Base(e.dir) }
 func (r Root) environments() ([]environment, error) {
 	entries, err := os.ReadDir(r.Dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
+		return nil, fmt.Errorf("look for kept environments: %w; name a folder that this user can read", err)
 	}
 	var all []environment
 	for _, entry := range entries {
@@ -66,7 +66,7 @@ func (r Root) environments() ([]environment, error) {
 func (e environment) lock(ctx context.Context, file string) (release func() error, err error) {
 	for {
 		if err := os.MkdirAll(e.dir, 0o755); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("keep an environment: %w; name a folder that this user can write to", err)
 		}
 		release, err := dir.Lock(ctx, filepath.Join(e.dir, file))
 		if !errors.Is(err, fs.ErrNotExist) {
