@@ -133,6 +133,14 @@ func TestStatusesThatAScriptWroteAreNotTaken(t *testing.T) {
 	}
 }
 
+func TestAFolderThatCannotBeMadeIsTold(t *testing.T) {
+	dir := prefix(t, map[string]string{"etc/conda/activate.d/a.sh": ""})
+	t.Setenv("TMPDIR", filepath.Join(dir, "none"))
+	if _, err := activate.Changes(t.Context(), dir, nil, noShell); err == nil || !strings.Contains(err.Error(), "let TMPDIR name one") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestAScriptThatEndsTheShellIsNamed(t *testing.T) {
 	for name, c := range map[string]struct{ script, want string }{
 		"exit 3":      {"exit 3", "exit status 3"},

@@ -38,7 +38,7 @@ func (s steps) run(ctx context.Context, vars map[string]string, shell Shell) (af
 	}
 	dir, err := os.MkdirTemp("", "condaworker-activate-")
 	if err != nil {
-		return nil, nil, fmt.Errorf("make a folder for the activation: %w", err)
+		return nil, nil, fmt.Errorf("make a folder for the activation: %w; let TMPDIR name one that this user can write to", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	c := capture{dir: dir, script: filepath.Join(dir, "activate.sh"), statuses: filepath.Join(dir, statusesName), vars: filepath.Join(dir, varsName)}
