@@ -100,10 +100,9 @@ func (d *desk) cleanEnvs(ctx context.Context, o envCleanOptions, p *progress, r 
 		return "", err
 	}
 	result := ""
+	var failed error
 	if o.root != "" {
-		if err := d.cleanRoot(ctx, o.cleanOptions, p, r); err != nil {
-			return "", err
-		}
+		failed = d.cleanRoot(ctx, o.cleanOptions, p, r)
 		result = fmt.Sprintf("%d prefixes in %s were not in use; ", len(r.Cleaned), o.root)
 	}
 	end := p.Phase("clean cache")
@@ -118,7 +117,7 @@ func (d *desk) cleanEnvs(ctx context.Context, o envCleanOptions, p *progress, r 
 	if o.dry {
 		would = "would have removed "
 	}
-	return result + would + cleaned.String(), err
+	return result + would + cleaned.String(), errors.Join(failed, err)
 }
 
 // envListCommand declares the verb.

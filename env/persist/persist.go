@@ -43,7 +43,12 @@ type Wanted struct {
 // Want brings what was asked for into its canonical form. An error names the
 // match spec that cannot be read.
 func Want(specs, channels []string, platform string, virtual []conda.Record, options ...string) (Wanted, error) {
-	w := Wanted{Channels: channels, Platform: platform, Options: options}
+	w := Wanted{Platform: platform, Options: options}
+	for _, url := range channels {
+		if !slices.Contains(w.Channels, url) { // what comes again says nothing
+			w.Channels = append(w.Channels, url)
+		}
+	}
 	for _, text := range specs {
 		spec, err := conda.ParseMatchSpec(text)
 		if err != nil {

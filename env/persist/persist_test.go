@@ -150,7 +150,7 @@ func TestNamesAreOfWhatIsWanted(t *testing.T) {
 	if len(base) != len("env_")+24 {
 		t.Errorf("the name is %s", base)
 	}
-	if again := name([]string{"python>=3.11", "blender  4.2.*", "blender=4.2"}, []string{"s3://a", "s3://b"}, "linux-64", []conda.Record{glibc[1], glibc[0]}, "exclude-newer=2026-01-31"); again != base {
+	if again := name([]string{"python>=3.11", "blender  4.2.*", "blender=4.2"}, []string{"s3://a", "s3://b", "s3://a"}, "linux-64", []conda.Record{glibc[1], glibc[0]}, "exclude-newer=2026-01-31"); again != base {
 		t.Errorf("the same in other words is %s, not %s", again, base)
 	}
 	others := map[string]string{
