@@ -126,7 +126,7 @@ func (d *desk) enterEnv(ctx context.Context, o enterOptions) error {
 			return "", err
 		}
 		if len(o.specs) == 0 {
-			return "no packages: the session stays as it is", nil
+			return "no packages: the session stays as it is", d.passEnv(ctx, o.root)
 		}
 		request, err := d.envRequest(ctx, o.envOptions, p)
 		if err != nil {
@@ -159,6 +159,15 @@ func (d *desk) envRoot(folder string) (persist.Root, persist.Session) {
 		machine.SessionOf(d.env["OPENJD_SESSION_WORKING_DIR"], os.Getpid())
 }
 
+// passEnv lets the exit that will follow end nothing. Without a root it ends nothing anyway.
+func (d *desk) passEnv(ctx context.Context, folder string) error {
+	if folder == "" {
+		return nil
+	}
+	root, session := d.envRoot(folder)
+	return root.Pass(ctx, session)
+}
+
 // mostMinutes is a century: a Duration has no more than three.
 const mostMinutes = 100 * 366 * 24 * 60
 
@@ -175,7 +184,7 @@ func (d *desk) keptEnv(ctx context.Context, o enterOptions, request env.Request,
 	root, session := d.envRoot(o.root)
 	leave = func() error {
 		_, err := root.Leave(ctx, session)
-		return err
+		return errors.Join(err, root.Pass(ctx, session))
 	}
 	prefix, err = root.Enter(ctx, wanted, session, time.Duration(min(o.updateAfter, mostMinutes))*time.Minute, persist.Maker{
 		Create: func(ctx context.Context, prefix string) error {
@@ -302,5 +311,5 @@ func (d *desk) exitEnv(ctx context.Context, o exitOptions, p *progress, r *repor
 	if err := d.cleanRoot(ctx, o.cleanOptions, p, r); err != nil && ctx.Err() == nil {
 		p.Warn(fmt.Sprintf("unused environments are not removed: %v", err))
 	}
-	return "left " + cmp.Or(name, "no environment: the session was in none"), nil
+	return "left " + cmp.Or(name, "no environment: none was entered"), nil
 }

@@ -39,6 +39,9 @@ func (r Root) List() ([]Environment, error) {
 	var list []Environment
 	var errs []error
 	for _, e := range all {
+		if e.name() == nothing {
+			continue
+		}
 		s, unread := e.read()
 		generations, err := e.generations()
 		if errors.Is(err, fs.ErrNotExist) { // a clean was faster

@@ -105,12 +105,12 @@ func (r Root) Enter(ctx context.Context, w Wanted, s Session, updateAfter time.D
 		return prefix, nil
 	}
 	if err != nil {
-		return "", errors.Join(err, e.forget(ctx, visit.is))
+		return "", errors.Join(err, e.forget(ctx, visit.is), r.Pass(ctx, s))
 	}
 	defer func() { err = errors.Join(err, release()) }()
 	prefix, err = e.update(ctx, w, visit, updateAfter, m)
 	if err != nil {
-		err = errors.Join(err, e.forget(ctx, visit.is))
+		err = errors.Join(err, e.forget(ctx, visit.is), r.Pass(ctx, s))
 	}
 	return prefix, err
 }
@@ -151,26 +151,46 @@ func (e environment) renew(ctx context.Context, prefix string, m Maker) (string,
 }
 
 // Leave takes back the session's newest Enter. It returns the name of the
-// environment; "" says that there was none. Where the state of another environment
-// cannot be read, that is an error only if the session is in none that can.
+// environment; "" says that there was none, or that a Pass is taken back. Where the
+// state of another environment cannot be read, that is an error only if the session
+// is in none that can.
 func (r Root) Leave(ctx context.Context, s Session) (name string, err error) {
-	all, err := r.environments()
-	if err != nil {
+	e, newest, err := r.newest(s)
+	if e == nil {
 		return "", err
 	}
-	var newest time.Time
-	var unread error
+	if newest.Generation != "" {
+		name = e.name()
+	}
+	return name, e.forget(ctx, newest.is)
+}
+
+// Pass notes that the session came and entered nothing, since it wants nothing or failed:
+// a runtime ends that as well, and its Leave must not take back an Enter of the same
+// session that goes on. Where no such Enter is found nothing is noted.
+func (r Root) Pass(ctx context.Context, s Session) error {
+	if e, _, _ := r.newest(s); e == nil { // a state that cannot be read stops nobody who wants nothing
+		return nil
+	}
+	return r.environment(nothing).note(ctx, func(state *state) {
+		state.add(reader{Visit: rand.Text(), Session: s}, "", r.Now())
+	})
+}
+
+// nothing is the environment of those who pass. It has no generations.
+var nothing = Wanted{}.Name()
+
+// newest finds the session's newest visit, nil if there is none that can be read.
+func (r Root) newest(s Session) (in *environment, visit reader, err error) {
+	all, err := r.environments()
 	for _, e := range all {
-		state, err := e.read()
-		unread = errors.Join(unread, err)
+		state, unread := e.read()
+		err = errors.Join(err, unread)
 		for _, reader := range state.Readers {
-			if reader.Session.same(s) && !reader.Entered.Before(newest) {
-				name, newest = e.name(), reader.Entered
+			if reader.Session.same(s) && !reader.Entered.Before(visit.Entered) {
+				in, visit = &e, reader
 			}
 		}
 	}
-	if name == "" {
-		return "", unread
-	}
-	return name, r.environment(name).forget(ctx, func(r reader) bool { return r.Session.same(s) })
+	return in, visit, err
 }

@@ -656,3 +656,51 @@ func TestARootThatIsNone(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// What a session comes for and does not enter has an exit, too. It leaves the session
+// where it was.
+func TestAnExitOfNothing(t *testing.T) {
+	for name, pass := range map[string]func(*place, persist.Session) error{
+		"wants nothing": func(p *place, s persist.Session) error { return p.Pass(t.Context(), s) },
+		"failed": func(p *place, s persist.Session) error {
+			other, err := persist.Want([]string{"other"}, nil, "linux-64", nil)
+			must(t, err)
+			m := p.maker()
+			m.Create = func(context.Context, string) error { return errors.New("no channel") }
+			if _, err := p.Enter(t.Context(), other, s, time.Hour, m); err == nil {
+				t.Error("it was made")
+			}
+			return nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPlace(t)
+			s := p.session(100)
+			if err := pass(p, s); err != nil { // around nothing
+				t.Fatal(err)
+			}
+			if left := p.leave(s); left != "" {
+				t.Errorf("left %q", left)
+			}
+			outer := p.enter(s)
+			must(t, pass(p, s))
+			if left := p.leave(s); left != "" {
+				t.Errorf("left %q", left)
+			}
+			p.clean(0)
+			if _, err := os.Stat(outer); err != nil {
+				t.Error(err)
+			}
+			if list, err := p.List(); err != nil || len(list) != 1 || list[0].Sessions != 1 {
+				t.Errorf("%+v %v", list, err)
+			}
+			if left := p.leave(s); left != wanted(t).Name() {
+				t.Errorf("left %q", left)
+			}
+			p.clean(0)
+			if left, err := os.ReadDir(p.Dir); err != nil || len(left) != 0 {
+				t.Errorf("left: %v %v", left, err)
+			}
+		})
+	}
+}

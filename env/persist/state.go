@@ -25,11 +25,11 @@ type state struct {
 	Readers []reader  `json:"readers"`
 }
 
-// reader is one Enter of a session.
+// reader is one Enter or Pass of a session.
 type reader struct {
 	Visit      string    `json:"visit"` // no other has it
 	Session    Session   `json:"session"`
-	Generation string    `json:"generation"`
+	Generation string    `json:"generation"` // "" for one who passed
 	Entered    time.Time `json:"entered"`
 }
 
@@ -161,11 +161,16 @@ func (e environment) swap(ctx context.Context, visit reader, generation string) 
 	})
 }
 
-// forget takes one reader away. It is done also by a run that is being cancelled.
+// forget takes one reader away.
 func (e environment) forget(ctx context.Context, is func(reader) bool) error {
+	return e.note(ctx, func(s *state) { s.drop(is) })
+}
+
+// note is change also in a run that is being cancelled.
+func (e environment) note(ctx context.Context, f func(*state)) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	return e.change(ctx, func(s *state) { s.drop(is) })
+	return e.change(ctx, f)
 }
 
 func (r reader) is(other reader) bool { return r.Visit == other.Visit }
