@@ -69,7 +69,7 @@ func (w *workplace) difference(records []conda.Record, update bool) (come []cond
 	}
 	come, leave = difference(installed, records)
 	if len(come)+len(leave) > 0 && !update {
-		return nil, nil, fmt.Errorf("the prefix %s has an environment of other packages: remove it, name another one, or --update it", w.dir)
+		return nil, nil, fmt.Errorf("the prefix %s has an environment of other packages: remove it, name another one, or change it by env create --update", w.dir)
 	}
 	return come, leave, nil
 }

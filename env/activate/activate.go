@@ -29,7 +29,7 @@ type Change struct {
 // Result is what activating a prefix comes to.
 type Result struct {
 	Changes  []Change // sorted by name; those that unset come last
-	Warnings []string // of scripts that returned another status than 0, which conda tolerates
+	Warnings []string // of scripts that returned another status than 0, which conda tolerates, and of what is left out
 }
 
 // Command is what a Shell runs.
@@ -90,7 +90,12 @@ func Changes(ctx context.Context, prefix string, vars map[string]string, shell S
 			steps.unset = append(steps.unset, name)
 		}
 	}
-	maps.DeleteFunc(set, func(name, _ string) bool { return !identifier.MatchString(name) })
+	for _, name := range slices.Sorted(maps.Keys(set)) {
+		if !identifier.MatchString(name) {
+			r.Warnings = append(r.Warnings, fmt.Sprintf("not set: no shell has a variable called %q", name))
+			delete(set, name)
+		}
+	}
 	now, warnings, err := steps.run(ctx, vars, shell)
 	r.Warnings = append(r.Warnings, warnings...)
 	r.Changes = difference(vars, now)

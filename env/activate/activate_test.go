@@ -69,7 +69,7 @@ func TestVariablesNeedNoShell(t *testing.T) {
 		{Name: "CONDA_SHLVL", Value: "1"},
 		{Name: "MINE", Value: "1"},
 		{Name: "PATH", Value: dir + "/bin:/usr/bin:/bin"},
-	}}
+	}, Warnings: []string{`not set: no shell has a variable called "no-identifier"`}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}

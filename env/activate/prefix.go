@@ -102,11 +102,15 @@ func (a *Activation) readVars(prefix string) error {
 // and conda records as they are, is the text that conda makes of it.
 type value string
 
-// UnmarshalJSON refuses lists and mappings.
+// UnmarshalJSON refuses lists, mappings and what no process can be given.
 func (v *value) UnmarshalJSON(text []byte) error {
 	switch text[0] {
 	case '"':
-		return json.Unmarshal(text, (*string)(v))
+		err := json.Unmarshal(text, (*string)(v))
+		if strings.Contains(string(*v), "\x00") {
+			err = fmt.Errorf("%.40s has a NUL, which no variable can have", text)
+		}
+		return err
 	case '[', '{':
 		return fmt.Errorf("%.40s is no text of a variable", text)
 	case 't': // Python's words
@@ -128,7 +132,11 @@ func readJSON(file string, v any) error {
 	if err != nil {
 		return err
 	}
-	if err := json.Unmarshal(text, v); err != nil {
+	err = json.Unmarshal(text, v)
+	if _, other := errors.AsType[*json.UnmarshalTypeError](err); other {
+		err = errors.New("it is no JSON object of names and texts")
+	}
+	if err != nil {
 		return fmt.Errorf("read %s: %w; correct it, or leave out the package that has it", file, err)
 	}
 	return nil

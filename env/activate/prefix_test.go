@@ -78,9 +78,12 @@ func TestReadOfNothing(t *testing.T) {
 	if got, err := activate.Read(prefix); err != nil || got.Vars == nil {
 		t.Errorf("null: %+v, %v", got, err)
 	}
-	for _, broken := range []string{"{", `{"A": [1]}`, `{"A": {}}`} {
+	for broken, why := range map[string]string{
+		"{": "unexpected end", `{"A": [1]}`: "[1] is no text", `{"A": {}}`: "{} is no text", `{"A": "x\u0000"}`: "has a NUL",
+		`["A"]`: "no JSON object", `"A"`: "no JSON object",
+	} {
 		must(t, os.WriteFile(filepath.Join(prefix, "etc/conda/env_vars.d/x.json"), []byte(broken), 0o644))
-		if _, err := activate.Read(prefix); err == nil || !strings.Contains(err.Error(), "x.json") || !strings.Contains(err.Error(), "leave out the package") {
+		if _, err := activate.Read(prefix); err == nil || !strings.Contains(err.Error(), "x.json: ") || !strings.Contains(err.Error(), why) || !strings.Contains(err.Error(), "leave out the package") {
 			t.Errorf("the broken file %s: %v", broken, err)
 		}
 	}
