@@ -121,7 +121,7 @@ func specWords(text string) []string {
 func (d *desk) enterEnv(ctx context.Context, o enterOptions) error {
 	o.document = o.env0
 	return d.run(ctx, o.reportOptions, func(p *progress, r *report) (string, error) {
-		session := d.env["OPENJD_SESSION_WORKING_DIR"]
+		_, session := d.jobSession()
 		if err := o.check(session); err != nil {
 			return "", err
 		}
@@ -155,8 +155,8 @@ func (d *desk) enterEnv(ctx context.Context, o enterOptions) error {
 // envRoot is a folder of kept environments, and who is asking for one.
 func (d *desk) envRoot(folder string) (persist.Root, persist.Session) {
 	machine := persist.ThisMachine()
-	return persist.Root{Dir: folder, Machine: machine, Now: time.Now},
-		machine.SessionOf(d.env["OPENJD_SESSION_WORKING_DIR"], os.Getpid())
+	id, session := d.jobSession()
+	return persist.Root{Dir: folder, Machine: machine, Now: time.Now}, machine.SessionOf(id, session, os.Getpid())
 }
 
 // passEnv lets the exit that will follow end nothing. Without a root it ends nothing anyway.

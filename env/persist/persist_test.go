@@ -58,7 +58,7 @@ func (p *place) session(runtime int) persist.Session {
 	p.process(runtime, "openjd run (1)", 1, 77)
 	p.process(runtime+1, "sudo", runtime, 78)
 	p.process(runtime+2, "condaworker", runtime+1, 79)
-	return p.Machine.SessionOf(p.t.TempDir(), runtime+2)
+	return p.Machine.SessionOf("", p.t.TempDir(), runtime+2)
 }
 
 func (p *place) maker() persist.Maker {
@@ -702,5 +702,25 @@ func TestAnExitOfNothing(t *testing.T) {
 				t.Errorf("left: %v %v", left, err)
 			}
 		})
+	}
+}
+
+// One runtime may have several sessions, and each knows its own.
+func TestSessionsOfOneRuntime(t *testing.T) {
+	p := newPlace(t)
+	p.session(100)
+	folder := t.TempDir()
+	first, second := p.Machine.SessionOf("session-1", folder, 102), p.Machine.SessionOf("session-2", "", 102)
+	p.enter(first)
+	other, err := persist.Want([]string{"other"}, nil, "linux-64", nil)
+	must(t, err)
+	if _, err := p.Enter(t.Context(), other, second, time.Hour, p.maker()); err != nil {
+		t.Fatal(err)
+	}
+	if left := p.leave(p.Machine.SessionOf("session-1", "", 102)); left != wanted(t).Name() {
+		t.Errorf("the first left %q", left)
+	}
+	if left := p.leave(second); left != other.Name() {
+		t.Errorf("the second left %q", left)
 	}
 }

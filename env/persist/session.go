@@ -14,6 +14,7 @@ import (
 // Session is who uses an environment: an Open Job Description session, between
 // whose actions none of its processes need run, or a shell.
 type Session struct {
+	ID      string `json:"id,omitempty"`      // what its runtime calls it; "" for a shell, and where it says nothing
 	Folder  string `json:"folder,omitempty"`  // its working folder, which its runtime removes at the end; "" for a shell
 	Machine string `json:"machine"`           // the name of its machine
 	Boot    string `json:"boot,omitempty"`    // and of the machine's run since it was started
@@ -40,9 +41,10 @@ func ThisMachine() Machine {
 	return Machine{Name: name, Boot: strings.TrimSpace(string(boot)), Space: space, Proc: "/proc"}
 }
 
-// SessionOf is the session of process pid, whose working folder this is.
-func (m Machine) SessionOf(folder string, pid int) Session {
-	s := Session{Folder: folder, Machine: m.Name, Boot: m.Boot, Space: m.Space}
+// SessionOf is the session of process pid, with its name and its working folder, as far as
+// they are known.
+func (m Machine) SessionOf(id, folder string, pid int) Session {
+	s := Session{ID: id, Folder: folder, Machine: m.Name, Boot: m.Boot, Space: m.Space}
 	for p, ok := m.process(pid); ok && p.parent > 1; {
 		pid = p.parent
 		if p, ok = m.process(pid); ok && !slices.Contains(starters, p.name) {
@@ -83,10 +85,10 @@ func (m Machine) process(pid int) (process, bool) {
 
 // same tells whether both are one session.
 func (s Session) same(other Session) bool {
-	if s.Machine != other.Machine || s.Boot != other.Boot || s.Space != other.Space || s.Folder != other.Folder {
+	if s.Machine != other.Machine || s.Boot != other.Boot || s.Space != other.Space || s.ID != other.ID {
 		return false
 	}
-	return s.Folder != "" || s.Process == other.Process && s.Started == other.Started
+	return s.ID != "" || s.Folder == other.Folder && (s.Folder != "" || s.Process == other.Process && s.Started == other.Started)
 }
 
 const (
