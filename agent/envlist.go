@@ -50,7 +50,7 @@ func (d *desk) cleanRoot(ctx context.Context, o cleanOptions, p *progress, r *re
 	for _, c := range cleaned {
 		p.Info(would + c.String())
 	}
-	r.Cleaned = append(r.Cleaned, cleaned...)
+	r.Cleaned = append([]persist.Cleaned{}, cleaned...)
 	return err
 }
 
@@ -141,7 +141,7 @@ func (d *desk) envListCommand() *cobra.Command {
 				for _, e := range list {
 					p.Info(listed(e))
 				}
-				r.Environments = list
+				r.Environments = append([]persist.Environment{}, list...) // none are told, too
 				return fmt.Sprintf("%d environments in %s", len(list), o.root), err
 			})
 		},

@@ -32,9 +32,9 @@ type report struct {
 
 	Environment *environment `json:"environment,omitempty"` // of env create and enter
 
-	Environments []persist.Environment `json:"environments,omitempty"` // of env list
-	Cleaned      []persist.Cleaned     `json:"cleaned,omitempty"`      // of env clean and exit
-	Cache        *env.Cleaned          `json:"cache,omitempty"`        // of env clean
+	Environments []persist.Environment `json:"environments,omitzero"` // of env list, [] where there are none
+	Cleaned      []persist.Cleaned     `json:"cleaned,omitzero"`      // of env clean and exit
+	Cache        *env.Cleaned          `json:"cache,omitempty"`       // of env clean
 
 	contents map[string]pack.Summary // of packages that were built, by file name
 }
