@@ -140,6 +140,10 @@ func (m Machine) ended(s Session) bool {
 // that runs a program of it, or that stands in it. Of other users' processes
 // nothing is known.
 func (m Machine) inUse(prefix string) bool {
+	names := []string{prefix}
+	if resolved, err := filepath.EvalSymlinks(prefix); err == nil { // as the kernel has it
+		names = append(names, resolved)
+	}
 	entries, _ := os.ReadDir(m.Proc) // no such folder: nothing is known
 	for _, entry := range entries {
 		if pid, err := strconv.Atoi(entry.Name()); err != nil || pid == os.Getpid() { // an exit has the variables of its session
@@ -147,12 +151,15 @@ func (m Machine) inUse(prefix string) bool {
 		}
 		dir := filepath.Join(m.Proc, entry.Name())
 		for _, link := range []string{"exe", "cwd"} {
-			if target, err := os.Readlink(filepath.Join(dir, link)); err == nil && (target == prefix || strings.HasPrefix(target, prefix+"/")) {
+			target, _ := os.Readlink(filepath.Join(dir, link)) // it may have ended, or be another user's
+			if slices.ContainsFunc(names, func(name string) bool { return strings.HasPrefix(target+"/", name+"/") }) {
 				return true
 			}
 		}
-		environ, _ := os.ReadFile(filepath.Join(dir, "environ")) // it may have ended
-		if strings.Contains("\x00"+string(environ), "\x00CONDA_PREFIX="+prefix+"\x00") {
+		environ, _ := os.ReadFile(filepath.Join(dir, "environ"))
+		if slices.ContainsFunc(names, func(name string) bool {
+			return strings.Contains("\x00"+string(environ), "\x00CONDA_PREFIX="+name+"\x00")
+		}) {
 			return true
 		}
 	}
