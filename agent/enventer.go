@@ -81,6 +81,8 @@ func (o *enterOptions) check(session string) error {
 		return usageError{errors.New("--print-env0 and --format json both want stdout: take one")}
 	case o.prefix == "":
 		return usageError{errors.New("say where: DIR, or --persist-envs-hashed ROOT")}
+	case strings.ContainsRune(absolutePath(o.prefix), os.PathListSeparator):
+		return usageError{fmt.Errorf("the folder %s has a %c in its name, which PATH would take for its end: name another one", o.prefix, os.PathListSeparator)}
 	case len(o.specs) > 0 && strings.TrimSpace(strings.Join(o.channels, "")) == "":
 		return usageError{errors.New("say from where: --channels URLS")}
 	}
