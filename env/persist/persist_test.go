@@ -728,13 +728,13 @@ func TestSessionsOfOneRuntime(t *testing.T) {
 // The kernel names a program's file without the links that a root may be reached by.
 func TestAProgramBelowARootThatIsALink(t *testing.T) {
 	p := newPlace(t)
-	real := t.TempDir()
-	must(t, os.Symlink(real, p.Dir))
+	folder := t.TempDir()
+	must(t, os.Symlink(folder, p.Dir))
 	s := p.session(100)
 	p.enter(s)
 	p.leave(s)
 	program := p.process(4000, "blender", 1, 1)
-	must(t, os.Symlink(filepath.Join(real, wanted(t).Name(), "1", "bin", "blender"), filepath.Join(program, "exe")))
+	must(t, os.Symlink(filepath.Join(folder, wanted(t).Name(), "1", "bin", "blender"), filepath.Join(program, "exe")))
 	if got := p.clean(0); got != nil {
 		t.Errorf("removed %s under a program", got)
 	}
