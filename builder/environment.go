@@ -25,10 +25,27 @@ type environment struct {
 
 // want is a match spec that an environment is made of.
 type want struct {
-	spec  string
-	pos   tree.Pos // in the recipe
-	from  string   // the package whose strong run_exports it is; "" is the recipe's own
-	quiet bool     // what the package exports does not count
+	spec   string
+	pos    tree.Pos // in the recipe
+	from   string   // the package whose strong run_exports it is; "" is the recipe's own
+	counts exported
+}
+
+// exported is what of a package's run_exports counts.
+type exported int
+
+const (
+	allExports exported = iota
+	strongExports
+	noExports
+)
+
+// of leaves out what does not count.
+func (e exported) of(x conda.Exports) conda.Exports {
+	if e == strongExports {
+		return conda.Exports{Strong: x.Strong, StrongConstrains: x.StrongConstrains}
+	}
+	return x
 }
 
 // exporter is a package of an environment and what it exports.
@@ -62,12 +79,16 @@ func (b *build) environments(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if b.mergedPrefix() {
-		// All of a meta.yaml's are build requirements then, and export; of a
-		// recipe.yaml's those of host alone do.
-		b.host.wants = wanted(tools, b.out.Format == recipe.V1)
-	} else {
-		b.tools.wants = wanted(tools, false)
+	separate := q.Host != nil
+	switch {
+	case !b.mergedPrefix():
+		b.tools.wants = wanted(tools, allExports)
+	case b.out.Format == recipe.V1:
+		b.host.wants = wanted(tools, noExports)
+	case separate:
+		b.host.wants = wanted(tools, strongExports)
+	default: // a meta.yaml's are all for build and host
+		b.host.wants = wanted(tools, allExports)
 	}
 	if err := b.make(ctx, &b.tools, b.dirs.buildPrefix, b.BuildPlatform); err != nil {
 		return err
@@ -78,8 +99,11 @@ func (b *build) environments(ctx context.Context) error {
 	}
 	// Exports of what build packages want in host count in a meta.yaml that has host
 	// requirements of its own, as with conda-build, and not with rattler-build.
-	strong := b.strongWants(b.out.Format == recipe.V1 || len(q.Host) == 0)
-	b.host.wants = slices.Concat(wanted(host, false), b.host.wants, strong)
+	counts := noExports
+	if b.out.Format == recipe.V0 && separate {
+		counts = allExports
+	}
+	b.host.wants = slices.Concat(wanted(host, allExports), b.host.wants, b.strongWants(counts))
 	if err := b.make(ctx, &b.host, b.dirs.prefix, b.Platform); err != nil {
 		return err
 	}
@@ -91,20 +115,20 @@ func (b *build) environments(ctx context.Context) error {
 }
 
 // wanted are the wants of a list of requirements.
-func wanted(list []recipe.Dependency, quiet bool) []want {
+func wanted(list []recipe.Dependency, counts exported) []want {
 	var all []want
 	for _, d := range list {
-		all = append(all, want{spec: d.MatchSpec(), pos: d.Pos, quiet: quiet})
+		all = append(all, want{spec: d.MatchSpec(), pos: d.Pos, counts: counts})
 	}
 	return all
 }
 
 // strongWants are what the packages of the build environment want in PREFIX.
-func (b *build) strongWants(quiet bool) []want {
+func (b *build) strongWants(counts exported) []want {
 	var all []want
 	for _, e := range b.tools.exports {
-		for _, spec := range unignored(b.out, e.from, e.Strong) {
-			all = append(all, want{spec: b.out.RunSpec(spec), from: e.from, quiet: quiet})
+		for _, spec := range unignored(b.out, e.Strong) {
+			all = append(all, want{spec: b.out.RunSpec(spec), from: e.from, counts: counts})
 		}
 	}
 	return all
@@ -149,14 +173,14 @@ func (b *build) make(ctx context.Context, e *environment, prefix, platform strin
 	}
 	for _, w := range e.wants {
 		r, found := e.record(nameOf(w.spec))
-		if !found || w.quiet || slices.ContainsFunc(e.exports, func(x exporter) bool { return x.from == r.Name }) {
+		if !found || w.counts == noExports || ignoresFrom(b.out, r.Name) || slices.ContainsFunc(e.exports, func(x exporter) bool { return x.from == r.Name }) {
 			continue
 		}
 		x, err := b.exporters.Of(ctx, r)
 		if err != nil {
 			return err
 		}
-		e.exports = append(e.exports, exporter{r.Name, x})
+		e.exports = append(e.exports, exporter{r.Name, w.counts.of(x)})
 	}
 	return nil
 }

@@ -168,7 +168,7 @@ func (b *build) testFiles() ([]pack.InfoFile, error) {
 	var files []pack.InfoFile
 	var script strings.Builder
 	var requires []string
-	for i, t := range singleTests(b.out.Tests) {
+	for i, t := range b.tests() {
 		lines := testLines(t, i)
 		if len(lines) == 0 {
 			continue

@@ -42,9 +42,12 @@ func (b *build) runNeeds() (needs, error) {
 	}
 	n.addExports(b.out, b.tools, b.host)
 	if b.out.Format == recipe.V0 {
-		n.pinRun(b.out, b.builtWith())
+		n.depends = pinnedRun(b.out, n.depends, b.builtWith())
 		for i, spec := range n.depends {
 			n.depends[i] = b.out.RunSpec(spec)
+		}
+		if n.depends, err = narrowest(n.depends); err != nil {
+			return n, err
 		}
 		slices.Sort(n.depends)
 		slices.Sort(n.constrains)
@@ -144,7 +147,7 @@ func isNoarch(out *recipe.Output) bool {
 
 // add takes over what is not ignored, once.
 func (n *needs) add(list *[]string, section, kind string, out *recipe.Output, e exporter, specs []string) {
-	for _, spec := range unignored(out, e.from, specs) {
+	for _, spec := range unignored(out, specs) {
 		if out.Format == recipe.V1 { // a meta.yaml's are written when all are there
 			spec = out.RunSpec(spec)
 		}
@@ -155,17 +158,21 @@ func (n *needs) add(list *[]string, section, kind string, out *recipe.Output, e 
 	}
 }
 
-// unignored are the exports of a package that the recipe does not ignore. In a
-// meta.yaml ignore_run_exports has match specs as they are exported, names before
-// a blank, or "*"; in a recipe.yaml it has names.
-func unignored(out *recipe.Output, from string, specs []string) []string {
-	ignore := out.Requirements.IgnoreRunExports
-	packages, names := ignore.FromPackage, ignore.ByName
-	if out.Build.VersionIndependent { // CEP 20: whatever Python it was built with
-		packages, names = append(slices.Clone(packages), "python"), append(slices.Clone(names), "python")
+// ignoresFrom tells whether the recipe ignores all that a package exports.
+func ignoresFrom(out *recipe.Output, name string) bool {
+	if out.Build.VersionIndependent && name == "python" { // CEP 20: whatever Python it was built with
+		return true
 	}
-	if slices.ContainsFunc(packages, func(s string) bool { return firstWord(s) == from }) {
-		return nil
+	return slices.ContainsFunc(out.Requirements.IgnoreRunExports.FromPackage, func(s string) bool { return firstWord(s) == name })
+}
+
+// unignored are what is exported that the recipe does not ignore. In a meta.yaml
+// ignore_run_exports has match specs as they are exported, names before a blank, or
+// "*"; in a recipe.yaml it has names.
+func unignored(out *recipe.Output, specs []string) []string {
+	names := out.Requirements.IgnoreRunExports.ByName
+	if out.Build.VersionIndependent { // as in ignoresFrom
+		names = append(slices.Clone(names), "python")
 	}
 	return slices.DeleteFunc(slices.Clone(specs), func(spec string) bool {
 		return slices.ContainsFunc(names, func(ignored string) bool {
@@ -177,10 +184,11 @@ func unignored(out *recipe.Output, from string, specs []string) []string {
 	})
 }
 
-// pinRun narrows run requirements to the versions that the package was built
+// pinnedRun are match specs narrowed to the versions that the package was built
 // with (pin_run_as_build). A build string behind the version stays.
-func (n *needs) pinRun(out *recipe.Output, in []environment) {
-	for i, spec := range n.depends {
+func pinnedRun(out *recipe.Output, specs []string, in []environment) []string {
+	specs = slices.Clone(specs)
+	for i, spec := range specs {
 		pin, pinned := out.Requirements.RunPins[firstWord(spec)]
 		if !pinned {
 			continue
@@ -192,11 +200,54 @@ func (n *needs) pinRun(out *recipe.Output, in []environment) {
 				continue
 			}
 			if narrow, err := out.ApplyPin(pin, r.Version, r.Build); err == nil {
-				n.depends[i] = strings.Join(append([]string{narrow}, words[min(2, len(words)):]...), " ")
+				specs[i] = strings.Join(append([]string{narrow}, words[min(2, len(words)):]...), " ")
 			}
 			break
 		}
 	}
+	return specs
+}
+
+// narrowest leaves out what says nothing beside another match spec of the same name:
+// the name alone, and beside that of one build all others. It is conda-build's rule.
+func narrowest(specs []string) ([]string, error) {
+	exact, more := map[string]string{}, map[string]bool{}
+	for _, spec := range specs {
+		name, words := firstWord(spec), strings.Fields(spec)
+		more[name] = more[name] || len(words) > 1
+		if len(words) < 3 || strings.ContainsAny(words[1], "><*") || strings.Contains(words[2], "*") {
+			continue
+		}
+		if was := exact[name]; was != "" && was != spec {
+			return nil, fmt.Errorf("the package would need both %s and %s, which exclude each other: require one of them, or ignore the run_exports that add the other", was, spec)
+		}
+		exact[name] = spec
+	}
+	return slices.DeleteFunc(specs, func(spec string) bool {
+		name := firstWord(spec)
+		return spec == name && more[name] || exact[name] != "" && spec != exact[name]
+	}), nil
+}
+
+// tests are the recipe's, each with all that it needs installed: with pins to what the
+// package was built with, where it was, and else with their names.
+func (b *build) tests() []recipe.Test {
+	all := singleTests(b.out.Tests)
+	for i, t := range all {
+		requires := pinnedRun(b.out, t.Requires, b.builtWith())
+		for _, d := range t.Pins {
+			spec := d.MatchSpec()
+			if spec == "" {
+				var err error
+				if spec, err = applyPin(b.out, d, b.builtWith()...); err != nil {
+					spec = d.Pin.Name
+				}
+			}
+			requires = append(requires, spec)
+		}
+		all[i].Requires = requires
+	}
+	return all
 }
 
 // firstWord is the name that a meta.yaml's match spec begins with.

@@ -82,7 +82,7 @@ requirements: {build: [cc], host: [lib], run: [z]}
 		// Without host requirements a meta.yaml's prefixes are one: weak exports count.
 		{"meta.yaml", `
 requirements: {build: [lib], run: [lib]}
-`, "lib | lib >=1.2,<2.0a0 | lib-data 1.2 | lib-data 1.2.*", "lib-old <1"},
+`, "lib >=1.2,<2.0a0 | lib-data 1.2 | lib-data 1.2.*", "lib-old <1"},
 		{"recipe.yaml", `
 requirements: {build: [lib], run: [lib]}
 `, "lib | lib-data ==1.2", ""},
@@ -91,9 +91,21 @@ build: {merge_build_and_host_envs: true}
 requirements: {build: [cc], host: [lib]}
 `, "lib-data ==1.2 | lib >=1.2,<2.0a0", "lib-old <1"},
 
+		// All that are built in one prefix, and some of it for host: weak exports of these count.
 		{"meta.yaml", `
-requirements: {host: [plain], run: ["{{ pin_compatible('plain', exact=True) }}", "{{ pin_compatible('plain', min_pin='x', max_pin=None) }}"]}
-`, "plain 3.1.4 0 | plain >=3", ""},
+build: {merge_build_host: true}
+requirements: {build: [lib], host: [plain], run: ["{{ pin_compatible('lib', max_pin='x.x') }}"]}
+`, "lib >=1.2.3,<1.3.0a0 | lib-data 1.2 | lib-data 1.2.*", ""},
+		{"meta.yaml", `
+requirements: {build: [cc], host: [], run: [z]}
+`, "cc-base | cc-runtime >=12 | z", "cc-old <9"},
+
+		{"meta.yaml", `
+requirements: {host: [plain], run: ["{{ pin_compatible('plain', max_pin='x.x') }}", "{{ pin_compatible('plain', min_pin='x', max_pin=None) }}", plain]}
+`, "plain >=3 | plain >=3.1.4,<3.2.0a0", ""},
+		{"meta.yaml", `
+requirements: {host: [lib, plain], run: ["{{ pin_compatible('lib', exact=True) }}", lib >=1, "elsewhere::z >=1"], run_constrained: [y 2, "x  =1"]}
+`, "lib 1.2.3 0 | lib-data 1.2 | lib-data 1.2.* | z >=1", "lib-old <1 | x =1 | y 2"},
 		{"recipe.yaml", `
 requirements: {build: [cc], host: ["${{ pin_compatible('cc', upper_bound='x') }}"], run: ["${{ pin_compatible('cc', exact=True) }}", "${{ pin_compatible('base', lower_bound='x', upper_bound=None) }}"]}
 `, "", ""},
@@ -115,6 +127,42 @@ requirements: {build: [cc], host: ["${{ pin_compatible('cc', upper_bound='x') }}
 				t.Errorf("%s\n%s", tt.recipe, diff)
 			}
 		})
+	}
+}
+
+func TestExactRequirementsThatExcludeEachOther(t *testing.T) {
+	_, _, err := build(t, map[string]string{
+		"meta.yaml": "package: {name: a, version: \"1\"}\nrequirements: {host: [plain], run: [\"{{ pin_compatible('plain', exact=True) }}\", plain 3.1.4 7]}\n",
+	}, func(r *builder.Request) { r.Channels = []env.Channel{exportingChannel(t)} })
+	if err == nil || !strings.Contains(err.Error(), "the package would need both plain 3.1.4 0 and plain 3.1.4 7, which exclude each other: require one of them") {
+		t.Error(err)
+	}
+}
+
+// A test that needs what the package was built with gets that, and the package says so
+// to whoever runs its tests again.
+func TestTestsNeedWhatThePackageWasBuiltWith(t *testing.T) {
+	var paths []string
+	for _, version := range []string{"3.1.4", "4.0"} {
+		paths = append(paths, condatest.Write(t, "plain-"+version+"-0.conda", condatest.Index("plain", version, 0, "noarch"), map[string]string{"share/plain": version}))
+	}
+	channel := indexed(t, paths)
+	const head, check = "package: {name: a, version: \"1\"}\nrequirements: {host: [plain <4]}\n", "grep -qx 3.1.4 $PREFIX/share/plain"
+	for _, tt := range []struct {
+		files map[string]string
+		want  string
+	}{
+		{map[string]string{"meta.yaml": head + "test:\n  requires:\n    - {{ pin_compatible('plain', max_pin='x.x') }}\n  commands:\n    - " + check + "\n"}, "plain >=3.1.4,<3.2.0a0"},
+		{map[string]string{
+			"meta.yaml":               head + "test:\n  requires:\n    - plain\n  commands:\n    - " + check + "\n",
+			"conda_build_config.yaml": "pin_run_as_build:\n  plain: x.x\n",
+		}, "plain >=3.1,<3.2.0a0"},
+		{map[string]string{"recipe.yaml": head + "tests:\n  - script: " + check + "\n    requirements: {run: [\"${{ pin_compatible('plain') }}\", \"${{ pin_subpackage('a', exact=True) }}\"]}\n"}, "plain >=3.1.4,<4.0a0"},
+	} {
+		p, _ := mustBuild(t, tt.files, func(r *builder.Request) { r.Channels = []env.Channel{channel} })
+		if got := contents(t, p)["info/test/test_time_dependencies.json"]; !strings.Contains(got, `"`+tt.want+`"`) {
+			t.Errorf("%v: its tests need %s", tt.files, got)
+		}
 	}
 }
 
@@ -237,7 +285,16 @@ func TestRunExportsThatCannotBeReadNameTheirPackage(t *testing.T) {
 	_, _, err := build(t, map[string]string{"recipe.yaml": "package: {name: a, version: \"1\"}\nrequirements: {host: [bad]}\n"}, func(r *builder.Request) {
 		r.Channels = []env.Channel{channel}
 	})
-	if err == nil || !strings.Contains(err.Error(), "bad 1.0 0") || !strings.Contains(err.Error(), "lib >>1") {
+	if err == nil || !strings.Contains(err.Error(), "bad 1.0 0") || !strings.Contains(err.Error(), "lib >>1") || !strings.Contains(err.Error(), "ignore the run_exports from bad") {
 		t.Error(err)
+	}
+	for format, ignore := range map[string]string{
+		"recipe.yaml": "requirements: {host: [bad], ignore_run_exports: {from_package: [bad]}}\n",
+		"meta.yaml":   "build: {ignore_run_exports_from: [bad], number: 1}\nrequirements: {host: [bad]}\n",
+	} {
+		p, _ := mustBuild(t, map[string]string{format: "package: {name: a, version: \"1\"}\n" + ignore}, func(r *builder.Request) { r.Channels = []env.Channel{channel} })
+		if len(p.Record.Depends) > 0 {
+			t.Errorf("%s depends on %q", format, p.Record.Depends)
+		}
 	}
 }

@@ -41,7 +41,7 @@ func (e *TestError) Unwrap() error { return e.Err }
 // each of its tests there. The work folder and the build prefix are out of
 // the way, so that a package that still points to them fails.
 func (b *build) test(ctx context.Context) error {
-	tests := singleTests(b.out.Tests)
+	tests := b.tests()
 	if len(tests) == 0 {
 		b.Info("the recipe has no tests")
 		return nil

@@ -39,7 +39,9 @@ func (e *Exporters) Of(ctx context.Context, r conda.Record) (conda.Exports, erro
 	text, err := e.text(ctx, r)
 	var exports conda.Exports
 	if err == nil {
-		exports, err = conda.ParseExports(text)
+		if exports, err = conda.ParseExports(text); err != nil {
+			err = fmt.Errorf("%w: ignore the run_exports from %s in the recipe, or correct the package", err, r.Name)
+		}
 	}
 	if err != nil {
 		return exports, fmt.Errorf("what %s %s %s from %s exports: %w", r.Name, r.Version, r.Build, r.Channel, err)

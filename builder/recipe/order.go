@@ -230,6 +230,14 @@ func (j *job) resolvePins(o *unnamed, siblings map[string][]*unnamed) {
 			(*list)[k].Resolved = j.applied(d, sibling.Output)
 		}
 	}
+	for _, t := range o.Tests { // what is no output there counts by its name
+		for k, d := range t.Pins {
+			sibling := o.sibling(siblings[d.Pin.Name])
+			if d.Pin.Kind == PinSubpackage && sibling != nil && d.Pin.Name != o.Name {
+				t.Pins[k].Resolved = j.applied(d, sibling.Output)
+			}
+		}
+	}
 }
 
 // missing reports a pin to what is no output, or is skipped.

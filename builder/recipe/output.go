@@ -140,14 +140,15 @@ type Step struct {
 // Empty tells whether there is nothing to run.
 func (s Script) Empty() bool { return len(s.Lines) == 0 && s.File == "" && len(s.Steps) == 0 }
 
-// Requirements are what a package needs, by when it needs it.
+// Requirements are what a package needs, by when it needs it. A meta.yaml's Host is not
+// nil where there is the section, even an empty one.
 type Requirements struct {
 	Build, Host, Run, RunConstraints []Dependency
 
 	RunExports       RunExports
 	IgnoreRunExports IgnoreRunExports
 	Extras           map[string][]Dependency // optional groups of run requirements
-	RunPins          map[string]Pin          // meta.yaml's pin_run_as_build, by the name of the run requirement
+	RunPins          map[string]Pin          // meta.yaml's pin_run_as_build, by the name of what a run or a test requires
 }
 
 // RunExports are requirements that a package hands to those built with it.
@@ -213,11 +214,12 @@ type PostProcess struct {
 
 // Test is one test of the finished package. Its kind is told by what is set.
 type Test struct {
-	Script   Script   // of a script test, run in a fresh prefix with the package
-	Requires []string // match specs added to the test's prefix
-	Build    []string // match specs of programs for the platform that tests
-	Files    []string // globs in the recipe folder, copied to the test's folder
-	Source   []string // globs in the work folder, copied to the test's folder
+	Script   Script       // of a script test, run in a fresh prefix with the package
+	Requires []string     // match specs added to the test's prefix
+	Pins     []Dependency // pins that are added as well
+	Build    []string     // match specs of programs for the platform that tests
+	Files    []string     // globs in the recipe folder, copied to the test's folder
+	Source   []string     // globs in the work folder, copied to the test's folder
 
 	Python     *PythonTest
 	Perl       []string // modules to use

@@ -2,6 +2,7 @@ package recipe
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -250,8 +251,20 @@ func TestSpecsAreNormalised(t *testing.T) {
 		"a=1.2=x": "a ==1.2 x", "a ~=1.4": "a ~=1.4", "a !=1.5.*": "a !=1.5.*", "a 1|2": "a ==1|==2", "conda-forge::A": "conda-forge::a",
 		"a >=1.2.*": "a >=1.2", "a (>=1,<2)|>3": "a (>=1,<2)|>3",
 		"a   >=1.2 , <2": "a >=1.2,<2", "a >=1 | <0.5 x_0": "a >=1|<0.5 x_0",
+		"a==1.2=x": "a ==1.2 x", "a 1.2.*=x*": "a 1.2.* x*", "a *=x": "a * x", "a >=1.2=x_0": "a >=1.2 x_0", "a =1.2 x*": "a 1.2.* x*",
 	} {
 		if got := normalSpec(in); got != want {
+			t.Errorf("%q became %q, want %q", in, got, want)
+		}
+	}
+}
+
+// What packages say is read as conda reads it.
+func TestSpecsOfPackages(t *testing.T) {
+	for in, want := range map[string]string{
+		"a =1.2 x*": "a ==1.2 x*", "a=1.2 x_0": "a ==1.2 x_0", "a =1.2": "a 1.2.*", "a =1.2.* x": "a 1.2.* x", "a >=1.2 x": "a >=1.2 x", "a==1.2=x": "a ==1.2 x",
+	} {
+		if got := (&Output{Format: V1}).RunSpec(in); got != want {
 			t.Errorf("%q became %q, want %q", in, got, want)
 		}
 	}
@@ -347,5 +360,33 @@ func TestUndefinedNames(t *testing.T) {
 		if (err != nil) != tt.fails {
 			t.Errorf("%s, %s: %v", tt.context, tt.use, err)
 		}
+	}
+}
+
+// An exact pin to the output itself is known wherever it stands, and so are the pins of
+// tests; those to a package that it is built with only a build knows.
+func TestExactPinsOfConstraintsAndTests(t *testing.T) {
+	r := renderAll(t, `recipe: {name: both, version: "1.5"}
+outputs:
+  - package: {name: lib}
+    requirements:
+      run_constraints: ["${{ pin_subpackage('lib', exact=True) }}"]
+      run_exports: {weak_constraints: ["${{ pin_subpackage('lib', exact=True) }}"], strong_constraints: ["${{ pin_subpackage('lib', exact=True) }}"]}
+  - package: {name: app}
+    tests:
+      - script: "true"
+        requirements:
+          run: [other, "${{ pin_subpackage('lib', exact=True) }}", "${{ pin_subpackage('app', exact=True) }}", "${{ pin_compatible('lib') }}"]
+          build: ["${{ pin_subpackage('lib', upper_bound='x.x') }}"]
+`, "", Options{})
+	lib, app := r.Outputs[0], r.Outputs[1]
+	q := lib.Requirements
+	exact := "lib ==1.5 " + lib.BuildString
+	if got := slices.Concat(Specs(q.RunConstraints), Specs(q.RunExports.WeakConstraints), Specs(q.RunExports.StrongConstraints)); !slices.Equal(got, []string{exact, exact, exact}) {
+		t.Errorf("lib has %q", got)
+	}
+	test := app.Tests[0]
+	if got := append(Specs(test.Pins), test.Requires...); !slices.Equal(got, []string{exact, "app ==1.5 " + app.BuildString, "lib >=1.5,<1.6.0a0", "other"}) || len(test.Pins) != 4 {
+		t.Errorf("its test needs %q", got)
 	}
 }

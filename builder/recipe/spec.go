@@ -29,19 +29,27 @@ func (r *v1Recipe) matchSpec(n *tree.Node, where, text string) (string, bool) {
 	return spec, true
 }
 
-// RunSpec is a match spec as the tools of the output's format write it among its
+// versionBefore is =1.2 before a build string: conda, and packages, mean that very
+// version by it, a recipe.yaml the series.
+var versionBefore = regexp.MustCompile(`^([^\s=<>!~]+\s*)=([^=<>!~,|\s]+\s+[^=<>!~,|\s]+)$`)
+
+// RunSpec is a package's match spec as the tools of the output's format write it among its
 // run requirements: those of recipe.yaml in normal form, conda-build as name,
-// version and build, with "foo 1.2" as foo 1.2.*.
+// version and build, with "foo 1.2" as foo 1.2.* and without a channel.
 func (o *Output) RunSpec(text string) string {
 	if o.Format == V1 {
-		return normalSpec(text)
+		return normalSpec(versionBefore.ReplaceAllString(strings.TrimSpace(text), "$1==$2"))
 	}
 	text = starred(text)
 	m, err := conda.ParseMatchSpec(text)
-	if err != nil || strings.ContainsAny(text, "[:") {
+	if err != nil || strings.Contains(text, "[") {
 		return text
 	}
-	return strings.Join(strings.Fields(strings.Join([]string{m.Name, m.Version(), m.Build()}, " ")), " ")
+	version := m.Version()
+	if version == "" && m.Build() != "" {
+		version = "*"
+	}
+	return strings.Join(strings.Fields(strings.Join([]string{m.Name, version, m.Build()}, " ")), " ")
 }
 
 // specParts are the pieces of a match spec.
@@ -113,16 +121,20 @@ func splitVersionBuild(rest string) (version, build string) {
 	}
 	// A blank behind an operator, or on either side of a comma, belongs to the version.
 	words := strings.Fields(operatorBlank.ReplaceAllString(blankBehind.ReplaceAllString(rest, "$1"), "$1"))
-	if len(words) < 2 {
-		return strings.Join(words, ""), ""
+	if last := len(words) - 1; last > 0 {
+		return strings.Join(words[:last], ""), words[last]
 	}
-	last := len(words) - 1
-	return strings.Join(words[:last], ""), words[last]
+	version = strings.Join(words, "")
+	if m := buildBehind.FindStringSubmatch(version); m != nil {
+		return m[1], m[2]
+	}
+	return version, ""
 }
 
 var (
 	operatorBlank = regexp.MustCompile(`([=<>!~,|(])\s+`)
 	blankBehind   = regexp.MustCompile(`\s+([,|)])`)
+	buildBehind   = regexp.MustCompile(`^(.*[^=<>!~,|])=([^-=<>!~,|]+)$`)
 )
 
 // normalVersionSpec prints a version's conditions without blanks. What is

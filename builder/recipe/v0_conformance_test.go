@@ -148,7 +148,8 @@ zip_keys:
 func TestRunSpecsOfMeta(t *testing.T) {
 	for in, want := range map[string]string{
 		"foo": "foo", "foo 1.2": "foo 1.2.*", "foo=1.2": "foo 1.2.*", "foo =1.2": "foo 1.2.*", "foo ==1.2": "foo 1.2", "foo>=1.2": "foo >=1.2",
-		"foo 1.2 h1_0": "foo 1.2 h1_0", "foo >=1,<2": "foo >=1,<2", "foo 1.2.* *_x": "foo 1.2.* *_x", "foo[md5=x]": "foo[md5=x]", "a::foo >=1": "a::foo >=1",
+		"foo 1.2 h1_0": "foo 1.2 h1_0", "foo >=1,<2": "foo >=1,<2", "foo 1.2.* *_x": "foo 1.2.* *_x", "foo[md5=x]": "foo[md5=x]", "a::foo >=1": "foo >=1",
+		"a/linux-64::foo": "foo", "foo * h1_0": "foo * h1_0", "foo=*=h1_0": "foo * h1_0",
 	} {
 		if got := (&Output{Format: V0}).RunSpec(in); got != want {
 			t.Errorf("%q became %q, want %q", in, got, want)
@@ -167,12 +168,40 @@ func TestPinsOfMeta(t *testing.T) {
 		{"1.2.3", "", "x", "<2.0a0"},
 		{"1.2.3", "x.x", "", ">=1.2"},
 		{"5.0.0a1", "x.x.x", "x", ">=5.0.0a1,<6.0a0"},
+		{"1.1.1w", "x.x.x", "x.x.x", ">=1.1.1w,<1.1.2a"},
+		{"1.1.1w", "x.x.x.x.x.x", "x.x.x.x", ">=1.1.1w,<1.1.1x"},
+		{"9b", "x", "x.x", ">=9b,<9c"},
+		{"2023c", "x.x.x.x.x.x", "x", ">=2023c,<2024a"},
+		{"2.0.0rc1", "x.x.x.x.x.x", "x.x.x", ">=2.0.0rc1,<2.0.1a"},
+		{"2.0.0rc1", "x.x", "x.x.x.x", ">=2.0.0rc1,<2.0.1a"},
+		{"3.10.0.rc1", "x.x.x.x", "x.x.x", ">=3.10.0.rc1,<3.10.1.0a0"},
+		{"1!2.3", "x.x", "x", ">=1!2.3,<1!3.0a0"},
 		{"2.0.1", "1.19", "x", ">=1.19,<2.0a0"},
 		{"2.0.1", "x.x", "3", ">=2.0.1,<3"},
 		{"2.0.1", "1.19", "3", ">=1.19,<3"},
 	} {
 		if got := (Pin{Name: "a", Lower: tt.lower, Upper: tt.upper}).applyV0(tt.version, ""); got != "a "+tt.want {
 			t.Errorf("%+v: got %s", tt, got)
+		}
+	}
+}
+
+// What constrains others is packed as it is written: a version alone is that version.
+func TestConstraintsAndExportsStayAsWritten(t *testing.T) {
+	text := head + "build:\n  run_exports:\n    - a 1.0\nrequirements:\n  run:\n    - b 1.0\n  run_constrained:\n    - c 1.0\n"
+	q := render(t, folder("meta.yaml", text), Options{}).Requirements
+	got := slices.Concat(Specs(q.RunExports.Weak), Specs(q.Run), Specs(q.RunConstraints))
+	if want := []string{"a 1.0", "b 1.0.*", "c 1.0"}; !slices.Equal(got, want) {
+		t.Errorf("got %q", got)
+	}
+}
+
+// A package for every Python runs with any; one that is for every platform alone does not.
+func TestThePythonOfNoarchPackages(t *testing.T) {
+	for noarch, pinned := range map[string]bool{"python": false, "generic": true} {
+		text := head + "build:\n  noarch: " + noarch + "\nrequirements:\n  host:\n    - python\n  run:\n    - python\n"
+		if _, got := render(t, folder("meta.yaml", text), Options{}).Requirements.RunPins["python"]; got != pinned {
+			t.Errorf("noarch: %s: pinned is %v", noarch, got)
 		}
 	}
 }

@@ -224,6 +224,7 @@ func (r *v0Recipe) output(declared, meta *tree.Node) *v0Output {
 	one.readBuild(out, declared, separate)
 	one.requirements(out)
 	one.tests(out, separate)
+	out.Requirements.RunPins = one.runPins(out)
 	one.about(out)
 	out.Extra = r.freeMap(r.root.Get("extra"), "extra")
 	if r.report.Failed() {

@@ -77,32 +77,27 @@ func starred(spec string) string {
 	return spec
 }
 
-// wordSpecs is starred for a list.
-func wordSpecs(specs []string) []string {
-	for i, s := range specs {
-		specs[i] = starred(s)
-	}
-	return specs
-}
-
 // requirements reads what the package needs.
 func (r *v0Recipe) requirements(out *Output) {
 	n := requirementLists(r.root.Get("requirements"))
 	r.known(n, "requirements", v0Requirements)
 	part := func(key string) []Dependency { return r.dependenciesV0(n.Get(key), "requirements."+key) }
 	out.Requirements = Requirements{
-		Build: part("build"), Host: part("host"), Run: part("run"), RunConstraints: part("run_constrained"),
+		Build: forSolver(part("build")), Host: forSolver(part("host")), Run: forSolver(part("run")), RunConstraints: part("run_constrained"),
 		RunExports: r.runExports(r.build.Get("run_exports")),
 		IgnoreRunExports: IgnoreRunExports{
 			ByName:      r.strs(r.build.Get("ignore_run_exports"), "build.ignore_run_exports"),
 			FromPackage: r.strs(r.build.Get("ignore_run_exports_from"), "build.ignore_run_exports_from"),
 		},
 	}
-	out.Requirements.RunPins = r.runPins(out)
+	separate := hasField(orMap(n), "host")
+	if separate && out.Requirements.Host == nil {
+		out.Requirements.Host = []Dependency{}
+	}
 	// Without a host section conda-build builds in one prefix, unless the recipe
 	// asks for two or for a compiler.
 	merge := r.boolean(r.build.Get("merge_build_host"), "build.merge_build_host", true)
-	if !hasField(orMap(n), "host") && len(out.Requirements.Build) > 0 && merge && !slices.Contains(r.mentioned, "compiler") {
+	if !separate && len(out.Requirements.Build) > 0 && merge && !slices.Contains(r.mentioned, "compiler") {
 		out.Build.MergeBuildHost = true
 	}
 }
@@ -115,8 +110,18 @@ func orMap(n *tree.Node) *tree.Node {
 	return n
 }
 
-// dependenciesV0 reads a list of match specs and pins. What the recipe says is
-// kept; a solver gets conda-build's reading of it.
+// forSolver adds conda-build's reading of what must be installed. What a package
+// constrains and exports is packed as the recipe says it.
+func forSolver(list []Dependency) []Dependency {
+	for i, d := range list {
+		if s := starred(d.Spec); d.Pin == nil && s != d.Spec {
+			list[i].Resolved = s
+		}
+	}
+	return list
+}
+
+// dependenciesV0 reads a list of match specs and pins, as the recipe says them.
 func (r *v0Recipe) dependenciesV0(n *tree.Node, where string) []Dependency {
 	var all []Dependency
 	for _, item := range n.All() {
@@ -125,13 +130,8 @@ func (r *v0Recipe) dependenciesV0(n *tree.Node, where string) []Dependency {
 			continue
 		}
 		d := Dependency{Spec: spec, Pin: r.pins[item], Pos: item.Pos}
-		if d.Pin == nil {
-			if !r.validSpec(item, where, spec) {
-				continue
-			}
-			if s := starred(spec); s != spec {
-				d.Resolved = s
-			}
+		if d.Pin == nil && !r.validSpec(item, where, spec) {
+			continue
 		}
 		all = append(all, d)
 	}
@@ -180,15 +180,25 @@ func (r *v0Recipe) runExports(n *tree.Node) RunExports {
 	}
 }
 
-// runPins is pin_run_as_build for the run requirements: a package that was built
-// with one python runs with the same minor version only. A bound that it leaves
-// out is conda-build's own.
+// runPins is pin_run_as_build for the run requirements and those of tests: a package
+// that was built with one python runs with the same minor version only. A bound that
+// it leaves out is conda-build's own.
 func (r *v0Recipe) runPins(out *Output) map[string]Pin {
-	var pins map[string]Pin
+	var names []string
 	for _, d := range out.Requirements.Run {
-		name := d.Name()
+		if d.Pin == nil {
+			names = append(names, d.Name())
+		}
+	}
+	for _, t := range out.Tests {
+		for _, spec := range t.Requires {
+			names = append(names, specName(spec))
+		}
+	}
+	var pins map[string]Pin
+	for _, name := range names {
 		bounds, ok := r.space.Pins[name]
-		if !ok || d.Pin != nil || name == "python" && out.Noarch != "" {
+		if !ok || name == "python" && (out.Noarch == "python" || out.Build.VersionIndependent) {
 			continue
 		}
 		p := Pin{Name: name, Lower: defaultLower, Upper: defaultUpper}
@@ -232,6 +242,13 @@ func (v *v0Run) resolvePins(all []*v0Output) {
 				})
 			}
 		}
+		for _, t := range o.Tests { // what is no output there counts by its name
+			for i, d := range t.Pins {
+				if s := o.sibling(named[d.Pin.Name]); d.Pin.Kind == PinSubpackage && s != nil {
+					t.Pins[i].Resolved = d.Pin.applyV0(s.Version, s.BuildString)
+				}
+			}
+		}
 	}
 }
 
@@ -251,36 +268,4 @@ func (o *v0Output) sibling(all []*v0Output) *v0Output {
 		}
 	}
 	return best
-}
-
-// applyV0 is the match spec that a pin of meta.yaml becomes. Unlike
-// recipe.yaml's, an upper bound counts up the last part that the version has,
-// and a version before the lower bound, such as 5.0.0a1, is its own bound. A lower
-// bound that is a version takes the place of the package's, and below an upper
-// bound that is a version the whole version is the lower one.
-func (p Pin) applyV0(version, build string) string {
-	if p.Exact {
-		return strings.TrimSpace(p.Name + " " + version + " " + build)
-	}
-	if p.Lower != "" && !pinPattern.MatchString(p.Lower) {
-		version, p.Lower = p.Lower, defaultLower
-	}
-	var parts []string
-	if p.Lower != "" {
-		lower := lowerBound(p.Lower, version)
-		if compareVersions(version, lower) < 0 || p.Upper != "" && !pinPattern.MatchString(p.Upper) {
-			lower = version
-		}
-		parts = append(parts, ">="+lower)
-	}
-	if p.Upper != "" {
-		pattern := p.Upper
-		if _, have := versionParts(version); pinPattern.MatchString(pattern) && strings.Count(pattern, "x") > len(have) {
-			pattern = strings.TrimSuffix(strings.Repeat("x.", len(have)), ".")
-		}
-		if upper, err := upperBound(pattern, version); err == nil {
-			parts = append(parts, "<"+upper)
-		}
-	}
-	return strings.TrimSpace(p.Name + " " + strings.Join(parts, ","))
 }

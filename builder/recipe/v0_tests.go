@@ -25,10 +25,10 @@ func (r *v0Recipe) tests(out *Output, separate bool) {
 		return
 	}
 	t := Test{
-		Requires: wordSpecs(r.strs(n.Get("requires"), "test.requires")),
-		Files:    r.belowAll(n.Get("files"), "test.files", "the recipe's folder"),
-		Source:   r.belowAll(n.Get("source_files"), "test.source_files", "the work folder"),
+		Files:  r.belowAll(n.Get("files"), "test.files", "the recipe's folder"),
+		Source: r.belowAll(n.Get("source_files"), "test.source_files", "the work folder"),
 	}
+	t.Requires, t.Pins = r.testRequires(n.Get("requires"))
 	modules := r.imports(n.Get("imports"))
 	if imports := modules["python"]; len(imports) > 0 {
 		t.Python = &PythonTest{Imports: imports, NoPip: true}
@@ -40,10 +40,10 @@ func (r *v0Recipe) tests(out *Output, separate bool) {
 	if len(t.Script.Lines) > 0 || t.Python != nil {
 		out.Tests = append(out.Tests, t)
 	}
-	other := Test{Requires: t.Requires, Files: t.Files, Source: t.Source}
+	other := Test{Requires: t.Requires, Pins: t.Pins, Files: t.Files, Source: t.Source}
 	for _, m := range []Test{{Perl: modules["perl"]}, {R: modules["r"]}, {Lua: modules["lua"]}} {
 		if len(m.Perl)+len(m.R)+len(m.Lua) > 0 {
-			m.Requires, m.Files, m.Source = other.Requires, other.Files, other.Source
+			m.Requires, m.Pins, m.Files, m.Source = other.Requires, other.Pins, other.Files, other.Source
 			out.Tests = append(out.Tests, m)
 		}
 	}
@@ -61,6 +61,19 @@ func (r *v0Recipe) tests(out *Output, separate bool) {
 			out.Tests = append(out.Tests, other.runBy(name))
 		}
 	}
+}
+
+// testRequires are match specs and pins.
+func (r *v0Recipe) testRequires(n *tree.Node) (specs []string, pins []Dependency) {
+	for _, item := range n.All() {
+		text := r.str(item, "test.requires")
+		if pin := r.pins[item]; pin != nil {
+			pins = append(pins, Dependency{Spec: text, Pin: pin, Pos: item.Pos})
+		} else if text != "" {
+			specs = append(specs, starred(text))
+		}
+	}
+	return specs, pins
 }
 
 // interpreters are those of test scripts, by the file's extension, and the packages

@@ -152,9 +152,17 @@ func (r *v1Recipe) nameBuild(o *unnamed) {
 		o.BuildString = r.customString(o)
 	}
 	slices.SortStableFunc(o.Reads, func(a, b Read) int { return strings.Compare(a.Key, b.Key) })
-	for _, list := range [][]Dependency{o.Requirements.Run, o.Requirements.RunExports.Weak, o.Requirements.RunExports.Strong, o.Requirements.RunExports.Noarch} {
+	q := o.Requirements
+	lists := [][]Dependency{
+		q.Run, q.RunConstraints,
+		q.RunExports.Weak, q.RunExports.Strong, q.RunExports.Noarch, q.RunExports.WeakConstraints, q.RunExports.StrongConstraints,
+	}
+	for _, t := range o.Tests {
+		lists = append(lists, t.Pins)
+	}
+	for _, list := range lists {
 		for i, d := range list {
-			if d.Pin != nil && d.Pin.Kind == PinSubpackage && d.Pin.Exact && d.Pin.Name == o.Name {
+			if d.Pin != nil && d.Pin.Kind == PinSubpackage && d.MatchSpec() == "" && d.Pin.Name == o.Name {
 				list[i].Resolved = r.applied(d, o.Output)
 			}
 		}

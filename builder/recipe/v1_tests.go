@@ -81,8 +81,10 @@ func (r *v1Recipe) test(n *tree.Node) []Test {
 	}
 	t := Test{Script: r.script(n.Get("script"), scriptRules{where: "tests.script", files: true})}
 	if q := r.evaluate(n.Get("requirements"), scopeFields); r.known(q, "tests.requirements", v1TestRequirements) {
-		t.Requires = specTexts(r.dependencies(q.Get("run"), "tests.requirements.run"))
-		t.Build = specTexts(r.dependencies(q.Get("build"), "tests.requirements.build"))
+		var more []Dependency
+		t.Requires, t.Pins = specTexts(r.dependencies(q.Get("run"), "tests.requirements.run"))
+		t.Build, more = specTexts(r.dependencies(q.Get("build"), "tests.requirements.build"))
+		t.Pins = append(t.Pins, more...)
 	}
 	if f := r.evaluate(n.Get("files"), scopeFields); r.known(f, "tests.files", v1TestFiles) {
 		t.Files = r.insideAll(f.Get("recipe"), "tests.files.recipe", "the recipe's folder")
@@ -91,15 +93,16 @@ func (r *v1Recipe) test(n *tree.Node) []Test {
 	return []Test{t}
 }
 
-// specTexts are requirements as texts; a pin has none before a build.
-func specTexts(all []Dependency) []string {
-	var texts []string
+// specTexts are requirements as texts, and pins, which have none before a build.
+func specTexts(all []Dependency) (texts []string, pins []Dependency) {
 	for _, d := range all {
 		if d.Pin == nil {
 			texts = append(texts, d.Spec)
+		} else {
+			pins = append(pins, d)
 		}
 	}
-	return texts
+	return texts, pins
 }
 
 // pythonTest imports modules.

@@ -41,7 +41,7 @@ requirements:
   run_exports:
     weak: ["${{ pin_subpackage('lib', upper_bound='x.x') }}"]
     weak_constraints: [lib-old <1]
-    noarch: [lib >=1]
+    noarch: [base >=1]
 `,
 	"base":  "package: {name: base, version: \"7.0\"}\nbuild: {script: touch $PREFIX/base}\nrequirements: {run_exports: [base >=7]}\n",
 	"plain": "package: {name: plain, version: \"3.1.4\"}\nbuild: {script: touch $PREFIX/plain}\n",
@@ -118,7 +118,7 @@ requirements:
   run:
     - {{ pin_compatible('lib', exact=True) }}
 `,
-		depends:    []string{"lib ==1.2.3 @", "lib >=1"},
+		depends:    []string{"lib ==1.2.3 @", "base >=1"},
 		constrains: []string{},
 	},
 }
