@@ -164,17 +164,27 @@ func (p Pin) Apply(version, build string) (string, error) {
 	return spec, nil
 }
 
-// lowerBound keeps the first parts of a version, as many as the pattern has.
+// lowerBound keeps the first parts of a version, as many as the pattern has, and its
+// local part: 1.0 comes after 1.0+cuda.
 func lowerBound(pattern, version string) string {
 	if !pinPattern.MatchString(pattern) {
 		return pattern
 	}
-	epoch, parts := versionParts(version)
-	n := strings.Count(pattern, "x")
-	return epoch + strings.Join(parts[:min(n, len(parts))], ".")
+	epoch, main, local := versionTexts(version)
+	return epoch + firstParts(main, strings.Count(pattern, "x")) + local
+}
+
+// firstParts are the first n parts of a version as it writes them.
+func firstParts(main string, n int) string {
+	ends := partEnd.FindAllStringIndex(main, n)
+	if len(ends) < n {
+		return main
+	}
+	return main[:ends[n-1][0]]
 }
 
 var (
+	partEnd       = regexp.MustCompile(`[._-]`)
 	leadingNumber = regexp.MustCompile(`^[0-9]+`)
 	numbers       = regexp.MustCompile(`[0-9]+`)
 	letters       = regexp.MustCompile(`[^0-9]+`)
@@ -186,18 +196,16 @@ func upperBound(pattern, version string) (string, error) {
 	if !pinPattern.MatchString(pattern) {
 		return pattern, nil
 	}
-	epoch, parts := versionParts(version)
+	epoch, main, _ := versionTexts(version)
 	n := strings.Count(pattern, "x")
-	for len(parts) < n {
-		parts = append(parts, "0")
-	}
-	parts = parts[:n]
-	up, err := countUp(parts[n-1])
+	kept := firstParts(strings.TrimRight(main, "_"), n) // 1.0_ is a version as well
+	kept += strings.Repeat(".0", n-1-len(partEnd.FindAllString(kept, -1)))
+	last := strings.LastIndexAny(kept, "._-") + 1
+	up, err := countUp(kept[last:])
 	if err != nil {
 		return "", fmt.Errorf("the version %s has no number in part %d that an upper bound could count up", version, n)
 	}
-	parts[n-1] = up
-	return epoch + strings.Join(parts, "."), nil
+	return epoch + kept[:last] + up, nil
 }
 
 // countUp is the first that follows all versions that begin with a part. Letters
@@ -220,11 +228,15 @@ func countUp(part string) (string, error) {
 	return letters.ReplaceAllString(part[:from]+up+part[to:], "a"), nil
 }
 
-// versionParts splits a version at its dots, without its local part.
-func versionParts(version string) (epoch string, parts []string) {
-	version, _, _ = strings.Cut(version, "+")
-	if before, after, ok := strings.Cut(version, "!"); ok {
-		epoch, version = before+"!", after
+// versionTexts cuts a version into what is before !, with it, what is behind +, with
+// it, and what is between.
+func versionTexts(version string) (epoch, main, local string) {
+	main = version
+	if i := strings.IndexByte(main, '+'); i >= 0 {
+		main, local = main[:i], main[i:]
 	}
-	return epoch, strings.FieldsFunc(version, func(r rune) bool { return r == '.' || r == '_' || r == '-' })
+	if i := strings.IndexByte(main, '!'); i >= 0 {
+		epoch, main = main[:i+1], main[i+1:]
+	}
+	return epoch, main, local
 }

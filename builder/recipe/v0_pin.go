@@ -53,8 +53,8 @@ var pieceRule = regexp.MustCompile(`[0-9]+|[^0-9]+`)
 // pieces are what an x of a meta.yaml's pin stands for: 1.1.1w has four, of which x.x.x
 // keeps 1.1.1.
 func pieces(version string) (epoch string, all []piece) {
-	epoch, parts := versionParts(version)
-	for _, part := range parts {
+	epoch, main, _ := versionTexts(version)
+	for _, part := range partEnd.Split(strings.TrimRight(main, "_"), -1) {
 		texts := pieceRule.FindAllString(part, -1)
 		if !leadingNumber.MatchString(part) {
 			texts = append([]string{""}, texts...)

@@ -181,6 +181,8 @@ var odd = []string{
 	"{host: [pre, lib], run: ['lib   >=1.2 , <2', 'pre =2', '${{ pin_compatible(\"pre\") }}', '${{ pin_compatible(\"pre\", lower_bound=\"x.x\", upper_bound=\"x.x.x\") }}']}",
 	"{host: [pre, lib], run_constraints: ['${{ pin_compatible(\"pre\", upper_bound=none) }}', 'q=1.2'], run_exports: ['${{ pin_compatible(\"pre\") }}', 'foo 1.2.*', \"${{ pin_subpackage('a', exact=True) }}\"], ignore_run_exports: {by_name: [lib], from_package: [pre]}}",
 	"{build: [gcc_linux-64], host: [lib, pre]}\nbuild: {noarch: generic}",
+	"{build: [gcc_linux-64, runtime], host: [runtime], run_constraints: [\"${{ pin_subpackage('a', exact=True) }}\"], run_exports: {weak_constraints: [\"${{ pin_subpackage('a', exact=True) }}\"], noarch: [\"${{ pin_subpackage('a', upper_bound=None) }}\"]}}",
+	"{host: [local], run: ['${{ pin_compatible(\"local\", lower_bound=\"x\", upper_bound=\"x.x\") }}', 'c::z =1.2 h*'], run_constraints: ['${{ pin_compatible(\"local\", lower_bound=\"x.x.x\", upper_bound=\"x.x.x\") }}']}",
 }
 
 // Whatever requirements say, index.json and run_exports.json are rattler-build's.
@@ -189,7 +191,8 @@ func TestRequirementsAreRattlerBuilds(t *testing.T) {
 	channel := filepath.Join(t.TempDir(), "channel")
 	libraries := maps.Clone(libraries)
 	libraries["pre"] = "package: {name: pre, version: 2.0.0rc1}\nbuild: {script: touch $PREFIX/pre}\nrequirements: {run_exports: [pre 2.0.0rc1 0, lib]}\n"
-	for _, name := range []string{"runtime", "gcc_linux-64", "base", "lib", "pre"} {
+	libraries["local"] = "package: {name: local, version: 1.6_5+cuda}\nbuild: {script: touch $PREFIX/local}\nrequirements: {run_exports: ['y =1.2 h*', 'x==1.2=h_0']}\n"
+	for _, name := range []string{"runtime", "gcc_linux-64", "base", "lib", "pre", "local"} {
 		recipe := filepath.Join(t.TempDir(), name)
 		write(t, filepath.Join(recipe, "recipe.yaml"), libraries[name])
 		s.must(t, s.program, "build", recipe, "--to", channel)
