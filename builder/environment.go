@@ -145,7 +145,7 @@ func (b *build) pinned(list []recipe.Dependency) ([]recipe.Dependency, error) {
 		case b.out.Format == recipe.V0:
 			list[i].Resolved = d.Spec
 		default:
-			if list[i].Resolved, err = applyPin(b.out, d, b.tools); err != nil {
+			if list[i].Resolved, err = applyPin(b.out, d, "build", b.tools); err != nil {
 				return nil, err
 			}
 		}
@@ -165,7 +165,10 @@ func (b *build) make(ctx context.Context, e *environment, prefix, platform strin
 	}
 	var err error
 	if e.records, err = env.Create(ctx, request); err != nil {
-		return e.explain(err)
+		if err = e.explain(err); len(b.Channels) == 0 {
+			err = fmt.Errorf("%w\nthere is no channel to take it from: name one with -c", err)
+		}
+		return err
 	}
 	b.exporters.Request = request
 	for _, r := range e.records {

@@ -49,6 +49,9 @@ func (b *build) runNeeds() (needs, error) {
 		if n.depends, err = narrowest(n.depends); err != nil {
 			return n, err
 		}
+		if slices.ContainsFunc(n.depends, func(spec string) bool { return firstWord(spec) == b.out.Name }) {
+			return n, fmt.Errorf("%s would depend on itself: do not require it, or ignore the run_exports that add it", b.out.Name)
+		}
 		slices.Sort(n.depends)
 		slices.Sort(n.constrains)
 	}
@@ -72,7 +75,7 @@ func (b *build) resolved(list []recipe.Dependency) ([]string, error) {
 		spec := d.MatchSpec()
 		if spec == "" {
 			var err error
-			if spec, err = applyPin(b.out, d, b.builtWith()...); err != nil {
+			if spec, err = applyPin(b.out, d, "host", b.builtWith()...); err != nil {
 				return nil, err
 			}
 		}
@@ -90,8 +93,9 @@ func (b *build) builtWith() []environment {
 	return []environment{b.host, b.tools}
 }
 
-// applyPin is the match spec of a pin to a package of these environments.
-func applyPin(out *recipe.Output, d recipe.Dependency, in ...environment) (string, error) {
+// applyPin is the match spec of a pin to a package of these environments. section is of
+// the requirements where a package must be for it.
+func applyPin(out *recipe.Output, d recipe.Dependency, section string, in ...environment) (string, error) {
 	problem := tree.Problem{Pos: d.Pos}
 	for _, e := range in {
 		r, found := e.record(d.Pin.Name)
@@ -106,7 +110,10 @@ func applyPin(out *recipe.Output, d recipe.Dependency, in ...environment) (strin
 		return "", tree.Problems{problem}
 	}
 	problem.Text = fmt.Sprintf("%s: the package is built without %s", d, d.Pin.Name)
-	problem.Hint = "add " + d.Pin.Name + " to the host requirements"
+	if section == "build" {
+		problem.Text = fmt.Sprintf("%s: a pin among host requirements is to a package of the build environment, and %s is not there", d, d.Pin.Name)
+	}
+	problem.Hint = "add " + d.Pin.Name + " to the " + section + " requirements"
 	return "", tree.Problems{problem}
 }
 
@@ -239,7 +246,7 @@ func (b *build) tests() []recipe.Test {
 			spec := d.MatchSpec()
 			if spec == "" {
 				var err error
-				if spec, err = applyPin(b.out, d, b.builtWith()...); err != nil {
+				if spec, err = applyPin(b.out, d, "host", b.builtWith()...); err != nil {
 					spec = d.Pin.Name
 				}
 			}

@@ -279,6 +279,25 @@ the host environment cannot be made: no packages in ` + c.URL + ` fit together:
 	}
 }
 
+// What is wrong with requirements is said with what to change.
+func TestRequirementsThatCannotBeHadSayWhatToDo(t *testing.T) {
+	channel := exportingChannel(t)
+	for _, tt := range []struct {
+		format, requirements, want string
+		channels                   []env.Channel
+	}{
+		{"recipe.yaml", "{host: [plain]}", "nothing provides plain\nthere is no channel to take it from: name one with -c", nil},
+		{"recipe.yaml", "{host: [plain, \"${{ pin_compatible('plain') }}\"]}", "plain is not there; add plain to the build requirements", []env.Channel{channel}},
+		{"recipe.yaml", "{host: [plain], run: [\"${{ pin_compatible('lib') }}\"]}", "the package is built without lib; add lib to the host requirements", []env.Channel{channel}},
+		{"meta.yaml", "{host: [plain], run: [a]}", "a would depend on itself: do not require it", []env.Channel{channel}},
+	} {
+		_, _, err := build(t, map[string]string{tt.format: "package: {name: a, version: \"1\"}\nrequirements: " + tt.requirements + "\n"}, func(r *builder.Request) { r.Channels = tt.channels })
+		if err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: %v", tt.requirements, err)
+		}
+	}
+}
+
 func TestRunExportsThatCannotBeReadNameTheirPackage(t *testing.T) {
 	file := condatest.Write(t, "bad-1.0-0.conda", condatest.Index("bad", "1.0", 0, "noarch"), map[string]string{"share/bad": "x", "info/run_exports.json": `{"weak":["lib >>1"]}`})
 	channel := indexed(t, []string{file})
