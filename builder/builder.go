@@ -10,6 +10,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/condaworker/condaworker/builder/pack"
@@ -99,18 +100,36 @@ func Build(ctx context.Context, r Request, o Observer) ([]Package, error) {
 	r.exporters = &env.Exporters{}
 	r.BuildPlatform = cmp.Or(r.BuildPlatform, r.Platform)
 	var packages []Package
+	var waiting []*build // whose tests need what comes later
 	for i := range recipes.Outputs {
-		p, err := buildOutput(ctx, r, recipes, i, packages, o)
+		b, err := buildOutput(ctx, r, recipes, i, packages, o)
 		if err != nil {
-			return packages, err
+			return without(packages, waiting), err
 		}
-		packages = append(packages, p)
+		packages = append(packages, b.made)
+		if b.waits {
+			waiting = append(waiting, b)
+		}
+	}
+	for i, b := range waiting {
+		b.earlier = without(packages, waiting[i:i+1])
+		if err := phase(o, "test", func() error { return b.test(ctx) }); err != nil {
+			return without(packages, waiting[i:]), err
+		}
 	}
 	return packages, nil
 }
 
-// buildOutput is the life of one package, a line a step.
-func buildOutput(ctx context.Context, r Request, recipes Rendered, i int, earlier []Package, o Observer) (Package, error) {
+// without are packages but for those of some builds.
+func without(packages []Package, builds []*build) []Package {
+	return slices.DeleteFunc(slices.Clone(packages), func(p Package) bool {
+		return slices.ContainsFunc(builds, func(b *build) bool { return b.made.Path == p.Path })
+	})
+}
+
+// buildOutput is the life of one package, a line a step. Its tests are left out when they
+// wait for other outputs.
+func buildOutput(ctx context.Context, r Request, recipes Rendered, i int, earlier []Package, o Observer) (*build, error) {
 	b := &build{
 		Request: r, Observer: o, Rendered: recipes, out: recipes.Outputs[i], earlier: earlier,
 		tools: environment{section: "build"}, host: environment{section: "host"},
@@ -129,23 +148,26 @@ func buildOutput(ctx context.Context, r Request, recipes Rendered, i int, earlie
 		{name: "test", do: b.test, skip: r.NoTest},
 	}
 	if err := b.supported(); err != nil {
-		return Package{}, err
+		return b, err
 	}
 	if err := b.layout(); err != nil {
-		return Package{}, err
+		return b, err
 	}
 	for _, s := range steps {
-		if s.skip {
+		if s.name == "test" && !s.skip {
+			b.waits = b.needsAny(recipes.Outputs[i+1:])
+		}
+		if s.skip || b.waits {
 			continue
 		}
 		if err := phase(o, s.name, func() error { return s.do(ctx) }); err != nil {
-			return Package{}, err
+			return b, err
 		}
 		if b.made.Stored != "" {
 			break
 		}
 	}
-	return b.made, nil
+	return b, nil
 }
 
 // phase tells the observer how a step began and ended.
@@ -171,6 +193,7 @@ type build struct {
 	before  []string    // what the prefix held before the script ran
 	packed  []string    // the files of the package
 	made    Package
+	waits   bool   // its tests run behind all outputs
 	beside  string // match spec of the package whose downstream package this is, for its tests; else ""
 	layers  string // of the sandbox, as told last
 }

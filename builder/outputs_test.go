@@ -51,6 +51,60 @@ outputs:
 	}
 }
 
+// Tests run when all is there that they need, be it built later, and find the files that
+// they name all the same.
+func TestTestsWaitForLaterOutputs(t *testing.T) {
+	const outputs = `recipe: {name: both, version: "1"}
+source: {path: given}
+outputs:
+  - package: {name: core}
+    build: {script: touch $PREFIX/core}
+    requirements: {run: [extra >=1]}
+    tests: [{script: "test -e $PREFIX/extra && grep given from", files: {source: [from]}}]
+  - package: {name: between}
+    build: {script: touch $PREFIX/between}
+    requirements: {run: [core]}
+    tests: [{script: test -e $PREFIX/core}]
+  - package: {name: alone}
+    build: {script: touch $PREFIX/alone}
+    tests: [{script: echo alone is tested at once}]
+  - package: {name: extra}
+    build: {script: touch $PREFIX/extra}
+    tests: [{script: "test -e $PREFIX/more", requirements: {run: [more]}}]
+  - package: {name: more}
+    build: {script: "echo more is built; touch $PREFIX/more"}
+    requirements: {run: [extra]}
+`
+	platform, err := builder.HostPlatform()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, failing := range []bool{false, true} {
+		text, h := outputs, &heard{}
+		if failing {
+			text = strings.Replace(text, "test -e $PREFIX/extra", "test ! -e $PREFIX/extra", 1)
+		}
+		dir := folder(t, map[string]string{"recipe.yaml": text, "given/from": "given\n"})
+		made, err := builder.Build(t.Context(), builder.Request{
+			RenderRequest: builder.RenderRequest{Recipe: dir, Platform: platform}, Work: t.TempDir(), OutputDir: t.TempDir(),
+		}, h)
+		var names []string
+		for _, p := range made {
+			names = append(names, p.Record.Name)
+		}
+		slices.Sort(names)
+		if !failing && (err != nil || !slices.Equal(names, []string{"alone", "between", "core", "extra", "more"})) {
+			t.Errorf("%v, %v\n%s", names, err, h.output())
+		}
+		if failing && (!as[*builder.TestError](err) || !strings.Contains(err.Error(), "core-1-") || !slices.Equal(names, []string{"alone", "more"})) {
+			t.Errorf("%v, %v", names, err)
+		}
+		if said := h.output(); strings.Index(said, "alone is tested") > strings.Index(said, "more is built") {
+			t.Errorf("what needs nothing waits, too:\n%s", said)
+		}
+	}
+}
+
 func TestStagingOutputsAreRefusedWithTheirPlace(t *testing.T) {
 	_, _, err := build(t, map[string]string{"recipe.yaml": `recipe: {name: x, version: "1"}
 outputs:

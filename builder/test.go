@@ -63,6 +63,39 @@ func (b *build) test(ctx context.Context) error {
 	return nil
 }
 
+// needsAny tells whether the package's tests need an output that is built later, or an
+// earlier one that does. They cannot wait for one of the package's own name, which is
+// built where this one was.
+func (b *build) needsAny(later []*recipe.Output) bool {
+	tests := b.tests()
+	comes := map[string]bool{}
+	for _, out := range later {
+		comes[out.Name] = true
+	}
+	if len(tests) == 0 || comes[b.out.Name] {
+		return false
+	}
+	specs := slices.Clone(b.made.Record.Depends)
+	for _, t := range tests {
+		specs = append(append(specs, t.Requires...), t.Downstream)
+	}
+	depends := map[string][]string{}
+	for _, p := range b.earlier {
+		depends[p.Record.Name] = append(depends[p.Record.Name], p.Record.Depends...)
+		comes[p.Record.Name] = false
+	}
+	for seen := map[string]bool{}; len(specs) > 0; specs = specs[1:] {
+		name := nameOf(specs[0])
+		if comes[name] {
+			return true
+		}
+		if !seen[name] {
+			seen[name], specs = true, append(specs, depends[name]...)
+		}
+	}
+	return false
+}
+
 // testAs does what the kind of a test asks for.
 func (b *build) testAs(ctx context.Context, t recipe.Test, i int, work string) error {
 	switch {
