@@ -25,27 +25,10 @@ type environment struct {
 
 // want is a match spec that an environment is made of.
 type want struct {
-	spec   string
-	pos    tree.Pos // in the recipe
-	from   string   // the package whose strong run_exports it is; "" is the recipe's own
-	counts exported
-}
-
-// exported is what of a package's run_exports counts.
-type exported int
-
-const (
-	allExports exported = iota
-	strongExports
-	noExports
-)
-
-// of leaves out what does not count.
-func (e exported) of(x conda.Exports) conda.Exports {
-	if e == strongExports {
-		return conda.Exports{Strong: x.Strong, StrongConstrains: x.StrongConstrains}
-	}
-	return x
+	spec  string
+	pos   tree.Pos // in the recipe
+	from  string   // the package whose strong run_exports it is; "" is the recipe's own
+	quiet bool     // what the package exports does not count
 }
 
 // exporter is a package of an environment and what it exports.
@@ -79,16 +62,15 @@ func (b *build) environments(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	separate := q.Host != nil
-	switch {
-	case !b.mergedPrefix():
-		b.tools.wants = wanted(tools, allExports)
-	case b.out.Format == recipe.V1:
-		b.host.wants = wanted(tools, noExports)
-	case separate:
-		b.host.wants = wanted(tools, strongExports)
-	default: // a meta.yaml's are all for build and host
-		b.host.wants = wanted(tools, allExports)
+	section := b.out.Format == recipe.V0 && q.Host != nil
+	if b.mergedPrefix() {
+		// All of a meta.yaml's without a section host are build requirements then, and
+		// export; of others those of host do. With the section, those of build export
+		// strongly all the same.
+		b.host.wants = wanted(tools, section || b.out.Format == recipe.V1)
+	}
+	if section || !b.mergedPrefix() {
+		b.tools.wants = wanted(tools, false)
 	}
 	if err := b.make(ctx, &b.tools, b.dirs.buildPrefix, b.BuildPlatform); err != nil {
 		return err
@@ -97,13 +79,9 @@ func (b *build) environments(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// Exports of what build packages want in host count in a meta.yaml that has host
-	// requirements of its own, as with conda-build, and not with rattler-build.
-	counts := noExports
-	if b.out.Format == recipe.V0 && separate {
-		counts = allExports
-	}
-	b.host.wants = slices.Concat(wanted(host, allExports), b.host.wants, b.strongWants(counts))
+	// Exports of what build packages want in host count in a meta.yaml with that section,
+	// as with conda-build, and not with rattler-build.
+	b.host.wants = slices.Concat(wanted(host, false), b.host.wants, b.strongWants(!section))
 	if err := b.make(ctx, &b.host, b.dirs.prefix, b.Platform); err != nil {
 		return err
 	}
@@ -115,20 +93,20 @@ func (b *build) environments(ctx context.Context) error {
 }
 
 // wanted are the wants of a list of requirements.
-func wanted(list []recipe.Dependency, counts exported) []want {
+func wanted(list []recipe.Dependency, quiet bool) []want {
 	var all []want
 	for _, d := range list {
-		all = append(all, want{spec: d.MatchSpec(), pos: d.Pos, counts: counts})
+		all = append(all, want{spec: d.MatchSpec(), pos: d.Pos, quiet: quiet})
 	}
 	return all
 }
 
 // strongWants are what the packages of the build environment want in PREFIX.
-func (b *build) strongWants(counts exported) []want {
+func (b *build) strongWants(quiet bool) []want {
 	var all []want
 	for _, e := range b.tools.exports {
 		for _, spec := range unignored(b.out, e.Strong) {
-			all = append(all, want{spec: b.out.RunSpec(spec), from: e.from, counts: counts})
+			all = append(all, want{spec: b.out.RunSpec(spec), from: e.from, quiet: quiet})
 		}
 	}
 	return all
@@ -154,8 +132,12 @@ func (b *build) pinned(list []recipe.Dependency) ([]recipe.Dependency, error) {
 }
 
 // make solves and installs e, and learns what the packages that it was made for
-// export.
+// export. Of two that are one prefix the first is only solved.
 func (b *build) make(ctx context.Context, e *environment, prefix, platform string) error {
+	create, done := env.Create, "installed"
+	if e == &b.tools && b.mergedPrefix() {
+		create, done = env.Solve, "to be installed with host:"
+	}
 	request := env.Request{
 		Prefix: prefix, Channels: b.Channels, Subdir: platform, Virtual: b.virtual(), Cache: b.dirs.cache, Local: b.local(),
 		Run: Programs(b.Observer, b.walls()), LinkScripts: true, Warn: b.Warn,
@@ -164,7 +146,7 @@ func (b *build) make(ctx context.Context, e *environment, prefix, platform strin
 		request.Specs = append(request.Specs, w.spec)
 	}
 	var err error
-	if e.records, err = env.Create(ctx, request); err != nil {
+	if e.records, err = create(ctx, request); err != nil {
 		if err = e.explain(err); len(b.Channels) == 0 {
 			err = fmt.Errorf("%w\nthere is no channel to take it from: name one with -c", err)
 		}
@@ -172,18 +154,18 @@ func (b *build) make(ctx context.Context, e *environment, prefix, platform strin
 	}
 	b.exporters.Request = request
 	for _, r := range e.records {
-		b.Info(fmt.Sprintf("installed %s %s %s from %s", r.Name, r.Version, r.Build, r.Channel))
+		b.Info(fmt.Sprintf("%s %s %s %s from %s", done, r.Name, r.Version, r.Build, r.Channel))
 	}
 	for _, w := range e.wants {
 		r, found := e.record(nameOf(w.spec))
-		if !found || w.counts == noExports || ignoresFrom(b.out, r.Name) || slices.ContainsFunc(e.exports, func(x exporter) bool { return x.from == r.Name }) {
+		if !found || w.quiet || ignoresFrom(b.out, r.Name) || slices.ContainsFunc(e.exports, func(x exporter) bool { return x.from == r.Name }) {
 			continue
 		}
 		x, err := b.exporters.Of(ctx, r)
 		if err != nil {
 			return err
 		}
-		e.exports = append(e.exports, exporter{r.Name, w.counts.of(x)})
+		e.exports = append(e.exports, exporter{r.Name, x})
 	}
 	return nil
 }

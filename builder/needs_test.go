@@ -97,6 +97,10 @@ build: {merge_build_host: true}
 requirements: {build: [lib], host: [plain], run: ["{{ pin_compatible('lib', max_pin='x.x') }}"]}
 `, "lib >=1.2.3,<1.3.0a0 | lib-data 1.2 | lib-data 1.2.*", ""},
 		{"meta.yaml", `
+build: {merge_build_host: true}
+requirements: {build: [cc, plain], host: [base]}
+`, "base >=7 | cc-base | cc-runtime >=12", "cc-old <9"},
+		{"meta.yaml", `
 requirements: {build: [cc], host: [], run: [z]}
 `, "cc-base | cc-runtime >=12 | z", "cc-old <9"},
 
