@@ -392,4 +392,7 @@ outputs:
 	if got := append(Specs(test.Pins), test.Requires...); !slices.Equal(got, []string{exact, "app ==1.5 " + app.BuildString, "lib >=1.5,<1.6.0a0", "other"}) || len(test.Pins) != 4 {
 		t.Errorf("its test needs %q", got)
 	}
+	if text := yamlOf(t, app); !strings.Contains(text, "    run:\n    - other\n    - pin_subpackage:\n        name: lib\n        exact: true\n") {
+		t.Errorf("the evaluated recipe is\n%s", text)
+	}
 }

@@ -118,7 +118,9 @@ func (t Test) print(d *doc) {
 		d.add("script", t.Script.node())
 	}
 	d.put("requirements", func(d *doc) {
-		d.texts("run", t.Requires)
+		run := dependencyNodes(t.Pins)
+		run.Items = append(tree.Of(t.Requires).Items, run.Items...)
+		d.add("run", run)
 		d.texts("build", t.Build)
 	})
 	d.put("files", func(d *doc) {
