@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/condaworker/condaworker/builder/recipe/tree"
 )
 
 // metaExpectation is what conda-build makes of a recipe without any channel.
@@ -193,6 +195,16 @@ func TestConstraintsAndExportsStayAsWritten(t *testing.T) {
 	got := slices.Concat(Specs(q.RunExports.Weak), Specs(q.Run), Specs(q.RunConstraints))
 	if want := []string{"a 1.0", "b 1.0.*", "c 1.0"}; !slices.Equal(got, want) {
 		t.Errorf("got %q", got)
+	}
+}
+
+// What conda-build would take from a file of another tool is said, and not done.
+func TestRequirementsTxt(t *testing.T) {
+	for run, warned := range map[string]bool{"": true, "requirements:\n  run:\n    - b\n": false} {
+		got := render(t, folder("meta.yaml", head+run, "requirements.txt"), Options{})
+		if said := slices.ContainsFunc(got.Warnings, func(p tree.Problem) bool { return p.Pos.File == "requirements.txt" }); said != warned || len(Specs(got.Requirements.Run)) > 1 {
+			t.Errorf("%q: %v", run, got.Warnings)
+		}
 	}
 }
 

@@ -90,6 +90,10 @@ func (r *v0Recipe) requirements(out *Output) {
 			FromPackage: r.strs(r.build.Get("ignore_run_exports_from"), "build.ignore_run_exports_from"),
 		},
 	}
+	if len(out.Requirements.Run) == 0 && r.exists("requirements.txt") {
+		r.report.Warn(tree.Pos{File: "requirements.txt"}, "write them below run: of requirements, or remove the file",
+			"its packages are not required, and conda-build requires them of a recipe that has no run requirements")
+	}
 	separate := hasField(orMap(n), "host")
 	if separate && out.Requirements.Host == nil {
 		out.Requirements.Host = []Dependency{}
