@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"unicode/utf16"
 )
 
 // shebangLine is conda's: interpreter path, then options. A blank in the path
@@ -47,11 +48,11 @@ func replaceText(w io.Writer, r io.Reader, from, to []byte) error {
 			return err
 		}
 	}
-	return scan(in, from, func(before []byte, found bool) error {
-		if _, err := w.Write(before); err != nil || !found {
+	return scan(in, encodings(from, to), func(before []byte, found *encoded) error {
+		if _, err := w.Write(before); err != nil || found == nil {
 			return err
 		}
-		_, err := w.Write(to)
+		_, err := w.Write(found.to)
 		return err
 	})
 }
@@ -88,29 +89,64 @@ func throughShell(interpreter, options string) string {
 	return "#!/bin/sh\n'''exec' \"" + interpreter + "\"" + options + " \"$0\" \"$@\" #'''"
 }
 
-// replaceBinary copies r to w with from replaced by to in strings that end
-// with a NUL byte. The string is filled up with NULs, so that nothing else
-// moves (conda's rule).
-func replaceBinary(w io.Writer, r io.Reader, from, to []byte) error {
-	if len(to) > len(from) {
-		return fmt.Errorf("the prefix has %d bytes, and the one that was built in only %d: install to a shorter path", len(to), len(from))
+// encoded is a prefix, and what replaces it, in one of the encodings that conda looks for.
+type encoded struct {
+	from, to []byte
+	unit     int // bytes of its smallest character; as many NULs end a string
+}
+
+// encodings are UTF-8, UTF-16 and UTF-32. The latter two are little-endian, and found in
+// big-endian text as well, one character's NULs further on: what follows begins with them.
+func encodings(from, to []byte) []encoded {
+	return []encoded{{from, to, 1}, {wide(from, 2), wide(to, 2), 2}, {wide(from, 4), wide(to, 4), 4}}
+}
+
+// wide is a text in little-endian UTF-16 or, with units of 4 bytes, UTF-32.
+func wide(text []byte, unit int) (b []byte) {
+	for _, c := range string(text) {
+		if unit == 4 {
+			b = append(b, byte(c), byte(c>>8), byte(c>>16), 0)
+			continue
+		}
+		for _, u := range utf16.AppendRune(nil, c) {
+			b = append(b, byte(u), byte(u>>8))
+		}
 	}
-	owed := 0 // NULs to write at the end of this string
-	err := scan(r, from, func(before []byte, found bool) error {
-		if end := bytes.IndexByte(before, 0); owed > 0 && end >= 0 {
-			if _, err := w.Write(before[:end]); err != nil {
+	return b
+}
+
+// replaceBinary copies r to w with from replaced by to in strings that end with NUL. The
+// string is filled up with NULs, so that nothing else moves (conda's rule).
+func replaceBinary(w io.Writer, r io.Reader, from, to []byte) error {
+	var owed, unit, ended int // NULs to write when so many of the string's own have come, and how many have
+	err := scan(r, encodings(from, to), func(before []byte, found *encoded) error {
+		for i, c := range before {
+			if owed == 0 {
+				break
+			}
+			if ended++; c != 0 {
+				ended = 0
+			}
+			if ended < unit {
+				continue
+			}
+			if _, err := w.Write(before[:i]); err != nil {
 				return err
 			}
 			if _, err := w.Write(make([]byte, owed)); err != nil {
 				return err
 			}
-			before, owed = before[end:], 0
+			before, owed = before[i:], 0
+			break
 		}
-		if _, err := w.Write(before); err != nil || !found {
+		if _, err := w.Write(before); err != nil || found == nil {
 			return err
 		}
-		owed += len(from) - len(to)
-		_, err := w.Write(to)
+		if len(found.to) > len(found.from) {
+			return fmt.Errorf("the prefix has %d bytes, and the one that was built in only %d: install to a shorter path", len(to), len(from))
+		}
+		owed, unit, ended = owed+len(found.from)-len(found.to), found.unit, 0
+		_, err := w.Write(found.to)
 		return err
 	})
 	if err != nil {
@@ -120,12 +156,16 @@ func replaceBinary(w io.Writer, r io.Reader, from, to []byte) error {
 	return err
 }
 
-// scan passes r on in order: each time what comes before the next needle, and
-// whether that follows (it is not passed on itself). It holds one window.
-func scan(r io.Reader, needle []byte, pass func(before []byte, found bool) error) error {
+// scan passes r on in order: each time what comes before the next prefix, and which one
+// that is; it is not passed on itself. It holds one window.
+func scan(r io.Reader, prefixes []encoded, pass func(before []byte, found *encoded) error) error {
+	longest := 0
+	for _, p := range prefixes {
+		longest = max(longest, len(p.from))
+	}
 	buf, _ := windows.Get().([]byte)
-	if len(buf) < window+len(needle) {
-		buf = make([]byte, window+len(needle))
+	if len(buf) < window+longest {
+		buf = make([]byte, window+longest)
 	}
 	defer windows.Put(buf) //nolint:staticcheck // a slice's header is little beside it
 	kept := 0
@@ -137,22 +177,37 @@ func scan(r io.Reader, needle []byte, pass func(before []byte, found bool) error
 		}
 		rest := buf[:kept+n]
 		for {
-			i := bytes.Index(rest, needle)
-			if i < 0 {
+			at, found := first(rest, prefixes)
+			if found == nil {
 				break
 			}
-			if err := pass(rest[:i], true); err != nil {
+			if err := pass(rest[:at], found); err != nil {
 				return err
 			}
-			rest = rest[i+len(needle):]
+			rest = rest[at+len(found.from):]
 		}
 		done := len(rest)
 		if !last {
-			done = max(0, len(rest)-len(needle)+1)
+			done = max(0, len(rest)-longest+1)
 		}
-		if err := pass(rest[:done], false); err != nil || last {
+		if err := pass(rest[:done], nil); err != nil || last {
 			return err
 		}
 		kept = copy(buf, rest[done:])
 	}
+}
+
+// first finds the prefix that begins first in b.
+func first(b []byte, prefixes []encoded) (at int, found *encoded) {
+	for i := range prefixes {
+		p := &prefixes[i]
+		if p.unit > 1 && bytes.IndexByte(b, 0) < 0 { // most texts have none
+			break
+		}
+		if j := bytes.Index(b, p.from); j >= 0 {
+			at, found = j, p
+			b = b[:j] // an earlier one
+		}
+	}
+	return at, found
 }

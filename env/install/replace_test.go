@@ -3,6 +3,7 @@ package install
 import (
 	"bytes"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -56,8 +57,11 @@ func TestReplaceBinary(t *testing.T) {
 			t.Errorf("%q: %q, want %q", c.text, got.String(), c.want)
 		}
 	}
-	if err := replaceBinary(io.Discard, strings.NewReader(""), []byte("/a"), []byte("/longer")); err == nil {
+	if err := replaceBinary(io.Discard, strings.NewReader("x/a\x00"), []byte("/a"), []byte("/longer")); err == nil {
 		t.Error("a longer prefix was taken")
+	}
+	if err := replaceBinary(io.Discard, strings.NewReader("x/b\x00"), []byte("/a"), []byte("/longer")); err != nil {
+		t.Errorf("where there is nothing to replace: %v", err)
 	}
 }
 
@@ -104,6 +108,52 @@ func TestHasPrefixLines(t *testing.T) {
 		a, b, c := parseHasPrefix(line)
 		if got := [3]string{a, b, c}; got != want {
 			t.Errorf("%q: %q", line, got)
+		}
+	}
+}
+
+// In UTF-16 and UTF-32, of either order of bytes, the prefix is replaced as conda does it:
+// libraries of other languages, and of Windows's kind, have their texts so.
+func TestReplaceWide(t *testing.T) {
+	const old, short = "/old/placehold", "/néw"
+	for _, big := range []bool{false, true} {
+		for _, unit := range []int{2, 4} {
+			wide := func(s string) string {
+				var b []byte
+				for _, c := range s {
+					character := []byte{byte(c), byte(c >> 8), 0, 0}[:unit]
+					if big {
+						slices.Reverse(character)
+					}
+					b = append(b, character...)
+				}
+				return string(b)
+			}
+			missing := strings.Repeat("\x00", unit*(len(old)-len([]rune(short))))
+			for _, c := range []struct{ text, inText, inBinary string }{
+				{wide(old + "/lib\n"), wide(short + "/lib\n"), wide(short+"/lib\n") + missing},
+				{"x" + wide("1"+old+"\x00y"), "x" + wide("1"+short+"\x00y"), "x" + wide("1"+short) + missing + wide("\x00y")},
+				{
+					wide(old+":"+old+"/x\x00") + old + "\x00" + wide(old+"\x00z"),
+					wide(short+":"+short+"/x\x00") + short + "\x00" + wide(short+"\x00z"),
+					wide(short+":"+short+"/x") + missing + missing + wide("\x00") + short + strings.Repeat("\x00", len(old)-len(short)) + "\x00" + wide(short) + missing + wide("\x00z"),
+				},
+				{wide("\x00" + old[1:]), wide("\x00" + old[1:]), wide("\x00" + old[1:])},
+			} {
+				for _, at := range []int{0, window - unit*len(old) - 3, window - 20, window - 1} {
+					lead := strings.Repeat("a", at)
+					var got bytes.Buffer
+					must(t, replaceText(&got, iotest.HalfReader(strings.NewReader(lead+c.text)), []byte(old), []byte(short)))
+					if got.String() != lead+c.inText {
+						t.Fatalf("big-endian %v, %d bytes, text: %q, want %q", big, unit, got.String()[at:], c.inText)
+					}
+					got.Reset()
+					must(t, replaceBinary(&got, strings.NewReader(lead+c.text), []byte(old), []byte(short)))
+					if got.String() != lead+c.inBinary {
+						t.Fatalf("big-endian %v, %d bytes, binary: %q, want %q", big, unit, got.String()[at:], c.inBinary)
+					}
+				}
+			}
 		}
 	}
 }
