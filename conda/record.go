@@ -28,6 +28,10 @@ type Record struct {
 	MD5           string   `json:"md5,omitempty"`            // of the archive, lower-case hex
 	SHA256        string   `json:"sha256,omitempty"`         // of the archive, lower-case hex
 
+	// SitePackages is where a python that keeps its modules in a folder of its own has
+	// them, e.g. lib/python3.13t/site-packages (CEP 17).
+	SitePackages string `json:"python_site_packages_path,omitempty"`
+
 	// What records of repodata's version 3 may say (CEP 44, CEP 45): what groups of
 	// dependencies a spec can ask for beside Depends, by name, e.g. gui, and what tells
 	// builds apart, e.g. blas:mkl.

@@ -40,6 +40,14 @@ func TestDifference(t *testing.T) {
 			t.Errorf("%q to %q: %s", tt.installed, tt.wanted, diff)
 		}
 	}
+	free := records("python=3.11.1 py-x=1 a=1")
+	for path, moved := range map[string]int{"": 0, "lib/python3.11/site-packages": 0, "lib/python3.11t/site-packages": 1} {
+		free[0].SitePackages = path
+		free[0].FileName = "python-3.11.1-1.conda"
+		if come, leave := difference(records("python=3.11.1 py-x=1 a=1"), free); len(come) != moved+1 || len(leave) != moved+1 {
+			t.Errorf("python has its modules in %q: %v %v", path, come, leave)
+		}
+	}
 	other := records("a=1")
 	other[0].SHA256 = "bb"
 	if come, leave := difference(records("a=1"), other); len(come) != 1 || len(leave) != 1 {

@@ -1,6 +1,7 @@
 package env
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -78,10 +79,11 @@ func (w *workplace) difference(records []conda.Record, update bool) (come []cond
 // moves its modules, packages that are laid out for it come again.
 func difference(installed, wanted []conda.Record) (come []conda.Record, leave []string) {
 	stays := map[string]bool{} // by name
-	series := seriesOf(installed) == seriesOf(wanted)
+	python, next := pythonOf(installed), pythonOf(wanted)
+	modules := same(python, next) || modulesOf(python) == modulesOf(next) // stay where they are
 	for _, r := range wanted {
 		i := slices.IndexFunc(installed, func(other conda.Record) bool { return same(r, other) })
-		if i >= 0 && (series || r.Noarch != "python" && installed[i].Noarch != "python") {
+		if i >= 0 && (modules || r.Noarch != "python" && installed[i].Noarch != "python") {
 			stays[installed[i].Name] = true
 		} else {
 			come = append(come, r)
@@ -95,14 +97,20 @@ func difference(installed, wanted []conda.Record) (come []conda.Record, leave []
 	return come, leave
 }
 
-// seriesOf is that of python among records, e.g. 3.12.
-func seriesOf(records []conda.Record) string {
+// pythonOf is the python among records.
+func pythonOf(records []conda.Record) conda.Record {
 	for _, r := range records {
 		if r.Name == "python" {
-			return strings.Join(strings.SplitN(r.Version+"..", ".", 3)[:2], ".")
+			return r
 		}
 	}
-	return ""
+	return conda.Record{}
+}
+
+// modulesOf is a python's series, e.g. 3.12, and where it keeps its modules.
+func modulesOf(python conda.Record) string {
+	series := strings.Join(strings.SplitN(python.Version+"..", ".", 3)[:2], ".")
+	return series + " " + cmp.Or(python.SitePackages, "lib/python"+series+"/site-packages")
 }
 
 // Installed returns the records of conda-meta, by name. A prefix without that
