@@ -2,6 +2,7 @@ package install
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io/fs"
 	"path"
@@ -118,7 +119,7 @@ func (p *plan) write(l *prefix, order []*member) error {
 	}
 	folders := p.foldersInTheWay(l)
 	p.moveOut(folders, order)
-	p.putAside()
+	p.putAside(l)
 	if err := p.putFoldersAside(l, folders); err != nil {
 		return err
 	}
@@ -142,6 +143,7 @@ func (p *plan) write(l *prefix, order []*member) error {
 			return fmt.Errorf("%s is in the prefix already and belongs to no package: remove it", name)
 		}
 	}
+	p.Empty = p.emptied(order)
 	return nil
 }
 
@@ -223,7 +225,7 @@ func (p *plan) addDirs(dir string, seen map[string]bool, there func(string) bool
 
 // putAside lists what will not be there any more: files before symlinks, and these from
 // the bottom up, for all may be reached through a symlink above.
-func (p *plan) putAside() {
+func (p *plan) putAside(l *prefix) {
 	var links []string
 	for _, i := range p.leaving {
 		for _, e := range i.paths {
@@ -243,6 +245,7 @@ func (p *plan) putAside() {
 			p.Old = append(p.Old, m.at.Path)
 		}
 	}
+	p.Old = append(p.Old, p.bytecode(l)...)
 	depth := func(name string) int { return strings.Count(name, "/") }
 	slices.SortStableFunc(links, func(a, b string) int { return cmp.Compare(depth(b), depth(a)) })
 	p.Old = append(p.Old, links...)
@@ -252,6 +255,40 @@ func (p *plan) putAside() {
 	for _, i := range p.changed() {
 		p.Old = append(p.Old, i.file)
 	}
+}
+
+// emptied lists the folders that may have nothing in them any more: those of what is put
+// aside, and those that packages which leave have brought as such. What another package
+// brings stays, empty or not.
+func (p *plan) emptied(order []*member) []string {
+	seen := map[string]bool{".": true}
+	for _, m := range order {
+		for _, e := range m.paths {
+			if e.PathType == directory {
+				seen[e.Path] = true
+			}
+		}
+	}
+	var all []string
+	add := func(dir string) {
+		for ; !seen[dir]; dir = path.Dir(dir) {
+			seen[dir] = true
+			all = append(all, dir)
+		}
+	}
+	for _, name := range p.Old {
+		add(path.Dir(name))
+	}
+	for _, i := range p.leaving {
+		for _, e := range i.paths {
+			if e.PathType == directory {
+				add(e.Path)
+			}
+		}
+	}
+	slices.Sort(all)
+	slices.Reverse(all) // what is inside comes first
+	return all
 }
 
 // make lists what will be there, symlinks before files, and returns all folders.
@@ -314,7 +351,8 @@ func (p *plan) relocate(l *prefix, c *change, links bool) error {
 		if links {
 			place = copyLink
 		}
-		if err := place(from, to); err != nil {
+		err = place(from, to)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) { // what the user has removed stays removed
 			return fmt.Errorf("move %s of %s: %w", m.at.Path, m.of.dist, err)
 		}
 	}

@@ -9,10 +9,12 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -141,3 +143,54 @@ func (l *prefix) writeProgram(to string, p *pathEntry) error {
 	p.SHA256InPrefix = p.SHA256
 	return errors.Join(err, f.Close())
 }
+
+// bytecode lists what python itself has compiled, as it does for modules that nobody
+// compiled: of those that leave, for it is of no use without them and keeps their folder,
+// which python would go on to import; and what is in the way of what packages bring.
+func (p *plan) bytecode(l *prefix) []string {
+	folders, modules, arriving := map[string]bool{}, map[string]bool{}, map[string]bool{}
+	for _, i := range p.leaving {
+		for _, e := range i.paths {
+			if stem, ok := strings.CutSuffix(e.Path, ".py"); ok {
+				modules[stem] = true
+				folders[path.Join(path.Dir(stem), bytecodeFolder)] = true
+			}
+		}
+	}
+	for _, u := range p.arriving {
+		for _, e := range u.paths {
+			if dir := path.Dir(e.Path); path.Base(dir) == bytecodeFolder {
+				arriving[e.Path] = true
+				folders[dir] = true
+			}
+		}
+	}
+	if len(folders) == 0 {
+		return nil
+	}
+	owned := map[string]bool{}
+	for _, i := range l.packages {
+		for _, e := range i.paths {
+			owned[e.Path] = true
+		}
+	}
+	var all []string
+	for _, dir := range slices.Sorted(maps.Keys(folders)) {
+		entries, err := fs.ReadDir(l.root.FS(), dir)
+		if err != nil { // there is none, or what is wrong shows when a package's file is put there
+			continue
+		}
+		for _, e := range entries {
+			name := path.Join(dir, e.Name())
+			stem, tag, _ := strings.Cut(e.Name(), ".")
+			module := path.Join(path.Dir(dir), stem)
+			if strings.HasSuffix(tag, ".pyc") && e.Type().IsRegular() && !owned[name] && (modules[module] || arriving[name]) {
+				all = append(all, name)
+			}
+		}
+	}
+	return all
+}
+
+// bytecodeFolder is where python keeps the compiled modules of a folder.
+const bytecodeFolder = "__pycache__"

@@ -58,7 +58,7 @@ func (p *python) compiledName(e pathEntry) (string, bool) {
 	if !ok || e.PathType == directory || e.Original != "" || !strings.HasPrefix(e.Path, p.sitePackages+"/") {
 		return "", false
 	}
-	return path.Join(path.Dir(e.Path), "__pycache__", module+"."+p.tag+".pyc"), true
+	return path.Join(path.Dir(e.Path), bytecodeFolder, module+"."+p.tag+".pyc"), true
 }
 
 // compile has one process of the prefix's python compile all modules that arrive.

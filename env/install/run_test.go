@@ -98,6 +98,55 @@ func TestModulesAreCompiledByOneProcess(t *testing.T) {
 	}
 }
 
+// What python compiled by itself is in no package's way, and leaves with its module: a
+// folder with nothing else would be a module still.
+func TestWhatPythonCompiledItself(t *testing.T) {
+	prefix, cache := filepath.Join(t.TempDir(), "env"), t.TempDir()
+	lib := func(version string) made {
+		return made{name: "lib", version: version, noarch: "python", files: []file{{name: "site-packages/lib/__init__.py"}, {name: "site-packages/lib/sub/x.py"}}}
+	}
+	site := filepath.Join(prefix, "lib/python1.0/site-packages")
+	imported := func(names ...string) {
+		t.Helper()
+		for _, name := range names {
+			must(t, os.MkdirAll(filepath.Dir(filepath.Join(site, name)), 0o755))
+			must(t, os.WriteFile(filepath.Join(site, name), []byte("by python"), 0o644))
+		}
+	}
+	compile := func(_ context.Context, c Command) error {
+		imported("lib/__pycache__/__init__.cpython-10.pyc")
+		return nil
+	}
+	must(t, Install(t.Context(), []Package{pythonPackage(t), lib("1.0").write(t)}, prefix, Options{Cache: cache}))
+	imported("__pycache__/mine.cpython-10.pyc", "lib/__pycache__/__init__.cpython-10.pyc", "lib/sub/__pycache__/x.cpython-10.opt-1.pyc")
+	before := whole(t, prefix)
+	o := Options{Cache: cache, Remove: []string{"lib"}, Run: compile, LinkScripts: true}
+	failing := made{name: "failing", files: []file{{name: "site-packages/y.py"}, {name: "bin/.failing-post-link.sh"}}}
+	o.Run = func(ctx context.Context, c Command) error { return errors.New("exit status 1") }
+	if err := Install(t.Context(), writeAll(t, []made{lib("2.0"), failing}), prefix, o); err == nil {
+		t.Error("no error")
+	}
+	if diff := cmp.Diff(before, whole(t, prefix)); diff != "" {
+		t.Errorf("as it was -, after the undoing +\n%s", diff)
+	}
+	o.Run = compile
+	must(t, Install(t.Context(), writeAll(t, []made{lib("2.0")}), prefix, o))
+	want := map[string]string{
+		"__pycache__/mine.cpython-10.pyc": "644 by python", "lib/__init__.py": "644 ", "lib/sub/x.py": "644 ",
+		"lib/__pycache__/__init__.cpython-10.pyc": "644 by python",
+	}
+	if diff := cmp.Diff(want, tree(t, site)); diff != "" {
+		t.Error(diff)
+	}
+	imported("lib/sub/__pycache__/x.cpython-10.pyc")
+	must(t, Install(t.Context(), nil, prefix, Options{Cache: cache, Remove: []string{"lib"}}))
+	if got := strings.Join(list(t, site), " "); got != "__pycache__" {
+		t.Errorf("left: %s", got)
+	}
+	imported("lib/__pycache__/__init__.cpython-10.pyc") // as other clients leave it
+	must(t, Install(t.Context(), writeAll(t, []made{lib("1.0")}), prefix, Options{Cache: cache, Run: compile}))
+}
+
 func TestAPythonThatCannotCompileIsAWarning(t *testing.T) {
 	var warnings []string
 	pkgs := []Package{pythonPackage(t), noarchPackage(t, "")}

@@ -30,6 +30,7 @@ type journal struct {
 	Old   []string `json:"old,omitempty"`   // paths that are put aside, in this order, as old/0, old/1, …
 	New   []string `json:"new,omitempty"`   // paths that are made, in this order
 	Dirs  []string `json:"dirs,omitempty"`  // folders that are made, parents first
+	Empty []string `json:"empty,omitempty"` // folders that go with what was in them, parents last
 }
 
 // change is a journal at work.
@@ -74,12 +75,9 @@ func (c *change) commit() error {
 // tidy removes what was put aside, and folders that are empty without it.
 func (c *change) tidy() error {
 	err := c.root.RemoveAll(filepath.FromSlash(oldDir))
-	for _, name := range c.Old {
-		for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
-			info, err := c.root.Lstat(filepath.FromSlash(dir))
-			if err == nil && (!info.IsDir() || c.root.Remove(filepath.FromSlash(dir)) != nil) { // a link, or not empty
-				break
-			}
+	for _, dir := range c.Empty {
+		if info, err := c.root.Lstat(filepath.FromSlash(dir)); err == nil && info.IsDir() {
+			_ = c.root.Remove(filepath.FromSlash(dir)) // unless something is in it
 		}
 	}
 	return errors.Join(err, c.root.RemoveAll(changeDir))

@@ -255,6 +255,54 @@ func TestAChangeThatHadEndedIsFinished(t *testing.T) {
 	}
 }
 
+// An empty folder is there as long as a package brings it, and no longer.
+func TestFoldersThatPackagesBring(t *testing.T) {
+	prefix, cache := filepath.Join(t.TempDir(), "env"), t.TempDir()
+	folder := func(name string) pathEntry { return pathEntry{Path: name, PathType: directory} }
+	come := []made{
+		{name: "a", files: []file{{name: "share/a/x"}, {name: "var/log/a"}}, listed: []pathEntry{folder("share/a/empty")}},
+		{name: "kept", files: []file{{name: "etc/kept"}}, listed: []pathEntry{folder("var/log")}},
+	}
+	for _, step := range []struct {
+		come        []made
+		leave       []string
+		there, gone []string
+	}{
+		{come, nil, []string{"share/a/empty", "var/log"}, nil},
+		{[]made{{name: "a", version: "2.0", listed: []pathEntry{folder("share/a")}}}, []string{"a"}, []string{"share/a", "var/log"}, []string{"share/a/empty"}},
+		{nil, []string{"a"}, []string{"var/log", "etc"}, []string{"share"}},
+		{nil, []string{"kept"}, nil, []string{"var", "etc"}},
+	} {
+		must(t, Install(t.Context(), writeAll(t, step.come), prefix, Options{Cache: cache, Remove: step.leave}))
+		for _, name := range step.there {
+			if info, err := os.Stat(filepath.Join(prefix, name)); err != nil || !info.IsDir() {
+				t.Errorf("without %q: %s is not there", step.leave, name)
+			}
+		}
+		for _, name := range step.gone {
+			if _, err := os.Stat(filepath.Join(prefix, name)); err == nil {
+				t.Errorf("without %q: %s is still there", step.leave, name)
+			}
+		}
+	}
+}
+
+// A file that the user has removed is in nobody's way: it cannot be moved, and need not be.
+func TestAFileThatGivesWayIsGone(t *testing.T) {
+	prefix, cache := filepath.Join(t.TempDir(), "env"), t.TempDir()
+	must(t, Install(t.Context(), writeAll(t, before()), prefix, Options{Cache: cache}))
+	must(t, os.Remove(filepath.Join(prefix, "bin/y"))) // of kept, and in after of aa as well
+	must(t, Install(t.Context(), writeAll(t, after()), prefix, Options{Cache: cache, Remove: []string{"a", "b"}}))
+	if got := tree(t, prefix)["bin/y"]; got != "644 aa" {
+		t.Errorf("bin/y is %q", got)
+	}
+	must(t, Install(t.Context(), nil, prefix, Options{Cache: cache, Remove: []string{"aa"}}))
+	must(t, Install(t.Context(), nil, prefix, Options{Cache: cache, Remove: []string{"a", "kept"}}))
+	if diff := cmp.Diff(map[string]string{}, tree(t, prefix)); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // An error in the middle is no change: here that of a link script.
 func TestAChangeThatFailsIsUndone(t *testing.T) {
 	prefix, cache := filepath.Join(t.TempDir(), "env"), t.TempDir()
