@@ -31,6 +31,7 @@ func TestAttacks(t *testing.T) {
 		"FIFO":                  {made{files: []file{{name: "pipe", kind: tar.TypeFifo}}}, "type"},
 		"empty link":            {made{files: []file{{name: "l", kind: tar.TypeSymlink}}}, ""},
 		"conda-meta":            {made{files: []file{{name: "conda-meta/other.json", content: "{}"}}}, "not for packages"},
+		"a change's journal":    {made{files: []file{{name: changeDir + "/done.json", content: "{}"}}}, "not for packages"},
 		"conda-meta in info":    {made{listed: []pathEntry{{Path: "Conda-Meta/x", PathType: hardlink}}}, "not for packages"},
 		"twice":                 {made{files: []file{{name: "a"}, {name: "./a", unlisted: true}}}, "twice"},
 		"unlisted":              {made{files: []file{{name: "a", unlisted: true}}}, "not in info/paths.json"},

@@ -78,6 +78,9 @@ func (x *extraction) finish(r conda.Record) (k kept, err error) {
 	if err := json.Unmarshal(text, &k.Index); err != nil {
 		return k, fmt.Errorf("read info/index.json: %w", err)
 	}
+	if err := checkIndex(k.Index); err != nil {
+		return k, fmt.Errorf("read info/index.json: %w", err)
+	}
 	if r.Name != "" && (k.Index["name"] != r.Name || k.Index["version"] != r.Version || k.Index["build"] != r.Build) {
 		return k, fmt.Errorf("the archive is %v %v %v, not %s %s %s", k.Index["name"], k.Index["version"], k.Index["build"], r.Name, r.Version, r.Build)
 	}
@@ -97,6 +100,15 @@ func (x *extraction) finish(r conda.Record) (k kept, err error) {
 		return k, err
 	}
 	return k, x.root.WriteFile(filepath.FromSlash(marker), text, 0o644)
+}
+
+// checkIndex refuses a name, version or build that could be part of no file's name.
+func checkIndex(index map[string]any) error {
+	want := distOf(index) + ".conda"
+	if got, err := conda.ParseFileName(want); err != nil || got.Name != index["name"] || got.Version != index["version"] || got.Build != index["build"] {
+		return fmt.Errorf("its name, version and build make the file name %q, which no package has", want)
+	}
+	return nil
 }
 
 // list reads paths.json, if it has come.
@@ -120,8 +132,11 @@ func (x *extraction) legacyPaths(dir fs.FS) ([]pathEntry, error) {
 // else.
 func (x *extraction) verify(paths []pathEntry) error {
 	listed := 0
-	for _, p := range paths {
+	for i, p := range paths {
 		got, ok := x.found[p.Path]
+		if p.Size == unknownSize {
+			p.Size = got.Size
+		}
 		switch {
 		case p.PathType == directory:
 			if err := x.mkdir(p.Path); err != nil {
@@ -135,6 +150,7 @@ func (x *extraction) verify(paths []pathEntry) error {
 		case p.PathType == hardlink && (got.Size != p.Size || p.SHA256 != "" && got.SHA256 != p.SHA256):
 			return fmt.Errorf("%s has %d bytes with sha256 %s; info/paths.json says %d and %s", p.Path, got.Size, got.SHA256, p.Size, p.SHA256)
 		}
+		paths[i].Size = p.Size
 		listed++
 	}
 	if listed == len(x.found) {
@@ -207,7 +223,7 @@ func (x *extraction) expected(name string, h *tar.Header) error {
 	if !ok {
 		return fmt.Errorf("%s is in the archive, but not in info/paths.json", name)
 	}
-	if h.Typeflag == tar.TypeReg && p.PathType == hardlink && h.Size != p.Size {
+	if h.Typeflag == tar.TypeReg && p.PathType == hardlink && p.Size != unknownSize && h.Size != p.Size {
 		return fmt.Errorf("%s has %d bytes; info/paths.json says %d", name, h.Size, p.Size)
 	}
 	return nil

@@ -191,7 +191,13 @@ func firstCause(errs []error) error {
 	return echo
 }
 
-// distOf is the package's name without suffix, e.g. blender-4.2.5-hb0f4dca_0.
-func distOf(fileName string) string {
+// distOf is the name, version and build of a package with this info/index.json, by which
+// conda and rattler look for it in conda-meta.
+func distOf(index map[string]any) string {
+	return fmt.Sprintf("%v-%v-%v", index["name"], index["version"], index["build"])
+}
+
+// stem is an archive's name without suffix.
+func stem(fileName string) string {
 	return strings.TrimSuffix(strings.TrimSuffix(fileName, ".conda"), ".tar.bz2")
 }

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -439,6 +440,89 @@ func TestLegacyPackage(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, tree(t, prefix)); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// conda passes over a record in conda-meta that is not called as its package.
+func TestAnArchiveOfAnotherName(t *testing.T) {
+	prefix := filepath.Join(t.TempDir(), "env")
+	p := demo.write(t)
+	p.Path = filepath.Join(filepath.Dir(p.Path), "other-2.0-1.conda")
+	must(t, os.Rename(filepath.Join(filepath.Dir(p.Path), "demo-1.0-0.conda"), p.Path))
+	must(t, Install(t.Context(), []Package{p}, prefix, Options{Cache: t.TempDir()}))
+	var record struct {
+		File string `json:"fn"`
+	}
+	readRecord(t, prefix, &record)
+	history, err := os.ReadFile(filepath.Join(prefix, historyFile))
+	if record.File != "other-2.0-1.conda" || err != nil || !strings.Contains(string(history), "::demo-1.0-0\n") {
+		t.Errorf("%+v %s %v", record, history, err)
+	}
+}
+
+func TestIndexesThatMakeNoFileName(t *testing.T) {
+	for _, name := range []any{"../x", "a/b", "", nil, 7, ".x", "a b", "x\x00"} {
+		index := map[string]any{"name": "x", "version": "1", "build": "0"}
+		must(t, checkIndex(index))
+		for key := range maps.Clone(index) {
+			was := index[key]
+			index[key] = name
+			if checkIndex(index) == nil && !(name == ".x" && key != "name") {
+				t.Errorf("the %s %q was taken", key, name)
+			}
+			index[key] = was
+		}
+	}
+}
+
+// Where info/paths.json has no size of a file its hash is enough, or it is as it comes.
+func TestFilesWithoutASize(t *testing.T) {
+	sum := sha256.Sum256([]byte("x"))
+	hash := `, "sha256": "` + hex.EncodeToString(sum[:]) + `"`
+	for rest, want := range map[string]string{
+		hash: "", hash + `, "size_in_bytes": null`: "", "": "",
+		hash + `, "size_in_bytes": 0`: "says 0", `, "size_in_bytes": 2`: "says 2", `, "sha256": "00"`: "sha256",
+	} {
+		prefix, cache := filepath.Join(t.TempDir(), "env"), t.TempDir()
+		m := made{name: "demo", files: []file{{name: "a", content: "x"}}, paths: `{"paths": [{"_path": "a", "path_type": "hardlink"` + rest + `}, {"_path": "b", "path_type": "directory"}], "paths_version": 1}`}
+		p := m.write(t)
+		for range 2 { // from the cache as well
+			err := Install(t.Context(), []Package{p}, prefix, Options{Cache: cache})
+			if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: %v, want %q", rest, err, want)
+			}
+			if err != nil {
+				break
+			}
+			text, err := os.ReadFile(filepath.Join(prefix, "conda-meta/demo-1.0-0.json"))
+			if err != nil || !strings.Contains(string(text), `"size_in_bytes": 1`) || strings.Contains(string(text), ": -1") {
+				t.Errorf("%s: %s %v", rest, text, err)
+			}
+			prefix += " 2"
+		}
+	}
+}
+
+// conda reads the specs in the history as python writes them.
+func TestSpecsInTheHistory(t *testing.T) {
+	for spec, want := range map[string]string{
+		"demo >=1":                       `'demo >=1'`,
+		`demo[version='>=1']`:            `"demo[version='>=1']"`,
+		`demo[version=">=1"]`:            `'demo[version=">=1"]'`,
+		`demo[version=">=1", build='0']`: `'demo[version=">=1", build=\'0\']'`,
+		`demo[version='^1\.0*']`:         `"demo[version='^1\\.0*']"`,
+		"demo\n>=1":                      `'demo\n>=1'`,
+	} {
+		if got := pythonList([]string{spec, "x"}); got != "["+want+", 'x']" {
+			t.Errorf("%s is %s, want %s", spec, got, want)
+		}
+	}
+	prefix := filepath.Join(t.TempDir(), "env")
+	p := demo.write(t)
+	p.Spec = "demo[version='>=1']"
+	must(t, Install(t.Context(), []Package{p}, prefix, Options{Cache: t.TempDir()}))
+	if text, err := os.ReadFile(filepath.Join(prefix, historyFile)); err != nil || !strings.Contains(string(text), "\n# update specs: [\"demo[version='>=1']\"]\n") {
+		t.Errorf("%s %v", text, err)
 	}
 }
 

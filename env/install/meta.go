@@ -171,19 +171,34 @@ func (l *prefix) writeHistory(p *plan, c *change, now time.Time) error {
 	for _, u := range p.arriving {
 		fmt.Fprintf(&text, "+%s/%v::%s\n", u.index["channel"], u.index["subdir"], u.dist)
 		if u.Spec != "" {
-			specs = append(specs, "'"+store.WithoutSecrets(u.Spec)+"'")
+			specs = append(specs, store.WithoutSecrets(u.Spec))
 		}
 	}
 	for _, i := range p.reasked {
 		if spec := p.asked[i.name]; spec != "" {
-			specs = append(specs, "'"+store.WithoutSecrets(spec)+"'")
+			specs = append(specs, store.WithoutSecrets(spec))
 		}
 	}
 	if len(specs) > 0 {
-		fmt.Fprintf(&text, "# update specs: [%s]\n", strings.Join(specs, ", "))
+		fmt.Fprintf(&text, "# update specs: %s\n", pythonList(specs))
 	}
 	if len(p.unasked) > 0 {
-		fmt.Fprintf(&text, "# remove specs: ['%s']\n", strings.Join(p.unasked, "', '"))
+		fmt.Fprintf(&text, "# remove specs: %s\n", pythonList(p.unasked))
 	}
 	return l.root.WriteFile(filepath.FromSlash(historyFile), text.Bytes(), 0o644)
+}
+
+// pythonList is a list of texts as python writes it: so conda writes and reads it, and
+// fails at any that is written otherwise.
+func pythonList(texts []string) string {
+	escape := strings.NewReplacer(`\`, `\\`, "\n", `\n`, "\r", `\r`, "'", `\'`)
+	var all []string
+	for _, text := range texts {
+		quoted := "'" + escape.Replace(text) + "'"
+		if strings.Contains(text, "'") && !strings.Contains(text, `"`) {
+			quoted = `"` + strings.ReplaceAll(escape.Replace(text), `\'`, "'") + `"`
+		}
+		all = append(all, quoted)
+	}
+	return "[" + strings.Join(all, ", ") + "]"
 }

@@ -33,6 +33,9 @@ const (
 	directory = "directory"
 )
 
+// unknownSize is that of a file of which info/paths.json has none, as conda allows.
+const unknownSize = -1
+
 // readPaths reads info/paths.json of an unpacked package. Packages older than
 // that file have none: the result then is nil.
 func readPaths(dir fs.FS) ([]pathEntry, error) {
@@ -48,8 +51,11 @@ func readPaths(dir fs.FS) ([]pathEntry, error) {
 
 func parsePaths(text []byte) ([]pathEntry, error) {
 	var list struct {
-		Paths   []pathEntry `json:"paths"`
-		Version int         `json:"paths_version"`
+		Paths []struct {
+			pathEntry
+			Size *int64 `json:"size_in_bytes"`
+		} `json:"paths"`
+		Version int `json:"paths_version"`
 	}
 	if err := json.Unmarshal(text, &list); err != nil {
 		return nil, fmt.Errorf("read info/paths.json: %w", err)
@@ -57,8 +63,15 @@ func parsePaths(text []byte) ([]pathEntry, error) {
 	if list.Version != 1 {
 		return nil, fmt.Errorf("read info/paths.json: its version is %d, and only 1 is known", list.Version)
 	}
-	seen := map[string]bool{}
-	for _, p := range list.Paths {
+	paths, seen := []pathEntry{}, map[string]bool{}
+	for _, listed := range list.Paths {
+		p := listed.pathEntry
+		switch {
+		case listed.Size != nil:
+			p.Size = *listed.Size
+		case p.PathType == hardlink:
+			p.Size = unknownSize
+		}
 		if err := checkPath(p.Path); err != nil {
 			return nil, fmt.Errorf("read info/paths.json: %w", err)
 		}
@@ -69,21 +82,19 @@ func parsePaths(text []byte) ([]pathEntry, error) {
 			return nil, fmt.Errorf("read info/paths.json: %s is listed twice", p.Path)
 		}
 		seen[p.Path] = true
+		paths = append(paths, p)
 	}
-	if list.Paths == nil {
-		list.Paths = []pathEntry{}
-	}
-	return list.Paths, nil
+	return paths, nil
 }
 
-// checkPath refuses what leads out of a package, or into conda-meta, where a
-// package could pretend to be another one.
+// checkPath refuses what leads out of a package, or into conda-meta, where a package could
+// pretend to be another one, or to where a change of the prefix is written down.
 func checkPath(name string) error {
 	top, _, _ := strings.Cut(name, "/")
 	if !fs.ValidPath(name) || name == "." || !filepath.IsLocal(filepath.FromSlash(name)) || strings.ContainsRune(name, 0) {
 		return fmt.Errorf("%q is not a path inside of a package", name)
 	}
-	if strings.EqualFold(top, "conda-meta") {
+	if strings.EqualFold(top, "conda-meta") || strings.EqualFold(top, changeDir) {
 		return fmt.Errorf("%q is not for packages to write", name)
 	}
 	return nil

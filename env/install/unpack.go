@@ -22,7 +22,7 @@ import (
 // unpacked is a package in the cache.
 type unpacked struct {
 	Package
-	dist  string         // e.g. blender-4.2.5-hb0f4dca_0
+	dist  string         // e.g. blender-4.2.5-hb0f4dca_0, whatever the archive is called
 	dir   string         // in the cache
 	index map[string]any // info/index.json, overlaid by the channel's record
 	paths []pathEntry
@@ -172,10 +172,9 @@ func (u *unpacked) name(folder string) error {
 	if u.URL == "" {
 		u.URL = "file://" + filepath.ToSlash(u.Path)
 	}
-	u.dist = distOf(r.FileName)
 	for _, sum := range []string{r.SHA256, r.MD5} {
 		if _, err := hex.DecodeString(sum); err == nil && len(sum) >= 2*md5.Size {
-			u.dir = filepath.Join(folder, u.dist+"-"+sum[:16])
+			u.dir = filepath.Join(folder, stem(r.FileName)+"-"+sum[:16])
 			break
 		}
 	}
@@ -256,6 +255,7 @@ func (u *unpacked) take(k kept) (err error) {
 	u.Record.SHA256, u.Record.MD5 = cmp.Or(u.Record.SHA256, k.Digest.SHA256), cmp.Or(u.Record.MD5, k.Digest.MD5)
 	u.Record.Size = cmp.Or(u.Record.Size, k.Digest.Size)
 	u.index, err = overlay(k.Index, u.Package)
+	u.dist = distOf(k.Index)
 	return err
 }
 
