@@ -21,6 +21,7 @@ import (
 
 	"github.com/condaworker/condaworker/conda"
 	"github.com/condaworker/condaworker/conda/archive"
+	"github.com/condaworker/condaworker/store/dir"
 )
 
 func must(t testing.TB, err error) {
@@ -157,9 +158,9 @@ func tree(t testing.TB, dir string) map[string]string {
 	return got
 }
 
-func list(t *testing.T, dir string) (names []string) {
+func list(t *testing.T, folder string) (names []string) {
 	t.Helper()
-	entries, err := os.ReadDir(dir)
+	entries, err := os.ReadDir(folder)
 	must(t, err)
 	for _, e := range entries {
 		names = append(names, e.Name())
@@ -325,6 +326,24 @@ func TestCacheIsUsedAndRepaired(t *testing.T) {
 	if len(left) != 1 {
 		t.Errorf("the cache has %v", left)
 	}
+}
+
+// A lock that a killed run left goes as well as what it had unpacked.
+func TestWhatKilledRunsLeaveInTheCache(t *testing.T) {
+	cache := t.TempDir()
+	must(t, os.MkdirAll(filepath.Join(cache, tmpMark+"a-1-0-0123456789abcdef", "new", "lib"), 0o755))
+	for _, name := range []string{"a-1-0-0123456789abcdef", "b-1-0-0123456789abcdef"} {
+		must(t, os.WriteFile(filepath.Join(cache, lockMark+name), nil, 0o644))
+	}
+	free, err := dir.TryHold(filepath.Join(cache, lockMark+"held"))
+	must(t, err)
+	must(t, os.Mkdir(filepath.Join(cache, tmpMark+"held"), 0o755))
+	_, err = openCache(cache)
+	must(t, err)
+	if diff := cmp.Diff([]string{lockMark + "held", tmpMark + "held"}, list(t, cache)); diff != "" {
+		t.Error(diff)
+	}
+	must(t, free())
 }
 
 func sumOf(t *testing.T, name string) string {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 )
 
 // plan is a change of a prefix before its first step.
@@ -126,8 +127,12 @@ func (p *plan) write(l *prefix, order []*member) error {
 	if _, err := l.root.Lstat(filepath.FromSlash(historyFile)); err == nil {
 		p.Old = append(p.Old, historyFile)
 	}
+	var unknown error
 	there := func(name string) bool {
 		_, err := l.root.Lstat(filepath.FromSlash(name))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {
+			unknown = err
+		}
 		return err == nil
 	}
 	aside := map[string]bool{}
@@ -144,7 +149,7 @@ func (p *plan) write(l *prefix, order []*member) error {
 		}
 	}
 	p.Empty = p.emptied(order)
-	return nil
+	return unknown
 }
 
 // foldersInTheWay are those that give way to a file or a symlink. rattler can leave a

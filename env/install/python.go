@@ -66,7 +66,9 @@ func (p *python) layOut(u *unpacked) error {
 	}
 	programs, err := readEntryPoints(u.dir)
 	for _, e := range programs {
-		u.paths = append(u.paths, pathEntry{Path: "bin/" + e.name, PathType: entryPoint, program: &e})
+		at := "bin/" + e.name
+		u.paths = slices.DeleteFunc(u.paths, func(e pathEntry) bool { return e.Path == at })
+		u.paths = append(u.paths, pathEntry{Path: at, PathType: entryPoint, program: &e})
 	}
 	return err
 }

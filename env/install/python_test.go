@@ -65,6 +65,20 @@ func TestNoarchPythonIsLaidOutForItsPython(t *testing.T) {
 	}
 }
 
+// A file where an entry point comes gives way to it, as with rattler.
+func TestAnEntryPointReplacesAFile(t *testing.T) {
+	prefix := filepath.Join(t.TempDir(), "env")
+	must(t, Install(t.Context(), []Package{pythonPackage(t), noarchPackage(t, `"script = lib:x"`)}, prefix, Options{Cache: t.TempDir()}))
+	text, err := os.ReadFile(filepath.Join(prefix, "bin", "script"))
+	if err != nil || !strings.Contains(string(text), "from lib import x") {
+		t.Errorf("%s %v", text, err)
+	}
+	record, err := os.ReadFile(filepath.Join(prefix, "conda-meta", "lib-1.0-0.json"))
+	if n := strings.Count(string(record), `"_path": "bin/script"`); err != nil || n != 1 {
+		t.Errorf("it is recorded %d times, %v", n, err)
+	}
+}
+
 func TestNoarchPythonIntoAPrefixWithPython(t *testing.T) {
 	prefix, cache := t.TempDir(), t.TempDir()
 	must(t, Install(t.Context(), []Package{pythonPackage(t)}, prefix, Options{Cache: cache}))

@@ -69,7 +69,10 @@ func (c *change) commit() error {
 	if err := c.root.Rename(undoFile, doneFile); err != nil {
 		return errors.Join(err, c.undo())
 	}
-	return c.tidy()
+	if err := c.tidy(); err != nil {
+		return fmt.Errorf("%s is changed, but for the removal of what was there before, which the next run does: %w", c.root.Name(), err)
+	}
+	return nil
 }
 
 // tidy removes what was put aside, and folders that are empty without it.
@@ -129,12 +132,25 @@ func (c *change) undo() error {
 		leave(dir)
 	}
 	for i, name := range slices.Backward(c.Old) {
-		note(c.root.Rename(c.aside(i), filepath.FromSlash(name)))
+		note(c.bringBack(c.aside(i), filepath.FromSlash(name)))
 	}
-	if len(errs) > 0 { // with the journal it can be tried again
-		return fmt.Errorf("bring back what was in %s: %w", c.root.Name(), errors.Join(errs...))
+	if len(errs) > 0 {
+		return fmt.Errorf("bring back what was in %s: %w; the next run tries that again", c.root.Name(), errors.Join(errs...))
 	}
 	return c.root.RemoveAll(changeDir)
+}
+
+// bringBack puts an old path back, and its folder, if that is gone. One that is not aside
+// is back already, or never was there.
+func (c *change) bringBack(aside, name string) error {
+	err := c.root.Rename(aside, name)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if _, err := c.root.Lstat(aside); err != nil {
+		return err
+	}
+	return errors.Join(c.root.MkdirAll(filepath.Dir(name), 0o755), c.root.Rename(aside, name))
 }
 
 // empty removes all that is in the prefix, the journal last.

@@ -287,6 +287,25 @@ func TestFoldersThatPackagesBring(t *testing.T) {
 	}
 }
 
+// What was put aside is brought back, also where its folder is gone meanwhile.
+func TestAFolderIsGoneBeforeTheUndoing(t *testing.T) {
+	prefix, cache := filepath.Join(t.TempDir(), "env"), t.TempDir()
+	must(t, Install(t.Context(), writeAll(t, before()), prefix, Options{Cache: cache}))
+	want := whole(t, prefix)
+	l, err := openPrefix(prefix)
+	must(t, err)
+	defer l.close()
+	p, err := l.plan(nil, Options{Remove: []string{"a", "b"}})
+	must(t, err)
+	_, err = begin(l.root, p.journal)
+	must(t, err)
+	must(t, os.RemoveAll(filepath.Join(prefix, "was")))
+	must(t, Recover(prefix))
+	if diff := cmp.Diff(want, whole(t, prefix)); diff != "" {
+		t.Errorf("as it was -, after the undoing +\n%s", diff)
+	}
+}
+
 // A file that the user has removed is in nobody's way: it cannot be moved, and need not be.
 func TestAFileThatGivesWayIsGone(t *testing.T) {
 	prefix, cache := filepath.Join(t.TempDir(), "env"), t.TempDir()

@@ -50,12 +50,13 @@ func openCache(folder string) (*cache, error) {
 // that holds the file lockMark with that name.
 const lockMark, tmpMark = ".lock-", ".tmp-"
 
-// sweep removes what is being unpacked by nobody.
+// sweep removes what is being unpacked by nobody, and locks that nobody holds.
 func sweep(folder string) error {
 	entries, err := os.ReadDir(folder)
 	for _, e := range entries {
-		name, tmp := strings.CutPrefix(e.Name(), tmpMark)
-		if !tmp {
+		name, unpacking := strings.CutPrefix(e.Name(), tmpMark)
+		name, locked := strings.CutPrefix(name, lockMark)
+		if !unpacking && !locked {
 			continue
 		}
 		free, failed := dir.TryHold(filepath.Join(folder, lockMark+name))
@@ -63,7 +64,7 @@ func sweep(folder string) error {
 			continue
 		}
 		if failed == nil {
-			failed = errors.Join(os.RemoveAll(filepath.Join(folder, e.Name())), free())
+			failed = errors.Join(os.RemoveAll(filepath.Join(folder, tmpMark+name)), free())
 		}
 		err = errors.Join(err, failed)
 	}
