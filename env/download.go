@@ -213,7 +213,7 @@ func download(ctx context.Context, from store.Reader, key, to string, want archi
 	if err = errors.Join(cmp.Or(d.unwritten, err), d.part.Close()); err == nil {
 		return got, os.Rename(name, to)
 	}
-	if !keep {
+	if !keep || d.unwritten != nil { // a full disk gets its room back
 		err = errors.Join(err, os.Remove(name))
 	}
 	return got, err

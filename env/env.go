@@ -7,7 +7,9 @@ package env
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/condaworker/condaworker/conda"
@@ -114,10 +116,14 @@ func (o *offers) install(come []conda.Record, leave []string) error {
 	if err != nil {
 		return err
 	}
-	return install.Install(o.ctx, packages, o.request.Prefix, install.Options{
+	err = install.Install(o.ctx, packages, o.request.Prefix, install.Options{
 		Cache: filepath.Join(o.request.Cache, "pkgs"), Remove: leave, Asked: o.kept(),
 		Run: o.request.Run, LinkScripts: o.request.LinkScripts, Warn: o.request.Warn,
 	})
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		err = fmt.Errorf("%w: make room there, or name another place for the prefix %s or the cache %s", err, o.request.Prefix, o.request.Cache)
+	}
+	return err
 }
 
 // kept is what is recorded of packages that stay: what the request asks for, when it

@@ -549,6 +549,10 @@ func TestArguments(t *testing.T) {
 	if err := Install(t.Context(), nil, t.TempDir(), Options{}); err == nil || !strings.Contains(err.Error(), "cache") {
 		t.Errorf("without a cache: %v", err)
 	}
+	err := Install(t.Context(), nil, t.TempDir(), Options{Cache: filepath.Join(os.DevNull, "pkgs")})
+	if err == nil || !strings.Contains(err.Error(), "make the cache for packages: mkdir /dev/null: not a directory; name another folder for it") {
+		t.Errorf("a cache that cannot be made: %v", err)
+	}
 	p := demo.write(t)
 	p.Record.FileName = "../x"
 	if err := Install(t.Context(), []Package{p}, t.TempDir(), Options{Cache: t.TempDir()}); err == nil || !strings.Contains(err.Error(), "not a file name") {

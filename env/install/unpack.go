@@ -41,9 +41,12 @@ func openCache(folder string) (*cache, error) {
 	}
 	folder, err := filepath.Abs(folder)
 	if err == nil {
-		err = errors.Join(os.MkdirAll(folder, 0o755), sweep(folder))
+		err = os.MkdirAll(folder, 0o755)
 	}
-	return &cache{folder, make(chan struct{}, runtime.GOMAXPROCS(0))}, err
+	if err != nil {
+		return nil, fmt.Errorf("make the cache for packages: %w; name another folder for it", err)
+	}
+	return &cache{folder, make(chan struct{}, runtime.GOMAXPROCS(0))}, sweep(folder)
 }
 
 // A package is unpacked in the folder tmpMark with its folder's name, by the process
