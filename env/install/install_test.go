@@ -550,7 +550,7 @@ func TestArguments(t *testing.T) {
 		t.Errorf("without a cache: %v", err)
 	}
 	err := Install(t.Context(), nil, t.TempDir(), Options{Cache: filepath.Join(os.DevNull, "pkgs")})
-	if err == nil || !strings.Contains(err.Error(), "make the cache for packages: mkdir /dev/null: not a directory; name another folder for it") {
+	if err == nil || !strings.Contains(err.Error(), "make the cache for packages: ") || !strings.Contains(err.Error(), "name another folder for it") {
 		t.Errorf("a cache that cannot be made: %v", err)
 	}
 	p := demo.write(t)

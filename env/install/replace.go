@@ -197,17 +197,35 @@ func scan(r io.Reader, prefixes []encoded, pass func(before []byte, found *encod
 	}
 }
 
-// first finds the prefix that begins first in b.
+// first finds the prefix that begins first in b: UTF-8's, or one of the others.
 func first(b []byte, prefixes []encoded) (at int, found *encoded) {
-	for i := range prefixes {
-		p := &prefixes[i]
-		if p.unit > 1 && bytes.IndexByte(b, 0) < 0 { // most texts have none
-			break
-		}
-		if j := bytes.Index(b, p.from); j >= 0 {
-			at, found = j, p
-			b = b[:j] // an earlier one
-		}
+	const quick = 16 // bytes that are found sooner than all of them, where there are many slashes
+	if at, found = index(b, prefixes[:1], quick); found != nil {
+		b = b[:at]
+	}
+	if bytes.IndexByte(b, 0) < 0 { // most texts have none
+		return at, found
+	}
+	if i, wider := index(b, prefixes[1:], 2); wider != nil {
+		at, found = i, wider
 	}
 	return at, found
+}
+
+// index finds the first of prefixes that begin alike, in so many bytes.
+func index(b []byte, prefixes []encoded, alike int) (int, *encoded) {
+	head := prefixes[0].from
+	head = head[:min(len(head), alike)]
+	for at := 0; ; at++ {
+		i := bytes.Index(b[at:], head)
+		if i < 0 {
+			return 0, nil
+		}
+		at += i
+		for j := range prefixes {
+			if bytes.HasPrefix(b[at:], prefixes[j].from) {
+				return at, &prefixes[j]
+			}
+		}
+	}
 }
