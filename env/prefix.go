@@ -136,6 +136,9 @@ func Installed(prefix string) ([]conda.Record, error) {
 			return nil, fmt.Errorf("read %s: %w; the prefix is broken: remove it", file, err)
 		}
 		r.FileName, r.Channel = place.FileName, place.Channel
+		if i := slices.IndexFunc(records, func(other conda.Record) bool { return other.Name == r.Name }); i >= 0 {
+			return nil, fmt.Errorf("read %s: %s is installed twice, also as %s %s: another client was ended in the middle; the prefix is broken: remove it", file, r.Name, records[i].Version, records[i].Build)
+		}
 		records = append(records, r)
 	}
 	return records, nil

@@ -210,3 +210,24 @@ func TestAnEnvironmentIsUpdated(t *testing.T) {
 		t.Errorf("lib was touched: %v", err)
 	}
 }
+
+// conda leaves two records of a package where it is killed: which files are there nobody
+// knows.
+func TestAPackageThatIsInstalledTwice(t *testing.T) {
+	r := request(t, []string{"tool"}, channel(t, pkg{"tool", "1.0", "linux-64", nil}))
+	create(t, r)
+	text, err := os.ReadFile(filepath.Join(r.Prefix, "conda-meta", "tool-1.0-0.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := strings.ReplaceAll(string(text), "1.0", "0.9")
+	if err := os.WriteFile(filepath.Join(r.Prefix, "conda-meta", "tool-0.9-0.json"), []byte(other), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, r.Update = range []bool{false, true} {
+		_, err := env.Create(t.Context(), r)
+		if err == nil || !strings.Contains(err.Error(), "tool-1.0-0.json: tool is installed twice, also as 0.9 0") || !strings.Contains(err.Error(), "remove it") {
+			t.Errorf("update %v: %v", r.Update, err)
+		}
+	}
+}
