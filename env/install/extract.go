@@ -119,9 +119,25 @@ func (x *extraction) list() (err error) {
 	return err
 }
 
+// legacyPaths are those of info/files, as conda takes them; without it all that came.
 func (x *extraction) legacyPaths(dir fs.FS) ([]pathEntry, error) {
+	names, err := readLines(dir, "info/files")
+	if err != nil {
+		return nil, err
+	}
+	listed := map[string]pathEntry{}
+	for _, name := range names {
+		p, ok := x.found[path.Clean(name)]
+		if !ok {
+			return nil, fmt.Errorf("%s is in info/files, but not in the archive", name)
+		}
+		listed[p.Path] = p
+	}
+	if names == nil {
+		listed = x.found
+	}
 	paths := []pathEntry{}
-	for _, p := range x.found {
+	for _, p := range listed {
 		paths = append(paths, p)
 	}
 	slices.SortFunc(paths, func(a, b pathEntry) int { return cmp.Compare(a.Path, b.Path) })

@@ -13,6 +13,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -459,6 +460,28 @@ func TestLegacyPackage(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, tree(t, prefix)); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// A package without paths.json has the files that its info/files lists.
+func TestFilesOfALegacyPackage(t *testing.T) {
+	for list, want := range map[string]string{
+		"a\r\nlib/b c\n./a\n": "a lib/b c", "a\n\n": "a", "": "", "-": "a d lib/b c", "a\nlib/gone\n": "lib/gone is in info/files, but not in the archive; the package is broken",
+	} {
+		prefix := filepath.Join(t.TempDir(), "env")
+		m := made{name: "demo", paths: "-", files: []file{{name: "a"}, {name: "lib/b c"}, {name: "d", target: "a"}}}
+		if list != "-" {
+			m.info = []file{{name: "info/files", content: list}}
+		}
+		got := ""
+		if err := Install(t.Context(), []Package{m.write(t)}, prefix, Options{Cache: t.TempDir()}); err != nil {
+			got = err.Error()
+		} else {
+			got = strings.Join(slices.Sorted(maps.Keys(tree(t, prefix))), " ")
+		}
+		if got != want && (!strings.Contains(want, "broken") || !strings.Contains(got, want)) {
+			t.Errorf("%q: %s, want %s", list, got, want)
+		}
 	}
 }
 
