@@ -145,7 +145,8 @@ func replaceBinary(w io.Writer, r io.Reader, from, to []byte) error {
 		if len(found.to) > len(found.from) {
 			return fmt.Errorf("the prefix has %d bytes, and the one that was built in only %d: install to a shorter path", len(to), len(from))
 		}
-		owed, unit, ended = owed+len(found.from)-len(found.to), found.unit, 0
+		owed, unit = owed+len(found.from)-len(found.to), found.unit
+		ended = len(found.to) - len(bytes.TrimRight(found.to, "\x00")) // big-endian text may have no more before its end
 		_, err := w.Write(found.to)
 		return err
 	})

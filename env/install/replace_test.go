@@ -3,6 +3,7 @@ package install
 import (
 	"bytes"
 	"io"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -112,23 +113,55 @@ func TestHasPrefixLines(t *testing.T) {
 	}
 }
 
+// encode is a text in characters of so many bytes: UTF-8, UTF-16 or UTF-32.
+func encode(s string, unit int, big bool) string {
+	if unit == 1 {
+		return s
+	}
+	var b []byte
+	for _, c := range s {
+		character := []byte{byte(c), byte(c >> 8), 0, 0}[:unit]
+		if big {
+			slices.Reverse(character)
+		}
+		b = append(b, character...)
+	}
+	return string(b)
+}
+
+// Strings of any encoding, one after the other, become what they say with the new prefix.
+func TestReplaceBinaryInStringsOfAnyEncoding(t *testing.T) {
+	const old, short = "/ab/c", "/x"
+	rng := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // repeatable on purpose
+	pieces := []string{old, old, "/lib", ":", "a", "/", "zz"}
+	for range 20_000 {
+		var text, want string
+		for range rng.IntN(5) {
+			before := ""
+			for range rng.IntN(5) {
+				before += pieces[rng.IntN(len(pieces))]
+			}
+			after := strings.ReplaceAll(before, old, short)
+			unit, big := 1<<rng.IntN(3), rng.IntN(2) == 0
+			between := strings.Repeat("\xff", rng.IntN(3))
+			text += encode(before+"\x00", unit, big) + between
+			want += encode(after+"\x00"+strings.Repeat("\x00", len(before)-len(after)), unit, big) + between
+		}
+		var got bytes.Buffer
+		must(t, replaceBinary(&got, strings.NewReader(text), []byte(old), []byte(short)))
+		if got.String() != want {
+			t.Fatalf("%q is %q, want %q", text, got.String(), want)
+		}
+	}
+}
+
 // In UTF-16 and UTF-32, of either order of bytes, the prefix is replaced as conda does it:
 // libraries of other languages, and of Windows's kind, have their texts so.
 func TestReplaceWide(t *testing.T) {
 	const old, short = "/old/placehold", "/néw"
 	for _, big := range []bool{false, true} {
 		for _, unit := range []int{2, 4} {
-			wide := func(s string) string {
-				var b []byte
-				for _, c := range s {
-					character := []byte{byte(c), byte(c >> 8), 0, 0}[:unit]
-					if big {
-						slices.Reverse(character)
-					}
-					b = append(b, character...)
-				}
-				return string(b)
-			}
+			wide := func(s string) string { return encode(s, unit, big) }
 			missing := strings.Repeat("\x00", unit*(len(old)-len([]rune(short))))
 			for _, c := range []struct{ text, inText, inBinary string }{
 				{wide(old + "/lib\n"), wide(short + "/lib\n"), wide(short+"/lib\n") + missing},
