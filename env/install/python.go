@@ -184,9 +184,9 @@ func (p *plan) bytecode(l *prefix) []string {
 		}
 		for _, e := range entries {
 			name := path.Join(dir, e.Name())
-			stem, tag, _ := strings.Cut(e.Name(), ".")
+			stem, _, _ := strings.Cut(e.Name(), ".")
 			module := path.Join(path.Dir(dir), stem)
-			if strings.HasSuffix(tag, ".pyc") && e.Type().IsRegular() && !owned[name] && (modules[module] || arriving[name]) {
+			if bytecodeName.MatchString(name) && e.Type().IsRegular() && !owned[name] && (modules[module] || arriving[name]) {
 				all = append(all, name)
 			}
 		}
@@ -196,3 +196,28 @@ func (p *plan) bytecode(l *prefix) []string {
 
 // bytecodeFolder is where python keeps the compiled modules of a folder.
 const bytecodeFolder = "__pycache__"
+
+// bytecodeName is a compiled module's path, and with a number behind it that of one that
+// is being written.
+var bytecodeName = regexp.MustCompile(`^(.*\.pyc)(\.\d+)?$`)
+
+// halfWritten lists what a python that was ended in the middle left beside the compiled
+// modules that it was to make.
+func halfWritten(root *os.Root, made []string) (all []string) {
+	making, folders := map[string]bool{}, map[string]bool{}
+	for _, name := range made {
+		if dir := path.Dir(name); path.Base(dir) == bytecodeFolder {
+			making[name], folders[dir] = true, true
+		}
+	}
+	for dir := range folders {
+		entries, _ := fs.ReadDir(root.FS(), dir) // where it cannot be read nothing can be removed
+		for _, e := range entries {
+			name := path.Join(dir, e.Name())
+			if m := bytecodeName.FindStringSubmatch(name); m != nil && m[2] != "" && making[m[1]] {
+				all = append(all, name)
+			}
+		}
+	}
+	return all
+}

@@ -147,6 +147,42 @@ func TestWhatPythonCompiledItself(t *testing.T) {
 	must(t, Install(t.Context(), writeAll(t, []made{lib("1.0")}), prefix, Options{Cache: cache, Run: compile}))
 }
 
+// What python was writing when it was ended goes, too, and if it should stay, with its
+// module.
+func TestACompilationThatIsCutOff(t *testing.T) {
+	prefix, cache := filepath.Join(t.TempDir(), "env"), t.TempDir()
+	lib := func(version string) Package {
+		return made{name: "lib", version: version, noarch: "python", files: []file{{name: "site-packages/lib/x.py", content: version}}}.write(t)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	o := Options{Cache: cache}
+	o.Run = func(_ context.Context, c Command) error {
+		folder := filepath.Join(c.Dir, "lib/python1.0/site-packages/lib", bytecodeFolder)
+		return errors.Join(os.MkdirAll(folder, 0o755), os.WriteFile(filepath.Join(folder, "x.cpython-10.pyc.1407"), nil, 0o644), os.WriteFile(filepath.Join(folder, "x.cpython-10.pyc"), nil, 0o644))
+	}
+	must(t, Install(ctx, []Package{pythonPackage(t), lib("1.0")}, prefix, o))
+	must(t, os.Remove(filepath.Join(prefix, "lib/python1.0/site-packages/lib", bytecodeFolder, "x.cpython-10.pyc.1407")))
+	want := whole(t, prefix)
+	compiled := o.Run
+	o.Remove = []string{"lib"}
+	o.Run = func(ctx context.Context, c Command) error {
+		cancel()
+		return compiled(ctx, c)
+	}
+	if err := Install(ctx, []Package{lib("2.0")}, prefix, o); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	if diff := cmp.Diff(want, whole(t, prefix)); diff != "" {
+		t.Errorf("as it was -, after the undoing +\n%s", diff)
+	}
+	o.Run = compiled
+	must(t, Install(t.Context(), []Package{lib("2.0")}, prefix, o))
+	must(t, Install(t.Context(), nil, prefix, Options{Cache: cache, Remove: []string{"lib"}}))
+	if _, err := os.Stat(filepath.Join(prefix, "lib")); err == nil {
+		t.Error("lib is still there")
+	}
+}
+
 func TestAPythonThatCannotCompileIsAWarning(t *testing.T) {
 	var warnings []string
 	pkgs := []Package{pythonPackage(t), noarchPackage(t, "")}

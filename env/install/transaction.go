@@ -119,6 +119,9 @@ func (c *change) undo() error {
 		info, err := c.root.Lstat(filepath.FromSlash(dir))
 		return err == nil && info.IsDir() && !isOld(dir) && c.root.Remove(filepath.FromSlash(dir)) == nil // unless somebody else put something in
 	}
+	for _, name := range halfWritten(c.root, c.New) {
+		note(c.root.Remove(filepath.FromSlash(name)))
+	}
 	for _, name := range slices.Backward(c.New) {
 		if isOld(name) {
 			continue
