@@ -117,6 +117,12 @@ func TestLinkOfAnotherPackageLeadsOut(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "install b-1.0-0") {
 		t.Errorf("got %v", err)
 	}
+	o := Options{Cache: filepath.Join(top, "pkgs")} // nor one that is there already
+	must(t, Install(t.Context(), []Package{a.write(t)}, prefix, o))
+	err = Install(t.Context(), []Package{b.write(t)}, prefix, o)
+	if err == nil || !strings.Contains(err.Error(), "install b-1.0-0: make folder d: it leads out of the prefix, to "+filepath.Join(top, "outside")) {
+		t.Errorf("got %v", err)
+	}
 	if diff := cmp.Diff(map[string]string{}, tree(t, filepath.Join(top, "outside"))); diff != "" {
 		t.Error(diff)
 	}

@@ -130,7 +130,7 @@ func (p *plan) write(l *prefix, order []*member) error {
 	var unknown error
 	there := func(name string) bool {
 		_, err := l.root.Lstat(filepath.FromSlash(name))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {
+		if _, system := errors.AsType[syscall.Errno](err); system && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {
 			unknown = err
 		}
 		return err == nil

@@ -151,7 +151,7 @@ func (l *prefix) postLink(ctx context.Context, all []*unpacked, o Options) error
 	return nil
 }
 
-// preUnlink runs the scripts of packages that are about to leave, the last first.
+// preUnlink runs the scripts of packages that are about to leave, while all is there.
 func (l *prefix) preUnlink(ctx context.Context, all []*installed, o Options) error {
 	for _, i := range all {
 		if err := l.script(ctx, scriptOf{i.name, i.version, i.number, i.dist(), i.paths}, "pre-unlink", o); err != nil {
