@@ -43,7 +43,7 @@ func tool(args []string) {
 			all = append(all, b)
 		}
 		fmt.Println(len(all))
-	case "memfd": // MiB in a file without a name, mapped and touched if there is a second argument
+	case "memfd": // MiB in a file without a name for a while, mapped if there is a second argument
 		memfd(args[1], len(args) > 2)
 	case "connect":
 		c, err := net.Dial(args[1], args[2])
@@ -89,6 +89,7 @@ func memfd(size string, mapped bool) {
 	mebis, _ := strconv.Atoi(size)
 	fd, err := unix.MemfdCreate("unnamed", 0)
 	file := os.NewFile(uintptr(fd), "unnamed")
+	defer file.Close() // not sooner
 	for range mebis {
 		_, more := file.Write(make([]byte, mebi))
 		err = errors.Join(err, more)
@@ -99,6 +100,9 @@ func memfd(size string, mapped bool) {
 		defer unix.Munmap(text)
 	}
 	fmt.Println("memfd", err)
+	if !mapped {
+		time.Sleep(20 * time.Second) // many need time to begin
+	}
 	time.Sleep(time.Second)
 }
 

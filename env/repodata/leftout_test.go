@@ -149,6 +149,10 @@ func TestWhatWasNotWrittenIsNoIndex(t *testing.T) {
 	if err := errors.Join(s.Close(), next.Close()); err != nil {
 		t.Error(err)
 	}
+	c = plain([]byte(`{"packages.conda":{`))
+	if _, err := repodata.Open(t.Context(), c, "linux-64", repodata.Options{Channel: "https://conda.example/x"}); err == nil || !strings.HasSuffix(err.Error(), ": reindex the channel") {
+		t.Error(err)
+	}
 }
 
 func TestHashesThatNoArchiveHasAreNoOffer(t *testing.T) {

@@ -125,6 +125,9 @@ func (p *place) first(ctx context.Context, all []store.Info, before map[string]d
 			return nil, err
 		}
 	}
+	if errors.Is(err, errBroken) {
+		err = fmt.Errorf("%w: reindex the channel", err)
+	}
 	return nil, err
 }
 
