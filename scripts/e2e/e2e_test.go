@@ -153,7 +153,6 @@ print(n)
 `
 
 func TestVendorArchive(t *testing.T) {
-	t.Parallel()
 	s := start(t)
 	dir := t.TempDir()
 	version := strings.TrimPrefix(runtime.Version(), "go")

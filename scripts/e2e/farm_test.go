@@ -125,7 +125,6 @@ func openListDoor(t *testing.T, endpoint string, takes time.Duration) *listDoor 
 // that add their own records list nothing; where a step of its own lists a
 // channel for long, those that wait for it need few more lists between them.
 func TestFortyWorkers(t *testing.T) {
-	t.Parallel()
 	s := start(t)
 	const workers, each = 40, 3
 	quickly := 60 * time.Millisecond

@@ -57,7 +57,6 @@ func tree(t *testing.T, prefix string) map[string]string {
 // Every package that a client must be able to install becomes the same tree as
 // py-rattler makes, with what it depends on.
 func TestInstalledTrees(t *testing.T) {
-	t.Parallel()
 	s := start(t)
 	channel := t.TempDir()
 	copyChannel(t, filepath.Join(conformance(t, s), "client_tests"), channel, true)
@@ -106,7 +105,6 @@ var broken = map[string]string{
 // Packages of other platforms, in both formats, become the same tree as well: here by a
 // list of URLs, for none of what they depend on is there.
 func TestInstalledTreesOfOtherPlatforms(t *testing.T) {
-	t.Parallel()
 	s := start(t)
 	channel := t.TempDir()
 	copyChannel(t, filepath.Join(conformance(t, s), "conda_format_repo"), channel, true)
@@ -184,7 +182,6 @@ const kills = 200
 // Whenever env create is killed, the next run ends in the right prefix, also with
 // the cache that the killed ones left.
 func TestKilledEnvCreate(t *testing.T) {
-	t.Parallel()
 	s := start(t)
 	channel := chain(t, s)
 	work := t.TempDir()
@@ -231,7 +228,6 @@ func TestKilledEnvCreate(t *testing.T) {
 // Whenever env create --update is killed, the next run makes the environment that it
 // is asked for: the same one again, or the one before.
 func TestKilledEnvUpdate(t *testing.T) {
-	t.Parallel()
 	s := start(t)
 	channel := chain(t, s)
 	work := t.TempDir()

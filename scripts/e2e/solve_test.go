@@ -8,7 +8,6 @@ import (
 // TestSolverAgrees: of 200 random requests py-rattler and we find the same ones to
 // have a solution, in an index of 20,000 records and in each real one that is here.
 func TestSolverAgrees(t *testing.T) {
-	t.Parallel()
 	s := start(t)
 	args := []string{"run", "./scripts/bench/solve", "-python", s.python, "-n", "200", "-synthetic", "20000"}
 	t.Log(s.must(t, "go", append(args, realIndexes(t, s.root)...)...))
