@@ -35,7 +35,6 @@ var mutants = []mutant{
 `, ""},
 	{"new packages are taken for known", "indexer/state.go", "	if !ok || r.Size != in.Size {\n		return false", "	if !ok || r.Size != in.Size {\n		return true"},
 	{"a shard is taken for stored", "indexer/shards.go", "	if stored(sum) {", "	if stored(sum) || true {"},
-	{"what a package exports is not kept", "indexer/merge.go", "	if l.runExports != nil {", "	if l.runExports != nil && false {"},
 	{"a body that is cut is taken for whole", "store/s3/s3.go", "	if err == nil || r.left <= 0 || r.lost == attempts || r.ctx.Err() != nil {\n		return n, err\n	}", "	if err != nil {\n		return n, io.EOF\n	}\n	if err == nil {\n		return n, err\n	}"},
 	{"the lock's epoch does not rise", "lock/record.go", "return c.epoch + 1", "return c.epoch"},
 	{"the lock is taken without a condition", "lock/lock.go", "	cond := store.IfAbsent\n	if cur.info.Version != \"\" {\n		cond = store.IfVersion(cur.info)\n	}", "	cond := store.Always"},
