@@ -79,7 +79,7 @@ func tool(args []string) {
 	case "run": // runs a script as the program would, for whoever kills it
 		c := Command{
 			Args: []string{"/bin/sh", "-c", args[2]}, Env: []string{"PATH=/usr/bin:/bin"}, Output: os.Stdout, Dir: args[3],
-			Walls: Walls{Mode: Mode(args[1])}, View: View{Write: []string{args[3]}},
+			Walls: Walls{Mode: Mode(args[1]), Limits: Limits{Memory: 1 << 40}}, View: View{Write: []string{args[3]}}, // the kernel's limit is the lower one
 		}
 		fmt.Println(Run(context.Background(), c))
 	}

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A container has less memory than the machine. Whoever notices first that files
-// have filled it, the watch or the kernel, the reason is named.
+// Files in memory that the watch lets pass meet the limit that the container has:
+// whoever of us the kernel ends then, the reason is named.
 func TestFilesInMemory(t *testing.T) {
 	above := currentGroup("memory")
 	if above == "" {
@@ -33,7 +33,7 @@ func TestFilesInMemory(t *testing.T) {
 	enter := `echo $$ >` + group + `/cgroup.procs && exec "$@"`
 	script := "while :; do cat /dev/zero >/dev/shm/fill; done"
 	out, err := exec.CommandContext(t.Context(), "/bin/sh", "-c", enter, "sh", os.Args[0], "tool", "run", string(Auto), script, t.TempDir()).CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "for want of memory") && !strings.Contains(string(out), "it uses more than 180M of memory") {
+	if err != nil || !strings.Contains(string(out), "for want of memory") {
 		t.Errorf("%v: %s", err, out)
 	}
 }
