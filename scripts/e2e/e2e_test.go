@@ -160,7 +160,7 @@ func TestVendorArchive(t *testing.T) {
 	goroot := strings.TrimSpace(s.must(t, "go", "env", "GOROOT"))
 	s.must(t, "bash", "-c", `tar -C "$(dirname "$1")" -cf - --transform "s,^$(basename "$1"),go," "$(basename "$1")" | xz -T2 -1 > "$2"`, "-", goroot, archive)
 	sum := strings.Fields(s.must(t, "sha256sum", archive))[0]
-	for format, channel := range map[string]string{"meta.yaml": filepath.Join(dir, "channel"), "recipe.yaml": "s3://packages/vendor"} {
+	for _, format := range []string{"meta.yaml", "recipe.yaml"} {
 		text, err := os.ReadFile(filepath.Join("testdata", "go", format))
 		if err != nil {
 			t.Fatal(err)
@@ -172,22 +172,24 @@ func TestVendorArchive(t *testing.T) {
 			t.Fatal(err)
 		}
 		write(t, filepath.Join(recipe, "build.sh"), string(build))
-		t.Run(format+" to "+door(channel), func(t *testing.T) {
-			report := filepath.Join(dir, "report.json")
-			out := s.must(t, s.program, "build", recipe, "--to", channel, "--source-archive", archive, "--report", report, "--output-dir", filepath.Join(dir, "out"))
-			for _, want := range []string{"Resource usage summary:", "Total time: ", "CPU usage: sys=", "Maximum memory usage observed: ", "Total disk usage observed"} {
-				if !strings.Contains(out, want) {
-					t.Errorf("the log has no %q", want)
+		for _, channel := range []string{filepath.Join(dir, "channel-"+format), "s3://packages/" + format} {
+			t.Run(format+" to "+door(channel), func(t *testing.T) {
+				report := filepath.Join(dir, "report.json")
+				out := s.must(t, s.program, "build", recipe, "--to", channel, "--source-archive", archive, "--report", report, "--output-dir", filepath.Join(dir, "out"))
+				for _, want := range []string{"Resource usage summary:", "Total time: ", "CPU usage: sys=", "Maximum memory usage observed: ", "Total disk usage observed"} {
+					if !strings.Contains(out, want) {
+						t.Errorf("the log has no %q", want)
+					}
 				}
-			}
-			t.Log("\n" + grep(out, "phase "))
-			s.must(t, s.program, "reindex", channel)
-			prefix := filepath.Join(t.TempDir(), "env")
-			s.install(t, channel, "go-toolchain", prefix)
-			if got := s.must(t, "env", "-i", "CONDA_PREFIX="+prefix, "bash", "-ec", `. "$CONDA_PREFIX"/etc/conda/activate.d/go.sh; test "$GOROOT" = "$CONDA_PREFIX/opt/go"; "$CONDA_PREFIX/bin/go" version`); !strings.Contains(got, version) {
-				t.Errorf("the installed program says %q", got)
-			}
-		})
+				t.Log("\n" + grep(out, "phase "))
+				s.must(t, s.program, "reindex", channel)
+				prefix := filepath.Join(t.TempDir(), "env")
+				s.install(t, channel, "go-toolchain", prefix)
+				if got := s.must(t, "env", "-i", "CONDA_PREFIX="+prefix, "bash", "-ec", `. "$CONDA_PREFIX"/etc/conda/activate.d/go.sh; test "$GOROOT" = "$CONDA_PREFIX/opt/go"; "$CONDA_PREFIX/bin/go" version`); !strings.Contains(got, version) {
+					t.Errorf("the installed program says %q", got)
+				}
+			})
+		}
 	}
 	built, err := filepath.Glob(filepath.Join(dir, "out", "linux-64", "*.conda"))
 	if err != nil || len(built) != 2 {
