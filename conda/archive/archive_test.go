@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"os"
 	"runtime"
@@ -336,13 +337,15 @@ func TestAPartTakesNoMoreThanItsWindow(t *testing.T) {
 	}
 	read()
 	const packages = 8
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
+	least := uint64(math.MaxUint64) // a decoder that the collector or the race detector took from the pool is made anew
 	for range packages {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
 		read()
+		runtime.ReadMemStats(&after)
+		least = min(least, after.TotalAlloc-before.TotalAlloc)
 	}
-	runtime.ReadMemStats(&after)
-	if got := (after.TotalAlloc - before.TotalAlloc) / packages; got > 2<<20 {
-		t.Errorf("a package of %d bytes, %d unpacked, takes %d bytes of memory", len(data), len(pkg), got)
+	if least > 2<<20 {
+		t.Errorf("a package of %d bytes, %d unpacked, takes %d bytes of memory", len(data), len(pkg), least)
 	}
 }
