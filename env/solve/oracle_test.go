@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/condaworker/condaworker/conda"
 	"github.com/condaworker/condaworker/env/solve"
@@ -220,6 +222,7 @@ func (in instance) check(t testing.TB) (solved bool) {
 	if err != nil && !errors.As(err, &unsolvable) {
 		t.Fatal(err)
 	}
+	in.decides(t, p)
 	if want := in.solvable(t); want != (err == nil) {
 		t.Fatalf("solvable: %v, but Solve said %v\n%v\n%+v", want, err, in.specs, in.records)
 	}
@@ -244,6 +247,31 @@ func (in instance) check(t testing.TB) (solved bool) {
 		t.Fatalf("the choice %v breaks a rule\n%v\n%+v", dists(got), in.specs, in.records)
 	}
 	return true
+}
+
+// decides checks that the records of a solution are told as they were chosen, and
+// that no choice at all holds in which the first of them is a newer one.
+func (in instance) decides(t testing.TB, p solve.Problem) {
+	t.Helper()
+	var told []conda.Record
+	p.Decided = func(r conda.Record) { told = append(told, r) }
+	got, _ := solve.Solve(p)
+	sorted := cmpopts.SortSlices(strings.Compare)
+	if diff := cmp.Diff(dists(got), dists(told), sorted, cmpopts.EquateEmpty()); diff != "" {
+		t.Fatalf("(-chosen +told):\n%s", diff)
+	}
+	if len(told) == 0 || len(in.locked)+len(in.installed) > 0 {
+		return
+	}
+	first := told[0]
+	newer := func(r conda.Record) bool { return r.Name == first.Name && r.Version > first.Version } // of one digit
+	for _, r := range slices.DeleteFunc(slices.Clone(in.records), func(r conda.Record) bool { return !newer(r) }) {
+		other := in
+		other.records = append(slices.DeleteFunc(slices.Clone(in.records), func(o conda.Record) bool { return o.Name == r.Name }), r)
+		if other.solvable(t) {
+			t.Fatalf("%s is possible, and %s was chosen first\n%v\n%+v", r.Version, first.Version, in.specs, in.records)
+		}
+	}
 }
 
 func TestAgainstEveryChoice(t *testing.T) {

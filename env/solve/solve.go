@@ -51,6 +51,10 @@ type Problem struct {
 	Hidden   func(name string) []Hidden
 	Channels []string
 	PinnedAt []string
+
+	// Decided is told of the records of a solution in the order in which they were
+	// chosen, see Solve; it may be nil.
+	Decided func(conda.Record)
 }
 
 // Hidden are records that are no candidates.
@@ -97,6 +101,9 @@ func Solve(p Problem) ([]conda.Record, error) {
 	}
 	if clash := s.search(); clash != nil {
 		return nil, s.explain(clash)
+	}
+	if p.Decided != nil {
+		s.tellDecisions()
 	}
 	return s.ordered(), nil
 }

@@ -350,6 +350,17 @@ func (s *solver) constrain(w waiting, target *name) {
 	}
 }
 
+// tellDecisions tells Decided of the choices that stand.
+func (s *solver) tellDecisions() {
+	for _, at := range s.trail {
+		if at.cause == nil && !at.name.virtual {
+			for i := range at.only.members {
+				s.problem.Decided(*at.name.candidates[i-1].record)
+			}
+		}
+	}
+}
+
 // chosen returns the records that are installed, by name.
 func (s *solver) chosen() map[string]*conda.Record {
 	out := map[string]*conda.Record{}

@@ -7,12 +7,14 @@
 //
 // -synthetic makes an index of so many records in the shape of conda-forge's.
 // It prints how many answers are equal, how many of ours have newer packages and none
-// that is older, each that differs otherwise, and the time that both took for all.
+// that is older, how many are better in the order in which solve.Solve decides, each
+// that differs otherwise, and the time that both took for all.
 // It exits with 1 when one of them finds a solution where the other finds none.
 package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	_ "embed"
 	"encoding/json"
@@ -136,6 +138,7 @@ var virtual = [][3]string{{"__unix", "0", "0"}, {"__linux", "5.10", "0"}, {"__gl
 // answer is the records as name, version, build, in order.
 type answer struct {
 	Records [][3]string
+	decided []conda.Record // ours, as they were chosen
 	Error   string
 	Seconds float64
 }
@@ -157,7 +160,7 @@ func (c *comparison) run(ctx context.Context, python string, n int) (err error) 
 	if err != nil {
 		return err
 	}
-	var equal, none, better, other int
+	var equal, none, better, sooner, other int
 	var ours, their float64
 	for i, request := range requests {
 		mine := c.solve(request)
@@ -173,13 +176,15 @@ func (c *comparison) run(ctx context.Context, python string, n int) (err error) 
 			equal++
 		case newer(mine.Records, theirs[i].Records):
 			better++
+		case c.preferred(mine.decided, theirs[i].Records):
+			sooner++
 		default:
 			other++
 			c.tell("%q:\n  we   %v\n  they %v\n", request, without(mine.Records, theirs[i].Records), without(theirs[i].Records, mine.Records))
 		}
 	}
-	fmt.Printf("%s: %d requests, %d equal (%d without a solution), %d newer, %d other, %d disagreements; load %.2f s beside %.2f, solve %.2f s beside %.2f\n",
-		filepath.Base(c.file), n, equal, none, better, other, c.disagree, loaded.Seconds(), load, ours, their)
+	fmt.Printf("%s: %d requests, %d equal (%d without a solution), %d newer, %d better in the order of decisions, %d other, %d disagreements; load %.2f s beside %.2f, solve %.2f s beside %.2f\n",
+		filepath.Base(c.file), n, equal, none, better, sooner, other, c.disagree, loaded.Seconds(), load, ours, their)
 	return nil
 }
 
@@ -214,6 +219,35 @@ func newer(a, b [][3]string) bool {
 		found = found || order > 0
 	}
 	return found
+}
+
+// preferred tells whether at the first decision that other took otherwise ours is the
+// better record: there other had the same choice.
+func (c *comparison) preferred(decided []conda.Record, other [][3]string) bool {
+	for _, mine := range decided {
+		i := slices.IndexFunc(other, func(r [3]string) bool { return r[0] == mine.Name })
+		if i < 0 {
+			return false
+		}
+		if other[i] == [3]string{mine.Name, mine.Version, mine.Build} {
+			continue
+		}
+		all := c.of(mine.Name)
+		j := slices.IndexFunc(all, func(r conda.Record) bool { return r.Version == other[i][1] && r.Build == other[i][2] })
+		return j >= 0 && ranks(mine, all[j]) < 0
+	}
+	return false
+}
+
+// ranks is negative where a is better than b by what their records say: fewer
+// track_features, then the newer version, then the higher build number.
+func ranks(a, b conda.Record) int {
+	v, err := conda.ParseVersion(a.Version)
+	w, other := conda.ParseVersion(b.Version)
+	if err != nil || other != nil {
+		return 0
+	}
+	return cmp.Or(cmp.Compare(len(a.TrackFeatures), len(b.TrackFeatures)), w.Compare(v), cmp.Compare(b.BuildNumber, a.BuildNumber))
 }
 
 // without are the records of a that b lacks.
@@ -275,6 +309,8 @@ func (c *comparison) solve(request []string) answer {
 	for _, v := range virtual {
 		p.Virtual = append(p.Virtual, conda.Record{Name: v[0], Version: v[1], Build: v[2]})
 	}
+	var decided []conda.Record
+	p.Decided = func(r conda.Record) { decided = append(decided, r) }
 	begun := time.Now()
 	for _, text := range request {
 		spec, err := conda.ParseMatchSpec(text)
@@ -284,7 +320,7 @@ func (c *comparison) solve(request []string) answer {
 		p.Specs = append(p.Specs, spec)
 	}
 	records, err := solve.Solve(p)
-	a := answer{Seconds: time.Since(begun).Seconds()}
+	a := answer{Seconds: time.Since(begun).Seconds(), decided: decided}
 	if err != nil {
 		a.Error = err.Error()
 	}
