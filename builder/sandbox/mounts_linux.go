@@ -82,7 +82,6 @@ func (k *keeper) buildRoot() error {
 	if err != nil {
 		return err
 	}
-	closed := k.closed()
 	if err := moveAside(k.View.Tmp); err != nil {
 		return err
 	}
@@ -91,7 +90,7 @@ func (k *keeper) buildRoot() error {
 			return fmt.Errorf("show %s: %w", p.to, err)
 		}
 	}
-	for _, path := range closed {
+	for _, path := range k.Closed {
 		if err := cover(path); err != nil {
 			return fmt.Errorf("hide %s: %w", path, err)
 		}
@@ -217,15 +216,15 @@ var searched = map[string]int{"/etc": 100, "/opt": 2, "/usr/local": 2}
 
 // closed are the system's paths that are not for everybody, but for those that the
 // command is shown. They matter to root, who may read them all.
-func (k *keeper) closed() []string {
-	if !k.Root {
+func (o order) closed() []string {
+	if !o.Root || o.Walls.Mode == Off {
 		return nil
 	}
 	var all []string
 	for top, depth := range searched {
 		all = append(all, closedBelow(top, depth)...)
 	}
-	shown := slices.Concat(k.View.Read, k.View.Write, []string{k.View.Tmp})
+	shown := slices.Concat(o.View.Read, o.View.Write, []string{o.View.Tmp})
 	return slices.DeleteFunc(all, func(path string) bool {
 		return slices.ContainsFunc(shown, func(s string) bool {
 			return s != "" && (s == path || strings.HasPrefix(path, s+"/") || strings.HasPrefix(s, path+"/"))

@@ -163,14 +163,13 @@ func systemFacts() []string {
 
 // openPaths are the system's paths without what is not for everybody.
 func (k *keeper) openPaths() []string {
-	closed := k.closed()
 	var open []string
 	var add func(string)
 	add = func(path string) {
 		within := func(c string) bool { return strings.HasPrefix(c, path+"/") }
 		switch {
-		case slices.Contains(closed, path):
-		case slices.ContainsFunc(closed, within):
+		case slices.Contains(k.Closed, path):
+		case slices.ContainsFunc(k.Closed, within):
 			entries, _ := os.ReadDir(path) // what cannot be listed is not allowed either
 			for _, e := range entries {
 				if e.Type() != fs.ModeSymlink { // its end is what counts

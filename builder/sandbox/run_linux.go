@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"runtime"
 	"slices"
+	"sync"
 	"syscall"
 	"time"
 
@@ -28,7 +29,8 @@ type order struct {
 	Root     bool // we are root
 	Required bool // a layer that is missing is an error
 	Bounds   bounds
-	Door     bool // it inherits the file doorFile
+	Door     bool     // it inherits the file doorFile
+	Closed   []string // system paths that are not shown
 }
 
 // news is what the process between tells us, in this order.
@@ -63,6 +65,8 @@ func run(ctx context.Context, c Command) error {
 		o.Walls.Limits.Memory = mostMemory()
 	}
 	var missing []string
+	closed := sync.OnceValue(o.closed)
+	go closed() // it takes as long as a process takes to start
 	for _, spaces := range spacesFor(c.Walls.Mode, o.Root) {
 		o.Spaces, o.User = spaces != 0, spaces&unix.CLONE_NEWUSER != 0
 		began := func(l Layers) {
@@ -71,7 +75,7 @@ func run(ctx context.Context, c Command) error {
 				c.Began(l)
 			}
 		}
-		err := attempt(ctx, c, o, spaces, began)
+		err := attempt(ctx, c, o, spaces, closed, began)
 		failed, none := errors.AsType[*LayerError](err)
 		if !none || o.Required || !o.Spaces {
 			return err
@@ -97,7 +101,7 @@ func spacesFor(m Mode, root bool) []uintptr {
 
 // attempt runs the command behind one set of walls. A *LayerError: it was not
 // run.
-func attempt(ctx context.Context, c Command, o order, spaces uintptr, began func(Layers)) error {
+func attempt(ctx context.Context, c Command, o order, spaces uintptr, closed func() []string, began func(Layers)) error {
 	ours, theirs, err := connected()
 	if err != nil {
 		return err
@@ -107,7 +111,10 @@ func attempt(ctx context.Context, c Command, o order, spaces uintptr, began func
 	if err != nil {
 		return errors.Join(err, theirs.Close())
 	}
-	p := &between{tree: newTree(), conn: ours, grace: c.Grace, left: c.Left, killed: killedForMemory()}
+	p := &between{conn: ours, grace: c.Grace, left: c.Left, killed: killedForMemory()}
+	if spaces == 0 { // else all end with their namespace
+		p.tree = newTree()
+	}
 	inherited := []*os.File{theirs}
 	if o.Walls.Mode != Off {
 		p.most, p.group = o.Walls.Limits.Memory, newGroup(o.Walls.Limits, !o.Bounds.User)
@@ -115,14 +122,14 @@ func attempt(ctx context.Context, c Command, o order, spaces uintptr, began func
 			inherited, o.Door = append(inherited, door), true
 		}
 	}
-	p.cmd = &exec.Cmd{
+	p.cmd = exec.Cmd{
 		Path: "/proc/self/exe", Args: []string{initName}, Dir: "/", Env: []string{},
 		Stdout: write, Stderr: write, ExtraFiles: inherited, SysProcAttr: attributes(o, spaces),
 	}
 	if c.Walls.InUse != nil {
 		p.cmd.ExtraFiles = append(slices.Clone(inherited), c.Walls.InUse)
 	}
-	err = errors.Join(p.start(), write.Close())
+	err = errors.Join(p.startInGroup(), write.Close())
 	for _, f := range inherited {
 		err = errors.Join(err, f.Close())
 	}
@@ -133,10 +140,8 @@ func attempt(ctx context.Context, c Command, o order, spaces uintptr, began func
 		}
 		return errors.Join(&LayerError{"user", err.Error()}, read.Close())
 	}
-	if p.group != nil {
-		p.group.take(p.cmd.Process.Pid)
-		o.Bounds.Group = p.group.counts
-	}
+	o.Bounds.Group = p.group != nil && p.group.counts
+	o.Closed = closed()
 	layers, err := p.begin(o)
 	if err != nil {
 		p.stop()
@@ -187,10 +192,10 @@ const nobody = 65534
 
 // between is the process that stands between us and a command.
 type between struct {
-	cmd   *exec.Cmd
+	cmd   exec.Cmd
 	conn  *os.File
 	tell  *json.Decoder
-	tree  *tree
+	tree  *tree // nil where it is in a namespace
 	grace time.Duration
 	group *group // nil where there is none
 	most  Size   // memory
@@ -198,6 +203,31 @@ type between struct {
 
 	killed int             // processes of this machine for want of memory, before the command
 	exited <-chan struct{} // closed when it has been waited for
+}
+
+// startInGroup starts the process in the command's control group. To move one that
+// runs is slow: the kernel waits for all that others may be doing.
+func (p *between) startInGroup() error {
+	if p.group == nil || p.group.dir == "" {
+		return p.start()
+	}
+	dir, err := os.Open(p.group.dir)
+	if err != nil {
+		return err
+	}
+	defer dir.Close() //nolint:errcheck // nothing was written
+	inside, attributes := p.cmd, *p.cmd.SysProcAttr
+	attributes.UseCgroupFD, attributes.CgroupFD = true, int(dir.Fd()) //nolint:gosec // a file's number
+	inside.SysProcAttr = &attributes
+	outside := p.cmd
+	if p.cmd = inside; p.start() == nil {
+		return nil
+	}
+	p.cmd = outside // kernels before 5.7, and containers that refuse clone3
+	if err = p.start(); err == nil {
+		p.group.take(p.cmd.Process.Pid)
+	}
+	return err
 }
 
 // start starts the process. A goroutine keeps its thread until the process is
@@ -242,7 +272,9 @@ func (p *between) wait() error {
 	var last news
 	err := p.tell.Decode(&last)
 	<-p.exited
-	p.tree.end(p.grace)
+	if p.tree != nil {
+		p.tree.end(p.grace)
+	}
 	full := p.leave()
 	if err != nil || last.Ended == nil { // the command ended with it
 		status, known := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
