@@ -66,7 +66,8 @@ type Hidden struct {
 // Solve returns the records to install, each behind what it depends on, as far
 // as dependencies have no circle. For every name the best record is tried
 // first: an installed one, the one with the fewest track_features, then the newest version, the
-// highest build number, the newest dependencies and the newest timestamp.
+// highest build number, the newest dependencies, the newest timestamp and, where
+// nothing of that differs, the last build string.
 // The same problem has the same answer. If nothing fits, the error is an
 // *UnsolvableError.
 func Solve(p Problem) ([]conda.Record, error) {
