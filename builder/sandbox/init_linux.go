@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"sync"
 	"syscall"
 	"time"
 
@@ -96,9 +97,9 @@ func (k *keeper) enter() *LayerError {
 	_ = unix.CloseRange(doorFile, ^uint(0), unix.CLOSE_RANGE_CLOEXEC) // what we inherited, wanted or not; kernels since 5.11
 	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("1000"), 0)   // when memory is short, not the worker's agent goes first
 	_ = os.WriteFile("/proc/self/comm", []byte("sandbox"), 0)         // for those who look at a list of processes
-	k.startThreads()
-	goFirst()
 	k.limitNumbers()
+	var threads sync.WaitGroup
+	threads.Go(k.startThreads)
 	_ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) // kernels since 3.4 have it
 	if k.Walls.Mode != Off {
 		_, _ = unix.KeyctlJoinSessionKeyring("") // a fresh one; where keyrings are forbidden, there is nothing in them
@@ -111,6 +112,8 @@ func (k *keeper) enter() *LayerError {
 			return failed
 		}
 	}
+	threads.Wait()
+	goFirst()
 	_ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0) // no process inside may trace this one
 	k.disks, k.killed, k.shmem = k.writable(), killedForMemory(), machineMemory("Shmem")
 	return nil
