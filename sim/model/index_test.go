@@ -392,8 +392,11 @@ func world(faults uint8, kinds ...kind) state {
 
 func worlds() []state {
 	n := uint8(3)
-	if os.Getenv(full) != "" {
+	switch {
+	case os.Getenv(full) != "":
 		n = 6
+	case testing.Short():
+		n = 2
 	}
 	return []state{world(n, commit, commit, reindex), world(n, commit, reindex, reindex), world(n, commit, reindex, remove), world(n, commit, commit, commit), world(n, remove, restore, remove), world(n, commit, remove, restore)}
 }
