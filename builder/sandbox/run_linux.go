@@ -59,14 +59,15 @@ type demand struct{ End bool }
 func run(ctx context.Context, c Command) error {
 	o := order{
 		Command: c.Args, Dir: c.Dir, Env: c.Env, Grace: c.Grace, Walls: c.Walls, View: c.View,
-		Root: os.Geteuid() == 0, Required: c.Walls.Mode == Require, Bounds: boundsHere(),
+		Root: os.Geteuid() == 0, Required: c.Walls.Mode == Require,
 	}
+	closed := sync.OnceValue(o.closed)
+	go closed() // it takes as long as a process takes to start
+	o.Bounds = boundsHere()
 	if o.Walls.Limits.Memory == 0 {
 		o.Walls.Limits.Memory = mostMemory()
 	}
 	var missing []string
-	closed := sync.OnceValue(o.closed)
-	go closed() // it takes as long as a process takes to start
 	for _, spaces := range spacesFor(c.Walls.Mode, o.Root) {
 		o.Spaces, o.User = spaces != 0, spaces&unix.CLONE_NEWUSER != 0
 		began := func(l Layers) {
