@@ -7,6 +7,7 @@
 package dir
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -121,86 +122,93 @@ func (s *Store) List(ctx context.Context, prefix string, o store.ListOptions) it
 	}
 }
 
-// list walks the deepest folder that can hold the prefix. Files that others are
-// writing are left out.
+// list looks below the deepest folder that can hold the prefix. Files that others
+// are writing are left out.
 func (s *Store) list(ctx context.Context, prefix string, o store.ListOptions) ([]store.Info, error) {
-	if _, err := os.Stat(s.root); err != nil {
+	st, err := os.Stat(s.root)
+	if err == nil && !st.IsDir() {
+		err = syscall.ENOTDIR
+	}
+	if err != nil {
 		return nil, s.missing(err)
 	}
-	var all []store.Info
-	top := s.under(prefix)
-	err := filepath.WalkDir(top, func(name string, d fs.DirEntry, err error) error {
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			return nil // went away during the walk, or there is no such subdir
-		case err != nil:
-			return err
-		case d.IsDir() && d.Name() == private:
-			return fs.SkipDir
-		case d.IsDir() && (!o.Shallow || name == top), strings.HasPrefix(d.Name(), tempMark):
-			return ctx.Err()
-		}
-		rel, err := filepath.Rel(s.root, name)
-		key := filepath.ToSlash(rel)
-		if d.IsDir() {
-			key += "/"
-		}
-		if err == nil && strings.HasPrefix(key, prefix) && key > o.After {
-			all, err = appendEntry(all, name, key, d)
-		}
-		if err != nil {
-			return err
-		}
-		if d.IsDir() {
-			return fs.SkipDir
-		}
-		return err
-	})
-	slices.SortFunc(all, func(a, b store.Info) int { return strings.Compare(a.Key, b.Key) })
-	return all, err
+	l := lister{root: s.root, prefix: prefix, o: o}
+	folder := prefix[:max(strings.LastIndexByte(prefix, '/'), 0)]
+	if !fs.ValidPath(folder) {
+		folder = ""
+	}
+	err = l.folder(ctx, folder)
+	slices.SortFunc(l.all, func(a, b store.Info) int { return strings.Compare(a.Key, b.Key) })
+	return l.all, err
 }
 
-// appendEntry adds a file, or a folder that a shallow listing shows. An empty
-// folder is none to a store. What cannot be looked at ends the listing: it must
-// not seem to be gone.
-func appendEntry(all []store.Info, name, key string, d fs.DirEntry) ([]store.Info, error) {
-	if d.IsDir() {
+// lister collects what a listing shows.
+type lister struct {
+	root, prefix string
+	o            store.ListOptions
+	all          []store.Info
+}
+
+// folder lists a folder by its key, which has no slash at its end. Symbolic links
+// are followed: a channel's disk may be full, and a subdir lie on another.
+func (l *lister) folder(ctx context.Context, key string) error {
+	entries, err := os.ReadDir(filepath.Join(l.root, filepath.FromSlash(key)))
+	if err != nil {
+		return there(err)
+	}
+	for _, d := range entries {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		at := path.Join(key, d.Name())
+		if d.Name() == private || strings.HasPrefix(d.Name(), tempMark) || !strings.HasPrefix(at, l.prefix) {
+			continue
+		}
+		if err := l.entry(ctx, at, d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// entry adds a file, or what is in a folder, or a folder that a shallow listing
+// shows. An empty folder is none to a store. What cannot be looked at ends the
+// listing: it must not seem to be gone.
+func (l *lister) entry(ctx context.Context, key string, d fs.DirEntry) error {
+	name := filepath.Join(l.root, filepath.FromSlash(key))
+	isFolder := d.IsDir()
+	var st fs.FileInfo
+	if !isFolder {
+		if key <= l.o.After && d.Type().IsRegular() {
+			return nil
+		}
+		var err error
+		if st, err = os.Stat(name); err != nil {
+			return there(err)
+		}
+		isFolder = st.IsDir()
+	}
+	switch {
+	case isFolder && !l.o.Shallow:
+		return l.folder(ctx, key)
+	case isFolder && key+"/" > l.o.After:
 		inside, err := os.ReadDir(name)
 		if err == nil && len(inside) > 0 {
-			all = append(all, store.Info{Key: key})
+			l.all = append(l.all, store.Info{Key: key + "/"})
 		}
-		return all, there(err)
+		return there(err)
+	case !isFolder && st.Mode().IsRegular() && key > l.o.After:
+		l.all = append(l.all, info(key, st))
 	}
-	st, err := os.Stat(name)
-	if err == nil && st.Mode().IsRegular() {
-		all = append(all, info(key, st))
-	}
-	return all, there(err)
+	return nil
 }
 
-// there is err, but nil for a file that went away during a listing.
+// there is err, but nil for what went away during a listing, or never was there.
 func there(err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return nil
 	}
 	return err
-}
-
-// under is the deepest folder that holds every key with this prefix.
-func (s *Store) under(prefix string) string {
-	folder, _, found := cutLast(prefix, "/")
-	if !found || !fs.ValidPath(folder) {
-		return s.root
-	}
-	return filepath.Join(s.root, filepath.FromSlash(folder))
-}
-
-// cutLast cuts at the last sep.
-func cutLast(s, sep string) (before, after string, found bool) {
-	if i := strings.LastIndex(s, sep); i >= 0 {
-		return s[:i], s[i+len(sep):], true
-	}
-	return "", s, false
 }
 
 // Put writes body beside its place, makes it durable, and moves it there if
@@ -225,7 +233,7 @@ func (s *Store) Put(ctx context.Context, key string, body io.ReadSeeker, o store
 		if same || readErr != nil {
 			return in, readErr
 		}
-		return in, fmt.Errorf("write %s: %w", key, err)
+		return in, fmt.Errorf("write %s: %w", key, cmp.Or(inTheWay(name), err))
 	}
 	if err != nil {
 		return store.Info{}, fmt.Errorf("write %s: %w", key, err)
@@ -237,6 +245,26 @@ func (s *Store) Put(ctx context.Context, key string, body io.ReadSeeker, o store
 	in := info(key, st)
 	in.Meta = o.Meta
 	return in, syncDir(filepath.Dir(name))
+}
+
+// inTheWay says what has an object's place and can be none, nil for nothing. No
+// other writer put that there, and to try again would not help.
+func inTheWay(name string) error {
+	st, err := os.Lstat(name)
+	if err != nil || st.Mode().IsRegular() {
+		return nil //nolint:nilerr // it is gone
+	}
+	if at, err := os.Stat(name); err == nil && at.Mode().IsRegular() {
+		return nil
+	}
+	what := "something that is no file"
+	switch {
+	case st.IsDir():
+		what = "a folder"
+	case st.Mode()&fs.ModeSymlink != 0:
+		what = "a link that leads to no file"
+	}
+	return fmt.Errorf("%s is %s: move it away", name, what)
 }
 
 // abandoned is how long ago a file was last written that nobody writes any more.

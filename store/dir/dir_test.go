@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -70,6 +71,66 @@ func TestFileInPlaceOfTheFolder(t *testing.T) {
 		for what, err := range map[string]error{"get": get, "put": put, "writable": s.CheckWritable()} {
 			if err == nil || !strings.Contains(err.Error(), "it is not a folder") || errors.Is(err, store.ErrNoChannel) {
 				t.Errorf("%s %s: %v", what, at, err)
+			}
+		}
+	}
+}
+
+// A channel, or a subdir of it, may be a symbolic link: a listing that did not
+// follow it would be empty, and an index lose all its packages.
+func TestLinksAreFollowed(t *testing.T) {
+	top := t.TempDir()
+	real, elsewhere := filepath.Join(top, "real"), filepath.Join(top, "elsewhere")
+	write := func(s *dir.Store, key string) {
+		if _, err := s.Put(t.Context(), key, strings.NewReader(key), store.PutOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(dir.Open(real), "noarch/a")
+	write(dir.Open(elsewhere), "b")
+	link := filepath.Join(top, "link")
+	if err := errors.Join(os.Symlink(real, link), os.Symlink(elsewhere, filepath.Join(real, "linux-64")), os.Symlink(filepath.Join(top, "none"), filepath.Join(real, "osx-64")),
+		os.Symlink(filepath.Join(elsewhere, "b"), filepath.Join(real, "noarch", "c"))); err != nil {
+		t.Skipf("the file system has no symbolic links: %v", err)
+	}
+	for _, root := range []string{real, link} {
+		for prefix, want := range map[string][]string{"": {"linux-64/", "noarch/"}, "linux-64/": {"linux-64/b"}, "noarch/": {"noarch/a", "noarch/c"}, "osx-64/": nil, "lin": {"linux-64/"}} {
+			var got []string
+			for in, err := range dir.Open(root).List(t.Context(), prefix, store.ListOptions{Shallow: true}) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				got = append(got, in.Key)
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("%s: list %q: %q, want %q", filepath.Base(root), prefix, got, want)
+			}
+		}
+	}
+	var all []string
+	for in, err := range dir.Open(link).List(t.Context(), "", store.ListOptions{}) {
+		all = append(all, in.Key)
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	if want := []string{"linux-64/b", "noarch/a", "noarch/c"}; !slices.Equal(all, want) {
+		t.Errorf("all: %q, want %q", all, want)
+	}
+}
+
+// Who finds such a conflict would try again for ever: nobody else wrote.
+func TestWhatIsInTheWayIsNoConflict(t *testing.T) {
+	root := t.TempDir()
+	s := dir.Open(root)
+	if err := errors.Join(os.Mkdir(filepath.Join(root, "folder"), 0o755), os.Symlink(filepath.Join(root, "none"), filepath.Join(root, "link"))); err != nil {
+		t.Skipf("the file system has no symbolic links: %v", err)
+	}
+	for _, key := range []string{"folder", "link"} {
+		for _, o := range []store.PutOptions{{Cond: store.IfAbsent}, {Cond: store.IfAbsent, Meta: map[string]string{"m": "1"}}} {
+			_, err := s.Put(t.Context(), key, strings.NewReader("x"), o)
+			if err == nil || errors.Is(err, store.ErrConflict) || !strings.Contains(err.Error(), "a "+key) || !strings.Contains(err.Error(), "move it away") {
+				t.Errorf("%s: %v", key, err)
 			}
 		}
 	}
