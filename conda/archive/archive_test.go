@@ -233,11 +233,19 @@ func TestReadInfoOfTarBzip2(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 	// A long one is left as soon as its info is over: the noise is not reached.
-	data = append(data, noise(2<<20)...)
-	got, err = ReadInfo(bytes.NewReader(data), int64(len(data)), "old-1.0-0.tar.bz2")
+	end := data[len(data)-11:]
+	cut := slices.Concat(data, []byte(noise(2<<20)))
+	long := slices.Concat(cut, end)
+	got, err = ReadInfo(bytes.NewReader(long), int64(len(long)), "old-1.0-0.tar.bz2")
 	must(t, err)
 	if got.IndexJSON == nil || got.RunExports != nil {
 		t.Errorf("got %q", got)
+	}
+	// But one that was cut off is told from its end.
+	for _, cut := range [][]byte{cut, long[:len(long)-1], long[:len(long)-4]} {
+		if _, err := ReadInfo(bytes.NewReader(cut), int64(len(cut)), "old-1.0-0.tar.bz2"); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "cut off") {
+			t.Errorf("%d of %d bytes: %v", len(cut), len(long), err)
+		}
 	}
 }
 

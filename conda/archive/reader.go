@@ -45,7 +45,7 @@ type Entry struct {
 // fileName. Of a .conda it reads the last 64 KiB and, if the info part does
 // not lie there, that part. A .tar.bz2 of more than 1 MiB is read from its
 // beginning until info/index.json was seen and the files beside info/ begin;
-// what of info/ comes later is not found.
+// what of info/ comes later is not found. Of the rest only the end is looked at.
 // An archive that is no good is ErrInvalid.
 func ReadInfo(r io.ReaderAt, size int64, fileName string) (Info, error) {
 	s := &source{r: r, size: size}
@@ -117,6 +117,7 @@ func walk(s *source, fileName string, visit func(Entry, io.Reader) error) error 
 var (
 	errUnknownFormat = errors.New("its name ends neither in .conda nor in .tar.bz2")
 	errStop          = errors.New("enough was read")
+	errCutOff        = errors.New("it is cut off: the end of its bzip2 stream is missing")
 )
 
 // infoBuilder collects the files below info/.
@@ -131,7 +132,7 @@ func (b *infoBuilder) read(s *source, fileName string) error {
 		b.whole = s.size <= chunkBzip2 // the first read has it all
 		err := walkBzip2(s, b.visit)
 		if errors.Is(err, errStop) {
-			return nil
+			return s.checkBzip2End()
 		}
 		return err
 	}
@@ -173,6 +174,31 @@ func (b *infoBuilder) visit(e Entry, r io.Reader) error {
 		b.info.Files[name] = data
 	}
 	return nil
+}
+
+// checkBzip2End tells a .tar.bz2 that was cut off, of which only the beginning was
+// read: a bzip2 stream ends with a mark and a checksum, at any bit of a byte.
+func (s *source) checkBzip2End() error {
+	const (
+		mark     = 0x177245385090
+		markBits = 48
+		checksum = 4 // bytes
+	)
+	var end [7 + checksum]byte // the mark, the checksum, and up to seven bits
+	if _, err := s.ReadAt(end[:], s.size-int64(len(end))); err != nil {
+		return err
+	}
+	var bits uint64
+	for _, b := range end[:len(end)-checksum] {
+		bits = bits<<8 | uint64(b)
+	}
+	for range 8 {
+		if bits&(1<<markBits-1) == mark {
+			return nil
+		}
+		bits >>= 1
+	}
+	return errCutOff
 }
 
 // readFile reads a member of the announced size, but allocates no more than
