@@ -3,10 +3,15 @@ package conda
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"maps"
 	"slices"
+	"strconv"
+	"unicode/utf16"
+	"unicode/utf8"
 )
 
 // The functions of this file split and join JSON without decoding it: an index
@@ -117,6 +122,71 @@ func readObject(text []byte, what string) (map[string]json.RawMessage, error) {
 	}
 	maps.Insert(out, members(text))
 	return out, nil
+}
+
+// maxInside is how deep values may lie within one another in what becomes part of
+// an index: rattler gives up at 128, Python at a thousand.
+const maxInside = 100
+
+// CheckJSON refuses what some reader of JSON would stumble over in valid JSON, and
+// with it lose the whole index that it is a part of.
+func CheckJSON(text []byte) error {
+	if hasLoneSurrogate(text) {
+		return errors.New("it has an escape that is half a character")
+	}
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	depth := 0
+	for {
+		token, err := d.Token()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if number, is := token.(json.Number); is {
+			if _, err := number.Float64(); err != nil {
+				return fmt.Errorf("its number %.20s is beyond what a number can be", number)
+			}
+		}
+		switch token {
+		case json.Delim('{'), json.Delim('['):
+			depth++
+		case json.Delim('}'), json.Delim(']'):
+			depth--
+		}
+		if depth > maxInside {
+			return fmt.Errorf("its values lie more than %d deep within one another", maxInside)
+		}
+	}
+}
+
+// hasLoneSurrogate tells whether an escape in valid JSON stands for half of a UTF-16
+// pair alone.
+func hasLoneSurrogate(text []byte) bool {
+	unit := func() rune { // at the begin of text, which moves behind it
+		n, err := strconv.ParseUint(string(text[len(`\u`):len(`\uffff`)]), 16, 16)
+		if err != nil {
+			return utf8.RuneError // not in valid JSON
+		}
+		text = text[len(`\uffff`):]
+		return rune(n)
+	}
+	for {
+		at := bytes.IndexByte(text, '\\')
+		if at < 0 {
+			return false
+		}
+		if text = text[at:]; text[1] != 'u' {
+			text = text[2:]
+			continue
+		}
+		first := unit()
+		if utf16.IsSurrogate(first) && (!bytes.HasPrefix(text, []byte(`\u`)) || utf16.DecodeRune(first, unit()) == utf8.RuneError) {
+			return true
+		}
+	}
 }
 
 // recordSize is about what a record takes, in bytes.

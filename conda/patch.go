@@ -1,6 +1,7 @@
 package conda
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -33,19 +34,39 @@ func ParsePatch(text []byte) (*Patch, error) {
 		Revoke        []string                              `json:"revoke"`
 	}
 	if err := json.Unmarshal(text, &p); err != nil {
-		return nil, fmt.Errorf("read patch instructions: %w", err)
+		return nil, fmt.Errorf("read patch instructions: %w", inWords(err))
 	}
 	if p.Version > 2 {
 		return nil, fmt.Errorf("read patch instructions: their version is %d; 1 and 2 are known", p.Version)
 	}
+	for _, all := range []map[string]map[string]json.RawMessage{p.Packages, p.PackagesConda} {
+		for file, changes := range all {
+			if err := checkChanges(changes); err != nil {
+				return nil, fmt.Errorf("read patch instructions: of %s: %w", file, err)
+			}
+		}
+	}
 	return &Patch{Packages: p.Packages, PackagesConda: p.PackagesConda, Remove: p.Remove, Revoke: p.Revoke}, nil
+}
+
+// checkChanges refuses what would leave a record that clients cannot read: some
+// of them then read nothing of the whole index.
+func checkChanges(changes map[string]json.RawMessage) error {
+	for _, key := range []string{"name", "version", "build"} {
+		if value, found := changes[key]; found && string(value) == "null" {
+			return fmt.Errorf("a record cannot be without its %s", key)
+		}
+	}
+	text := encodeObject(changes)
+	var r Record
+	return cmp.Or(json.Unmarshal(text, &r), r.CheckHashes(), CheckJSON(text))
 }
 
 // Apply returns r as clients shall see it; r itself stays. Instructions for
 // files that r does not have are passed over.
 func (p *Patch) Apply(r *RepoData) (*RepoData, error) {
 	out := &RepoData{
-		Packages: r.Packages.clone(), PackagesConda: r.PackagesConda.clone(), V3: map[string]map[string]json.RawMessage{},
+		Packages: r.Packages.clone(), PackagesConda: r.PackagesConda.clone(), V3: map[string]map[string]json.RawMessage{}, V3Other: r.V3Other,
 		Removed: slices.Clone(r.Removed), Other: maps.Clone(r.Other),
 	}
 	for kind, records := range r.V3 {

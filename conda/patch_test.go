@@ -55,7 +55,14 @@ func TestPatch(t *testing.T) {
 }
 
 func TestPatchesThatAreNone(t *testing.T) {
-	for text, says := range map[string]string{"": "end of JSON", `{"packages"`: "byte", `[]`: "cannot unmarshal", `{"patch_instructions_version": 3}`: "version is 3"} {
+	for text, says := range map[string]string{
+		"": "end of JSON", `{"packages"`: "byte", `[]`: "it cannot be a JSON array", `{"remove":"a"}`: "its remove cannot be a JSON string", `{"patch_instructions_version": 3}`: "version is 3",
+		`{"packages":{"a-1-0.tar.bz2":{"depends":"b"}}}`:          "a-1-0.tar.bz2: its depends cannot be a JSON string",
+		`{"packages.conda":{"a-1-0.conda":{"name":null}}}`:        "a-1-0.conda: a record cannot be without its name",
+		`{"packages.conda":{"a-1-0.conda":{"mine":[1e400]}}}`:     "a-1-0.conda: its number 1e400 is beyond",
+		`{"packages.conda":{"a-1-0.conda":{"sha256":"00"}}}`:      "a-1-0.conda: its sha256",
+		`{"packages.conda":{"a-1-0.conda":{"build_number":"1"}}}`: "a-1-0.conda: its build_number",
+	} {
 		if _, err := ParsePatch([]byte(text)); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%q: %v", text, err)
 		}
@@ -71,12 +78,13 @@ func TestPatchesThatAreNone(t *testing.T) {
 func TestNormalRunExports(t *testing.T) {
 	for text, want := range map[string]string{
 		"": "{}", " \n": "{}", "null": "{}", "{}": "{}", `["a", "b"]`: `{"weak":["a","b"]}`, `{"weak": ["a"], "strong": []}`: `{"strong":[],"weak":["a"]}`,
+		`{"weak": null, "later": {"a": 1}}`: `{"later":{"a":1}}`,
 	} {
 		if got, err := NormalRunExports([]byte(text)); err != nil || string(got) != want {
 			t.Errorf("%q: %s, %v", text, got, err)
 		}
 	}
-	for _, text := range []string{"{", "7", `"a"`} {
+	for _, text := range []string{"{", "7", `"a"`, `{"weak": "a"}`, `[1]`, `{"strong": [["a"]]}`, `{"noarch": {}}`} {
 		if got, err := NormalRunExports([]byte(text)); err == nil {
 			t.Errorf("%q: %s", text, got)
 		}

@@ -20,6 +20,7 @@ type RepoData struct {
 	Packages      Records                               // by .tar.bz2 file name
 	PackagesConda Records                               // by .conda file name
 	V3            map[string]map[string]json.RawMessage // CEP 48: kind (conda, tar.bz2, …) to file name without it to record
+	V3Other       map[string]json.RawMessage            // what else v3 has
 	Removed       []string                              // file names that were taken out
 	Other         map[string]json.RawMessage            // all other top-level keys, e.g. info
 
@@ -79,11 +80,11 @@ func (r *RepoData) member(key string, s *scanner) (ok bool, err error) {
 	value := s.text[begin:s.at:s.at]
 	switch key {
 	case "v3":
-		r.V3, err = readV3(value)
+		err = r.readV3(value)
 	case "removed":
 		r.Removed = nil
 		if err := json.Unmarshal(value, &r.Removed); err != nil {
-			return true, fmt.Errorf("read removed of repodata.json: %w", err)
+			return true, fmt.Errorf("read removed of repodata.json: %w", inWords(err))
 		}
 	default:
 		r.Other[key] = value
@@ -91,18 +92,19 @@ func (r *RepoData) member(key string, s *scanner) (ok bool, err error) {
 	return true, err
 }
 
-func readV3(text []byte) (map[string]map[string]json.RawMessage, error) {
+func (r *RepoData) readV3(text []byte) error {
 	kinds, err := readObject(text, "v3 of repodata.json")
 	if err != nil {
-		return nil, err
+		return err
 	}
-	v3 := map[string]map[string]json.RawMessage{}
+	r.V3, r.V3Other = map[string]map[string]json.RawMessage{}, map[string]json.RawMessage{}
 	for kind, records := range kinds {
-		if v3[kind], err = readObject(records, "v3."+kind+" of repodata.json"); err != nil {
-			return nil, err
+		if r.V3[kind], err = readObject(records, "v3."+kind); err != nil { // as a later version may have it
+			delete(r.V3, kind)
+			r.V3Other[kind] = records
 		}
 	}
-	return v3, nil
+	return nil
 }
 
 // whyInvalid says where the text stops being JSON.
@@ -124,7 +126,10 @@ func whyInvalid(text []byte) error {
 func (r *RepoData) Encode() *Text {
 	top := map[string]json.RawMessage{"info": json.RawMessage("{}"), "repodata_version": json.RawMessage("1")}
 	maps.Copy(top, r.Other)
-	v3 := map[string]json.RawMessage{}
+	v3 := maps.Clone(r.V3Other)
+	if v3 == nil {
+		v3 = map[string]json.RawMessage{}
+	}
 	for kind, records := range r.V3 {
 		v3[kind] = encodeObject(records)
 	}
@@ -424,12 +429,21 @@ const editionKey = "condaworker_edition"
 // SetEdition notes in info which edition of the index this is: a text that no
 // other edition has. Clients pass over it, as over all of info that they do not
 // know. An info that is no object is replaced.
-func (r *RepoData) SetEdition(edition string) {
+func (r *RepoData) SetEdition(edition string) { r.setInfo(editionKey, edition) }
+
+// SetSubdir makes info name the subdir, as clients expect, where it does not.
+func (r *RepoData) SetSubdir(subdir string) {
+	if r.subdir() != subdir {
+		r.setInfo("subdir", subdir)
+	}
+}
+
+func (r *RepoData) setInfo(key, value string) {
 	info, err := readObject(r.Other["info"], "info of repodata.json")
 	if err != nil {
 		info = map[string]json.RawMessage{}
 	}
-	info[editionKey] = appendString(nil, edition)
+	info[key] = appendString(nil, value)
 	r.Other = maps.Clone(r.Other) // others may share it
 	r.Other["info"] = encodeObject(info)
 }
@@ -527,13 +541,14 @@ func Stamped(record json.RawMessage) int64 {
 
 // Hashes are what a record says of its archive.
 type Hashes struct {
+	Name   string // of the package
 	Size   int64  // in bytes
 	SHA256 string // lower-case hex
 	MD5    string // lower-case hex
 }
 
-// HashesOf reads the hashes of record, nil or valid JSON. It is not ok if one
-// has a value of another kind; one that is missing is empty.
+// HashesOf reads the name and the hashes of record, nil or valid JSON. It is not ok
+// if one has a value of another kind; one that is missing is empty.
 func HashesOf(record json.RawMessage) (h Hashes, ok bool) {
 	if len(record) == 0 || record[0] != '{' {
 		return h, false
@@ -541,6 +556,8 @@ func HashesOf(record json.RawMessage) (h Hashes, ok bool) {
 	for key, value := range named(record) {
 		var err error
 		switch string(key) {
+		case "name":
+			h.Name, err = textOf(value)
 		case "size":
 			h.Size, err = strconv.ParseInt(string(value), 10, 64)
 		case "sha256":

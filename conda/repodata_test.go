@@ -109,6 +109,30 @@ func TestEmptyRepoData(t *testing.T) {
 	}
 }
 
+// What a later version of the format may put beside the records of v3 is kept.
+func TestUnknownMembersOfV3(t *testing.T) {
+	const text = `{"info":{},"packages":{},"packages.conda":{},"removed":[],"repodata_version":1,"v3":{"conda":{"a-1-0":{"name":"a"}},"revision":4,"tar.bz2":[1]}}`
+	r := parse(t, text)
+	if got := string(r.Encode().Bytes()); got != text || r.Len() != 1 {
+		t.Errorf("%s, %d packages", got, r.Len())
+	}
+	patched, err := (&Patch{Remove: []string{"a-1-0.conda"}}).Apply(r)
+	if err != nil || !strings.Contains(string(patched.Encode().Bytes()), `"v3":{"revision":4,"tar.bz2":[1]}`) && !strings.Contains(string(patched.Encode().Bytes()), `"revision":4`) {
+		t.Errorf("%s, %v", patched.Encode().Bytes(), err)
+	}
+}
+
+func TestSetSubdir(t *testing.T) {
+	for text, want := range map[string]string{
+		`{}`: `{"subdir":"noarch"}`, `{"info":{"subdir":"win-64","x":1}}`: `{"subdir":"noarch","x":1}`, `{"info":5}`: `{"subdir":"noarch"}`, `{"info":{"x":1, "subdir":"noarch"}}`: `{"x":1, "subdir":"noarch"}`,
+	} {
+		r := parse(t, text)
+		if r.SetSubdir("noarch"); string(r.Other["info"]) != want {
+			t.Errorf("%s: %s", text, r.Other["info"])
+		}
+	}
+}
+
 func TestParseRepoDataRefuses(t *testing.T) {
 	for _, text := range []string{
 		"null", "[]", `"packages"`, "3", `{"packages":{}`, `{"packages":{}}x`, `{"packages":{}}{}`, `{"packages":[]}`,

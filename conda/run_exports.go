@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -82,7 +83,8 @@ func (r *RunExports) Files() iter.Seq[string] {
 
 // NormalRunExports returns a package's info/run_exports.json as an index has
 // it: an object by strength. A list is weak run_exports (CEP 34), and a package
-// without the file has none.
+// without the file has none. What is no list of texts is an error: a client that
+// meets it in an index reads nothing of what stands beside it.
 func NormalRunExports(text []byte) (json.RawMessage, error) {
 	if len(bytes.TrimSpace(text)) == 0 {
 		return json.RawMessage("{}"), nil
@@ -94,11 +96,15 @@ func NormalRunExports(text []byte) (json.RawMessage, error) {
 	case string(text) == "null":
 		return json.RawMessage("{}"), nil
 	case text[0] == '[':
-		return fmt.Appendf(nil, `{"weak":%s}`, text), nil
+		text = fmt.Appendf(nil, `{"weak":%s}`, text)
 	case text[0] != '{':
 		return nil, errors.New("read run_exports.json: it is neither a list nor an object")
 	}
+	if err := json.Unmarshal(text, &Exports{}); err != nil {
+		return nil, fmt.Errorf("read run_exports.json: %w", inWords(err))
+	}
 	keys, err := readObject(text, "run_exports.json")
+	maps.DeleteFunc(keys, func(_ string, value json.RawMessage) bool { return string(value) == "null" })
 	return encodeObject(keys), err
 }
 

@@ -3,10 +3,12 @@ package shards
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"math"
 	"slices"
+	"strconv"
 
 	"github.com/tinylib/msgp/msgp"
 )
@@ -81,6 +83,9 @@ func appendNumber(out []byte, n json.Number) ([]byte, error) {
 		return msgp.AppendInt64(out, i), nil
 	}
 	f, err := n.Float64()
+	if errors.Is(err, strconv.ErrRange) { // one such must not cost the whole index its shards
+		f, err = math.Copysign(math.MaxFloat64, f), nil
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -85,6 +85,9 @@ func (e Entry) append(out []byte) ([]byte, error) {
 	if err := json.Unmarshal(e.Record, &fields); err != nil {
 		return nil, err
 	}
+	if fields == nil {
+		return nil, errors.New("it is no JSON object")
+	}
 	if e.RunExports != nil {
 		fields["run_exports"] = e.RunExports
 	}

@@ -58,6 +58,17 @@ func TestShard(t *testing.T) {
 	}
 }
 
+// A number that MessagePack has no room for costs nobody the rest of the shard.
+func TestNumbersThatAreNone(t *testing.T) {
+	b, err := shards.Shard{PackagesConda: map[string]shards.Entry{"a-1-0.conda": {Record: json.RawMessage(`{"n":[1e400,-1e400,123456789012345678901234567890]}`)}}}.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s, err := shards.ParseShard(b); err != nil || string(s.PackagesConda["a-1-0.conda"].Record) != `{"n":[1.7976931348623157e+308,-1.7976931348623157e+308,1.2345678901234568e+29]}` {
+		t.Errorf("%s, %v", s.PackagesConda["a-1-0.conda"].Record, err)
+	}
+}
+
 // Clients fail on an index or a shard that lacks one of these.
 func TestWhatClientsDemand(t *testing.T) {
 	b, err := shards.Shard{}.Encode()
