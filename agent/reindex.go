@@ -111,7 +111,7 @@ func counts(index indexer.Report) string {
 	for _, s := range index.Subdirs {
 		packages += s.Packages
 		added += len(s.Added)
-		updated += len(s.Updated)
+		updated += len(s.Updated) + len(s.Mended)
 		removed += len(s.Removed)
 	}
 	text := fmt.Sprintf("%d packages in %d subdirs", packages, len(index.Subdirs))
@@ -133,16 +133,25 @@ func warnOfChanges(p *progress, index indexer.Report) {
 			says  string
 		}{
 			{s.Updated, "was replaced by other bytes, and its record by that of those: clients that know the old hash will refuse it; publish under another build number"},
+			{s.Mended, "had a record that clients cannot read, and has that of its package now: who changes repodata.json by hand does better with patch instructions"},
 			{s.Removed, "is stored no more, and its record was taken out; condaworker channel remove does that without a gap"},
 		} {
-			for _, file := range what.files[:min(len(what.files), named)] {
-				p.Warn(fmt.Sprintf("%s/%s %s", s.Subdir, file, what.says))
-			}
-			if more := len(what.files) - named; more > 0 {
-				p.Warn(fmt.Sprintf("%s: and %d more that each %s", s.Subdir, more, what.says))
+			for _, text := range said(s.Subdir, what.files, what.says) {
+				p.Warn(text)
 			}
 		}
 	}
+}
+
+// said is the same of each of a subdir's files.
+func said(subdir string, files []string, says string) (all []string) {
+	for _, file := range files[:min(len(files), named)] {
+		all = append(all, fmt.Sprintf("%s/%s %s", subdir, file, says))
+	}
+	if more := len(files) - named; more > 0 {
+		all = append(all, fmt.Sprintf("%s: and %d more that each %s", subdir, more, says))
+	}
+	return all
 }
 
 // validate finds what can be found wrong before the channel is opened.
@@ -219,11 +228,10 @@ func disagreement(index indexer.Report, url store.URL) error {
 			{s.Added, "is stored and not in the index"},
 			{s.Removed, "is in the index and not stored"},
 			{s.Updated, "has other bytes than its record says"},
+			{s.Mended, "has a record that clients cannot read"},
 			{s.Stale, "is missing, old, or copied without its metadata"},
 		} {
-			for _, file := range what.files {
-				found = append(found, fmt.Sprintf("%s/%s %s", s.Subdir, file, what.says))
-			}
+			found = append(found, said(s.Subdir, what.files, what.says)...)
 		}
 	}
 	for _, file := range index.Stale {

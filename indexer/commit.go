@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/condaworker/condaworker/conda"
 	"github.com/condaworker/condaworker/store"
 )
 
@@ -92,7 +93,7 @@ func (r *run) edit(ctx context.Context, change func(*edition, *SubdirReport) err
 		return report, err
 	}
 	data, err := readable(index.text)
-	if !index.exists || err != nil {
+	if !index.exists || err != nil || !allObjects(data) {
 		return report, &NoIndexError{[]string{r.subdir}}
 	}
 	e := r.successor(index)
@@ -114,6 +115,17 @@ func (r *run) edit(ctx context.Context, change func(*edition, *SubdirReport) err
 		}
 	}
 	return report, r.derive(ctx, e, parts, &report)
+}
+
+// allObjects tells whether each record is one: in place of another only the package
+// tells what belongs there.
+func allObjects(data *conda.RepoData) bool {
+	for _, record := range data.All() {
+		if record[0] != '{' {
+			return false
+		}
+	}
+	return true
 }
 
 // askMore asks for the objects that this channel has beside the usual ones.

@@ -324,6 +324,15 @@ func TestPatchInstructions(t *testing.T) {
 	}
 	check("with instructions that are cut")
 
+	putRaw(t, s, "linux-64/"+patchName, []byte(strings.Replace(instructions, `"remove": ["old-1.0-0.conda"], `, "", 1)))
+	reindexOK(t, s, Options{})
+	if got := files(t, s, "linux-64"); len(got) != 4 {
+		t.Errorf("with others, that remove nothing: %q", got)
+	}
+	putRaw(t, s, "linux-64/"+patchName, []byte(instructions))
+	reindexOK(t, s, Options{})
+	check("with the first again")
+
 	if err := s.Delete(t.Context(), "linux-64/"+patchName); err != nil {
 		t.Fatal(err)
 	}

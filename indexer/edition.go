@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/condaworker/condaworker/conda"
 	"github.com/condaworker/condaworker/conda/shards"
@@ -108,15 +109,22 @@ func (e *edition) touched() map[string]bool {
 	return files
 }
 
-var errNothing = errors.New("it has no packages and no info")
+var (
+	errNothing = errors.New("it has no packages and no info")
+	errNotUTF8 = errors.New("it is not UTF-8")
+)
 
 // readable reads an index to write another in its place. For readers a file
 // without anything in it is an empty index (CEP 36); but no indexer writes one:
 // it was cut, or made by hand to begin a channel.
 func readable(text []byte) (*conda.RepoData, error) {
 	data, err := conda.ParseRepoData(text)
-	if err == nil && data.Len() == 0 && len(data.Other) == 0 {
+	switch {
+	case err != nil:
+	case data.Len() == 0 && len(data.Other) == 0:
 		err = fmt.Errorf("read %s: %w", indexName, errNothing)
+	case !utf8.Valid(text): // which only some parsers pass over
+		err = fmt.Errorf("read %s: %w", indexName, errNotUTF8)
 	}
 	return data, err
 }
@@ -136,7 +144,11 @@ func (e *edition) parse(r *run) {
 		return
 	}
 	if err != nil {
-		r.warn(fmt.Sprintf("%s/%s is broken and is made anew from the packages: %v", e.subdir, indexName, err))
+		says := "is broken and is made anew from the packages"
+		if r.o.Check {
+			says = "is broken, and a reindex makes it anew from the packages"
+		}
+		r.warn(fmt.Sprintf("%s/%s %s: %v", e.subdir, indexName, says, err))
 		e.all = true
 		return
 	}
@@ -145,6 +157,7 @@ func (e *edition) parse(r *run) {
 			data.Other[key] = value
 		}
 	}
+	data.SetSubdir(e.subdir)
 	e.data, e.base, e.anew = data, data, false
 }
 
@@ -204,7 +217,7 @@ func (r *run) unpatched(ctx context.Context, data *conda.RepoData, patch *conda.
 	for _, file := range data.Removed {
 		_, kept := base.Record(file)
 		_, meant := byHand.Files[file]
-		if byPatch := !meant && (patch.Removes(file) || patch == nil && kept); !byPatch && !slices.Contains(base.Removed, file) {
+		if byPatch := !meant && (patch.Removes(file) || kept); !byPatch && !slices.Contains(base.Removed, file) {
 			base.Removed = append(base.Removed, file)
 		}
 	}

@@ -234,14 +234,26 @@ func TestEntriesThatAreNoPackages(t *testing.T) {
 func TestCheckIndex(t *testing.T) {
 	good := `{"name":"tool","version":"1.0","build":"0","build_number":0,"subdir":"linux-64","depends":[]%s}`
 	for more, want := range map[string]string{
-		"":                          "",
-		`,"summary":"ü"`:            "",
-		",\"summary\":\"\xff\xfe\"": "UTF-8",
-		`,"build_number":1e400`:     "info/index.json",
-		`,"depends":"python"`:       "info/index.json",
-		`,"subdir":"linux_99"`:      "linux_99",
-		`,"name":"Tool"`:            "Tool",
-		`}{`:                        "info/index.json",
+		"":                                   "",
+		`,"summary":"ü"`:                     "",
+		",\"summary\":\"\xff\xfe\"":          "UTF-8",
+		`,"build_number":1e400`:              "info/index.json",
+		`,"depends":"python"`:                "info/index.json",
+		`,"build_number":-1`:                 "build_number -1 is below zero",
+		`,"timestamp":1e300`:                 "the timestamp is no time",
+		`,"timestamp":253402300800000`:       "the timestamp is no time",
+		`,"timestamp":1500000000`:            "",
+		`,"noarch":"other"`:                  `noarch is "other"`,
+		`,"noarch":true`:                     "",
+		`,"x":"\\ud800 \ud83d\ude00 \u0041"`: "",
+		`,"x":"\ud83d\u0041"`:                "half a character",
+		`,"x":"a\ude00"`:                     "half a character",
+		`,"mine":[{"a":-1e400}]`:             "info/index.json: its number -1e400 is beyond",
+		`,"mine":` + strings.Repeat("[", 98) + strings.Repeat("]", 98):   "",
+		`,"mine":` + strings.Repeat("[", 101) + strings.Repeat("]", 101): "deep within one another",
+		`,"subdir":"linux_99"`: "linux_99",
+		`,"name":"Tool"`:       "Tool",
+		`}{`:                   "info/index.json",
 	} {
 		subdir, err := checkIndex("tool-1.0-0.conda", []byte(strings.Replace(good, "%s", more, 1)), "")
 		if want == "" && (err != nil || subdir != "linux-64") || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {

@@ -40,7 +40,7 @@ func (r *run) lookAll(ctx context.Context, files []string, listed map[string]sto
 		l, err := look(ctx, r.s, r.subdir+"/"+files[i], listed[files[i]].Size)
 		var bad badPackage
 		switch {
-		case errors.As(err, &bad), notThere(err): // or it went away since the listing
+		case errors.As(err, &bad), notThere(err), closed(err): // or it went away since the listing
 			found[i].bad = err
 		case err != nil:
 			return fmt.Errorf("read %s: %w", files[i], err)
@@ -226,10 +226,18 @@ func carried(info store.Info, subdir, file string) (json.RawMessage, bool) {
 	return record, err == nil && in == subdir
 }
 
+const (
+	sha256Digits = 64
+	md5Digits    = 32
+)
+
 // areHashes tells whether these are hashes as an index has them.
 func areHashes(sha256, md5 string) bool {
-	const digits = "0123456789abcdef"
-	return len(sha256) == 64 && len(md5) == 32 && strings.Trim(sha256+md5, digits) == ""
+	return isHash(sha256, sha256Digits) && isHash(md5, md5Digits)
+}
+
+func isHash(text string, digits int) bool {
+	return len(text) == digits && strings.Trim(text, "0123456789abcdef") == ""
 }
 
 // hashes are those that the object carries, else those of its bytes.
@@ -301,3 +309,9 @@ func (r *ranged) ReadAt(p []byte, off int64) (int, error) {
 }
 
 func notThere(err error) bool { return errors.Is(err, fs.ErrNotExist) }
+
+// closed tells whether one object cannot be read by whom other objects can: who
+// put it there is another account, has a key of its own, or is another user.
+func closed(err error) bool {
+	return errors.Is(err, fs.ErrPermission) && !errors.Is(err, store.ErrCredentials)
+}

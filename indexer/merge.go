@@ -160,8 +160,10 @@ func (e *edition) dropGone(stored map[string]store.Info, report *SubdirReport) {
 func (r *run) take(e *edition, known state, file string, l looked, report *SubdirReport) {
 	old, had := e.base.Record(file)
 	if l.bad != nil {
-		e.drop(file) // a record of bytes that are gone would only fail clients
-		r.skipped = append(r.skipped, Skipped{r.subdir + "/" + file, l.bad.Error(), notThere(l.bad)})
+		if !closed(l.bad) { // of what cannot be read nobody knows that its record is wrong
+			e.drop(file) // a record of bytes that are gone would only fail clients
+		}
+		r.skipped = append(r.skipped, Skipped{r.subdir + "/" + file, l.bad.Error(), notThere(l.bad) || closed(l.bad)})
 		return
 	}
 	if l.runExports != nil {
@@ -171,6 +173,8 @@ func (r *run) take(e *edition, known state, file string, l looked, report *Subdi
 	switch {
 	case !had:
 		report.Added = append(report.Added, file)
+	case !readableRecord(old):
+		report.Mended = append(report.Mended, file)
 	case !sameBytes(old, l.record):
 		report.Updated = append(report.Updated, file)
 	default: // the record may have been changed since by hand, and stays
@@ -202,6 +206,14 @@ func (e *edition) restamp(file string, record json.RawMessage, known state) {
 	}
 	e.base.Set(file, conda.Stamp(record, at))
 	e.files[file] = true
+}
+
+// readableRecord tells whether clients can do anything with a record: not all of
+// them pass over one that is no good.
+func readableRecord(record json.RawMessage) bool {
+	var r conda.Record
+	h, ok := conda.HashesOf(record)
+	return ok && usable(h) && h.Size > 0 && json.Unmarshal(record, &r) == nil
 }
 
 // sameBytes tells whether two records are of the same archive. The one in the

@@ -81,7 +81,7 @@ func indexedPackages(ctx context.Context, s store.Store, subdirs []string) ([]bu
 		for file, raw := range data.All() {
 			b := build{key: subdir + "/" + file}
 			if err := json.Unmarshal(raw, &b.record); err != nil {
-				return nil, fmt.Errorf("read the record of %s: %w", b.key, err)
+				return nil, fmt.Errorf("read the record of %s: %w; condaworker reindex --full makes it anew", b.key, err)
 			}
 			b.record.Subdir = subdir
 			all = append(all, b)

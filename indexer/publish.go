@@ -179,14 +179,14 @@ func checkIndex(file string, index []byte, otherwise string) (string, error) {
 		return "", fmt.Errorf("%w: rename it", err)
 	}
 	if !utf8.Valid(index) {
-		return "", errors.New("its info/index.json is not UTF-8")
+		return "", errors.New("its info/index.json is not UTF-8: build it again")
 	}
 	var r conda.Record
-	if err := json.Unmarshal(index, &r); err != nil {
-		return "", fmt.Errorf("read its info/index.json: %w", err)
+	if err := cmp.Or(json.Unmarshal(index, &r), conda.CheckJSON(index)); err != nil {
+		return "", fmt.Errorf("read its info/index.json: %w: build it again", err)
 	}
-	if err := errors.Join(conda.ValidName(r.Name), conda.ValidVersion(r.Version), conda.ValidBuild(r.Build)); err != nil {
-		return "", fmt.Errorf("its info/index.json: %w", err)
+	if err := cmp.Or(conda.ValidName(r.Name), conda.ValidVersion(r.Version), conda.ValidBuild(r.Build), checkFields(r)); err != nil {
+		return "", fmt.Errorf("its info/index.json: %w: build it again", err)
 	}
 	if r.Name != name.Name || r.Version != name.Version || r.Build != name.Build {
 		return "", fmt.Errorf("its info/index.json is of %s-%s-%s: rename the file", r.Name, r.Version, r.Build)
@@ -197,6 +197,23 @@ func checkIndex(file string, index []byte, otherwise string) (string, error) {
 	}
 	return subdir, nil
 }
+
+// checkFields refuses values with which some client reads none of the records that
+// have this name.
+func checkFields(r conda.Record) error {
+	switch {
+	case r.BuildNumber < 0:
+		return fmt.Errorf("the build_number %d is below zero", r.BuildNumber)
+	case r.Timestamp < 0 || r.Timestamp > lastTimestamp:
+		return errors.New("the timestamp is no time in milliseconds since 1970")
+	case r.Noarch != "" && r.Noarch != "generic" && r.Noarch != "python":
+		return fmt.Errorf("noarch is %q, not generic or python", r.Noarch)
+	}
+	return nil
+}
+
+// lastTimestamp is the end of the year 9999, in ms since 1970.
+const lastTimestamp = 253402300799999
 
 func metadata(p Package, record, runExports json.RawMessage) map[string]string {
 	meta := map[string]string{metaSHA256: p.SHA256, metaMD5: p.MD5}

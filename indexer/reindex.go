@@ -47,6 +47,7 @@ type SubdirReport struct {
 	Packages int      `json:"packages"`          // in the index now
 	Added    []string `json:"added,omitempty"`   // file names
 	Updated  []string `json:"updated,omitempty"` // whose bytes had changed
+	Mended   []string `json:"mended,omitempty"`  // whose records no client could read
 	Removed  []string `json:"removed,omitempty"` // whose object is gone
 	Written  int64    `json:"written_bytes"`     // 0 when nothing had changed
 	Attempts int      `json:"attempts"`          // more than one: other writers were first

@@ -62,7 +62,7 @@ const stateVersion = 2
 // cannot be indexed. Its number counts the changes to what is refused and to
 // what is said of it, so that another program than the one that refused a
 // package looks again.
-const refusal = "refused 2"
+const refusal = "refused 3"
 
 // slack is how much older than the index an object must be for its record
 // to be taken from there: it may have been replaced while that index was
@@ -98,10 +98,11 @@ func fingerprint(in store.Info, sum string) string {
 
 // knows tells whether record still describes its object. Without a state, in a
 // channel that other tools have indexed, it is believed if the hash or the
-// times speak for it.
+// times speak for it. One without a name, with which conda reads nothing of the
+// whole index, or with a hash that is none, is made anew.
 func (s state) knows(file string, record json.RawMessage, in store.Info) bool {
 	r, ok := conda.HashesOf(record)
-	if !ok || r.Size != in.Size {
+	if !ok || r.Size != in.Size || !usable(r) {
 		return false
 	}
 	if s.files != nil {
@@ -109,6 +110,12 @@ func (s state) knows(file string, record json.RawMessage, in store.Info) bool {
 		return was.Bad == "" && was.Print == fingerprint(in, r.SHA256)
 	}
 	return strings.Trim(in.Version, `"`) == r.MD5 || in.Modified.Before(s.index.Modified.Add(-slack))
+}
+
+// usable tells whether clients find the package of a record, and can install it.
+// Old ones may lack a hash.
+func usable(r conda.Hashes) bool {
+	return r.Name != "" && (r.SHA256 == "" || isHash(r.SHA256, sha256Digits)) && (r.MD5 == "" || isHash(r.MD5, md5Digits))
 }
 
 // knew tells whether a record which the index does not have was there before.
@@ -146,7 +153,9 @@ func (r *run) writeState(ctx context.Context, was state, e *edition, l listing, 
 		}
 	}
 	for _, k := range r.skipped {
-		if file := strings.TrimPrefix(k.Key, r.subdir+"/"); !k.passing {
+		file := strings.TrimPrefix(k.Key, r.subdir+"/")
+		delete(f.Files, file) // its record, if it has one still, may be of other bytes
+		if !k.passing {
 			f.Files[file] = seen{Print: fingerprint(l.packages[file], refusal), Bad: k.Reason}
 		}
 	}

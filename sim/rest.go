@@ -127,7 +127,7 @@ func (w *world) atRest() {
 		w.wrong("L4: the last reindex: %v", err)
 	}
 	for _, sub := range r.Subdirs {
-		if len(sub.Added)+len(sub.Updated)+len(sub.Removed)+len(sub.Stale) > 0 {
+		if len(sub.Added)+len(sub.Updated)+len(sub.Mended)+len(sub.Removed)+len(sub.Stale) > 0 {
 			w.wrong("L4: the index does not agree with what is stored: %+v", sub)
 		}
 	}
