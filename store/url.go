@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"path"
 	"path/filepath"
+	"regexp"
 	"strings"
 )
 
@@ -58,6 +59,9 @@ func parseFile(text string) (URL, error) {
 	if err != nil || u.Host != "" && !strings.EqualFold(u.Host, "localhost") || u.Path == "" {
 		return URL{}, fmt.Errorf("channel URL %s: it is file:///absolute/folder", text)
 	}
+	if i := strings.IndexAny(text, "?#"); i >= 0 { // the folder's name may go on there
+		return URL{}, fmt.Errorf("channel URL %s: a URL of a folder ends before %q: write %%%02X for it, or name the folder by its path", text, text[i:i+1], text[i])
+	}
 	return URL{Scheme: Folder, Path: filepath.Clean(filepath.FromSlash(u.Path))}, nil
 }
 
@@ -92,6 +96,23 @@ func parseWeb(text string) (URL, error) {
 	u.Path = strings.TrimRight(u.Path, "/")
 	u.RawQuery, u.ForceQuery, u.Fragment = "", false, ""
 	return URL{Scheme: HTTP, Web: u.String()}, nil
+}
+
+// awsHost is a server of Amazon's S3, with the bucket before it or in the path.
+var awsHost = regexp.MustCompile(`^(?:(.+)\.)?s3(?:[.-][a-z0-9-]+)*\.amazonaws\.com(?:\.cn)?$`)
+
+// InS3 is the s3:// URL of what an https URL shows of Amazon's S3, if it is one.
+func (u URL) InS3() (in URL, ok bool) {
+	web, err := url.Parse(u.Web)
+	if u.Scheme != HTTP || err != nil {
+		return in, false
+	}
+	host := awsHost.FindStringSubmatch(web.Hostname())
+	if host == nil {
+		return in, false
+	}
+	in, err = ParseURL("s3://" + strings.TrimLeft(path.Join(host[1], web.Path), "/"))
+	return in, err == nil
 }
 
 // String is the canonical spelling, without secrets (see WithoutSecrets).

@@ -83,9 +83,6 @@ func TestARefusalNamesWhatIsMissing(t *testing.T) {
 func TestAWrongKeyIsNoMissingPermission(t *testing.T) {
 	for name, do := range each {
 		for _, code := range []string{"InvalidAccessKeyId", "SignatureDoesNotMatch"} {
-			if strings.HasSuffix(name, "without") { // a HEAD's answer has no room for the reason
-				continue
-			}
 			status := map[string]int{"InvalidAccessKeyId": http.StatusNotFound, "SignatureDoesNotMatch": http.StatusForbidden}[code] // as versitygw has them
 			s := answering(t, s3.Options{}, func(w http.ResponseWriter, _ *http.Request) { refuse(w, status, code) })
 			err := do(t.Context(), s)
@@ -106,6 +103,26 @@ func TestABucketThatIsMissingIsNoMissingObject(t *testing.T) {
 			if err := do(t.Context(), s); !errors.Is(err, store.ErrNoChannel) || !strings.Contains(err.Error(), "there is no bucket studio") {
 				t.Errorf("%s, %s: %v", name, code, err)
 			}
+		}
+	}
+}
+
+// A HEAD of a bucket that can be none is answered without a reason.
+func TestABucketThatCanBeNone(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadRequest) }))
+	defer server.Close()
+	env := map[string]string{"AWS_ENDPOINT_URL": server.URL, "AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+	for k, v := range env {
+		t.Setenv(k, v)
+	}
+	for bucket, wrong := range map[string]bool{"Studio": true, "b_": true, "-bad-": true, "ab": true, "studio.packages-1": false} {
+		s, err := s3.Open(t.Context(), s3.Options{Bucket: bucket, Prefix: "Conda", Env: env})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _, err = s.Get(t.Context(), "k", 0, 0)
+		if errors.Is(err, store.ErrNoChannel) != wrong || wrong && !strings.Contains(err.Error(), "bucket "+bucket+": correct the URL: a bucket's name has") {
+			t.Errorf("%s: %v", bucket, err)
 		}
 	}
 }

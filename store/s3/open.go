@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
+	"regexp"
 	"strings"
 	"time"
 
@@ -156,10 +157,16 @@ func isAccount(text string) bool {
 // of the store's contract.
 func (s *Store) explain(ctx context.Context, action, key string, err error) error {
 	what := fmt.Sprintf("%s on s3://%s/%s", action, s.bucket, s.key(key))
+	noBucket := status(err) == http.StatusNotFound && code(err) != "NoSuchKey" && code(err) != "InvalidAccessKeyId" && s.bucketMissing(ctx)
+	if noBucket || code(err) == "Forbidden" {
+		err = s.reason(ctx, key, err)
+	}
 	switch st := status(err); {
 	case code(err) == "InvalidAccessKeyId" || code(err) == "SignatureDoesNotMatch":
 		return fmt.Errorf("%s: the access key or its secret is wrong (%s): correct the credentials: %w", what, code(err), store.ErrCredentials)
-	case code(err) == "NoSuchBucket", code(err) == "InvalidBucketName", st == http.StatusNotFound && code(err) != "NoSuchKey" && s.bucketMissing(ctx):
+	case st == http.StatusBadRequest && !canBeBucket.MatchString(s.bucket): // a HEAD has no room for the reason
+		return store.NoPlace("bucket "+s.bucket, "correct the URL: a bucket's name has 3 to 63 lower-case letters, digits, dots and hyphens")
+	case code(err) == "NoSuchBucket", code(err) == "InvalidBucketName", noBucket:
 		return store.NoPlace("bucket "+s.bucket, "correct the URL, or create the bucket")
 	case st == http.StatusNotFound:
 		return fmt.Errorf("%s: %w", what, fs.ErrNotExist)
@@ -174,6 +181,22 @@ func (s *Store) explain(ctx context.Context, action, key string, err error) erro
 	}
 	return fmt.Errorf("%s: %w", what, err)
 }
+
+// reason is why a HEAD was refused, or err if that cannot be known: its answer has
+// no room for that, a GET's has.
+func (s *Store) reason(ctx context.Context, key string, err error) error {
+	out, again := s.client().GetObject(ctx, &s3.GetObjectInput{Bucket: &s.bucket, Key: aws.String(s.key(key)), Range: aws.String("bytes=0-0")})
+	if again == nil {
+		_ = out.Body.Close() // it was asked for its header
+	}
+	if code(again) == "" {
+		return err
+	}
+	return again
+}
+
+// canBeBucket are the names that a bucket may have.
+var canBeBucket = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
 
 // allow is what the policy of the credentials lacks, as far as an answer tells:
 // S3 says 403 for an object that is not there, too, to those who may not list
