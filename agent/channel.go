@@ -5,11 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/condaworker/condaworker/conda"
 	"github.com/condaworker/condaworker/env"
 	"github.com/condaworker/condaworker/store"
 	"github.com/condaworker/condaworker/store/dir"
@@ -39,7 +42,11 @@ func (d *desk) openStore(ctx context.Context, url string) (store.Store, store.UR
 		s, err := s3.Open(ctx, o)
 		return s, u, err
 	}
-	return nil, u, usageError{fmt.Errorf("channel %s is read only: name the folder or the s3:// URL that this server shows", u)}
+	name := "the folder or the s3:// URL that this server shows"
+	if in, ok := u.InS3(); ok {
+		name = in.String()
+	}
+	return nil, u, usageError{fmt.Errorf("channel %s is read only: name %s", u, name)}
 }
 
 // lockFlag is how a channel is kept from losing packages.
@@ -78,6 +85,13 @@ func (d *desk) openTarget(ctx context.Context, url string, l lockFlag) (store.St
 	if l != "strict" && l != bestEffort {
 		return nil, store.URL{}, usageError{fmt.Errorf("--lock %s: it is strict or best-effort", l)}
 	}
+	u, err := parseURL(url)
+	if err == nil {
+		err = checkRoot(u)
+	}
+	if err != nil {
+		return nil, u, err
+	}
 	s, u, err := d.openStore(ctx, url)
 	if p, ok := s.(prober); ok && err == nil && l != bestEffort {
 		cache, _ := os.UserCacheDir() // without a home the server is asked each time
@@ -109,6 +123,19 @@ func (d *desk) openReader(ctx context.Context, url string) (env.Channel, error) 
 	return env.Channel{URL: u.String(), Reader: s}, err
 }
 
+// checkRoot refuses the folder of a subdir, which clients take for the channel that
+// it is in: below it they look for nothing.
+func checkRoot(u store.URL) error {
+	at := u.Prefix
+	if u.Scheme == store.Folder {
+		at = filepath.ToSlash(u.Path)
+	}
+	if subdir := path.Base(at); conda.IsSubdir(subdir) {
+		return usageError{fmt.Errorf("%s is a subdir of a channel: name the channel, %s", u, strings.TrimSuffix(strings.TrimSuffix(u.String(), subdir), "/"))}
+	}
+	return nil
+}
+
 // parseURL makes a folder's path absolute, so that logs and reports name one
 // place.
 func parseURL(url string) (store.URL, error) {
@@ -117,6 +144,9 @@ func parseURL(url string) (store.URL, error) {
 		return u, usageError{err}
 	}
 	if u.Scheme == store.Folder {
+		if strings.HasPrefix(strings.TrimSpace(url), "~") {
+			u.Path = fromHome(u.Path)
+		}
 		u.Path, err = filepath.Abs(u.Path)
 	}
 	return u, err

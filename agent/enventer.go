@@ -89,15 +89,8 @@ func (o *enterOptions) check(session string) error {
 	return checkFolder("--persist-envs-hashed", o.root)
 }
 
-// folder is where a path leads that no shell has seen: ~ is the user's home.
-func (envOptions) folder(path string) string {
-	if rest, ok := strings.CutPrefix(path, "~"); ok && (rest == "" || os.IsPathSeparator(rest[0])) {
-		if home, err := os.UserHomeDir(); err == nil {
-			path = home + rest
-		}
-	}
-	return absolutePath(path)
-}
+// folder is where a path leads that no shell has seen.
+func (envOptions) folder(path string) string { return absolutePath(fromHome(path)) }
 
 // specWords are the words of a list of match specs. A word in quotes may hold
 // blanks: 'python >=3.11'.

@@ -24,6 +24,7 @@ func TestMistakes(t *testing.T) {
 	}
 	work := t.TempDir()
 	t.Chdir(work)
+	t.Setenv("HOME", work)
 	for name, text := range map[string]string{
 		"file": "", "broken-1.0-0.conda": "no zip", "broken-1.0-0.tar.bz2": "no bzip2", "note.txt": "", "channel/noarch/repodata.json": "{}",
 		"recipe/recipe.yaml": "package: {name: x, version: 1}\n", "none/readme": "", "below/recipe/recipe.yaml": "", "folder.conda/x": "",
@@ -53,6 +54,10 @@ func TestMistakes(t *testing.T) {
 		"reindex file":                                           {1, "index channel W/file: " + isFile},
 		"reindex file/below":                                     {1, "index channel W/file/below: " + isFile},
 		"reindex https://host.invalid/c":                         {2, "channel https://host.invalid/c " + readOnly},
+		"reindex https://b.s3.amazonaws.com/c":                   {2, "channel https://b.s3.amazonaws.com/c is read only: name s3://b/c"},
+		"reindex ~/nowhere":                                      {1, "index channel W/nowhere: " + noFolder},
+		"reindex --check channel/noarch/":                        {2, "W/channel/noarch is a subdir of a channel: name the channel, W/channel"},
+		"channel prune --channel s3://b/c/linux-64":              {2, "s3://b/c/linux-64 is a subdir of a channel: name the channel, s3://b/c"},
 		"reindex ftp://host.invalid/c":                           {2, "channel URL ftp://host.invalid/c: a channel is a folder, file://, s3:// or https://"},
 		"reindex channel --patch nowhere":                        {2, "--patch nowhere: " + noFile},
 		"channel remove x-1-0.conda --channel nowhere":           {1, "change channel W/nowhere: " + noFolder},

@@ -119,6 +119,16 @@ func absolute(paths []string) []string {
 	return out
 }
 
+// fromHome is a path that no shell has seen, where ~ is the user's home.
+func fromHome(path string) string {
+	if rest, ok := strings.CutPrefix(path, "~"); ok && (rest == "" || os.IsPathSeparator(rest[0])) {
+		if home, err := os.UserHomeDir(); err == nil {
+			return home + rest
+		}
+	}
+	return path
+}
+
 // absolutePath leaves an empty path empty: it means that none was given.
 func absolutePath(path string) string {
 	if path == "" {

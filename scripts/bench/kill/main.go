@@ -1,3 +1,5 @@
+//go:build linux
+
 // Command kill builds and publishes a package again and again, and indexes its
 // channel, kills each run with SIGKILL at a random moment, and looks for what it
 // leaves: processes, mounts, temporary folders, control groups, and locks that
@@ -24,6 +26,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -58,10 +61,34 @@ func main() {
 	program := flag.String("program", "", "the program; empty: built from here")
 	seed := flag.Uint64("seed", 1, "of the moments")
 	flag.Parse()
+	if os.Getenv(alone) == "" && os.Getuid() == 0 {
+		os.Exit(again())
+	}
 	if err := run(*n, *program, *seed); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+}
+
+// alone is set in the environment of a run with a table of mounts of its own.
+const alone = "KILL_ALONE"
+
+// again runs the command once more where nobody else mounts anything: what appears
+// in its table of mounts is of its own runs. Only root may do that.
+func again() (code int) {
+	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
+	cmd.Env = append(os.Environ(), alone+"=yes")
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
+	err := cmd.Run()
+	if ended, is := errors.AsType[*exec.ExitError](err); is {
+		return ended.ExitCode()
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
 }
 
 // bench is one run of the command.
@@ -247,7 +274,8 @@ func (b *bench) running() []string {
 	return all
 }
 
-// mounts are those of this machine, a line each. Others may mount something meanwhile.
+// mounts are those that this process sees, a line each. Without root they are the
+// machine's, and others may mount something meanwhile.
 func mounts() []string {
 	table, _ := os.ReadFile("/proc/self/mountinfo")
 	return strings.Split(strings.TrimSpace(string(table)), "\n")
