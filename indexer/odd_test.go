@@ -219,3 +219,22 @@ func TestPublishingOntoASpoiltIndex(t *testing.T) {
 		derivedRight(t, s)
 	}
 }
+
+// Who restores too late is told what to do.
+func TestRestoreOfWhatIsDeleted(t *testing.T) {
+	s := &mem.Store{}
+	const key = "linux-64/tool-1.0-0.conda"
+	path := simple(t, "tool")
+	commitOK(t, s, publishOK(t, s, path))
+	removeOK(t, s, Options{}, key)
+	if err := s.Delete(t.Context(), key); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Restore(t.Context(), s, []string{key}, Options{}); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "publish it again, and then restore it") {
+		t.Error(err)
+	}
+	publishOK(t, s, path)
+	if _, err := Restore(t.Context(), s, []string{key}, Options{}); err != nil || len(files(t, s, "linux-64")) != 1 {
+		t.Errorf("%q, %v", files(t, s, "linux-64"), err)
+	}
+}

@@ -90,7 +90,11 @@ func (r *run) restorable(ctx context.Context, files []string) ([]looked, error) 
 		return nil, err
 	}
 	for i, file := range files {
-		if bad := stored[i].bad; bad != nil {
+		bad := stored[i].bad
+		if notThere(bad) {
+			return nil, fmt.Errorf("restore %s/%s: its file is not stored any more: publish it again, and then restore it: %w", r.subdir, file, fs.ErrNotExist)
+		}
+		if bad != nil {
 			return nil, fmt.Errorf("restore %s/%s: %w", r.subdir, file, bad)
 		}
 	}
