@@ -333,6 +333,27 @@ func TestPatchInstructions(t *testing.T) {
 	reindexOK(t, s, Options{})
 	check("with the first again")
 
+	removeOK(t, s, Options{}, "linux-64/lib-1.0-0.conda")
+	reindexOK(t, s, Options{})
+	var all map[string]any
+	if err := json.Unmarshal(stored(t, s, "linux-64/repodata.json"), &all); err != nil {
+		t.Fatal(err)
+	}
+	delete(all, "removed") // as rattler-index does
+	all["packages.conda"].(map[string]any)["lib-1.0-0.conda"] = all["packages.conda"].(map[string]any)["tool-1.0-0.conda"]
+	text, err := json.Marshal(all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	putRaw(t, s, "linux-64/repodata.json", text)
+	if r := reindexOK(t, s, Options{}).Subdirs; r[0].Removed != nil || slices.Contains(files(t, s, "linux-64"), "lib-1.0-0.conda") {
+		t.Errorf("what was removed, listed by another: %+v", r)
+	}
+	if _, err := Restore(t.Context(), s, []string{"linux-64/lib-1.0-0.conda"}, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	reindexOK(t, s, Options{})
+
 	if err := s.Delete(t.Context(), "linux-64/"+patchName); err != nil {
 		t.Fatal(err)
 	}

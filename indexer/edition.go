@@ -209,27 +209,51 @@ func (r *run) unpatched(ctx context.Context, data *conda.RepoData, patch *conda.
 		r.warn(fmt.Sprintf("%s/%s is broken: the records in %s are taken for those of the packages: %v", r.subdir, unpatchedKey, indexName, err))
 		base = conda.NewRepoData(r.subdir)
 	}
-	base.Other = data.Other
+	base.Other, base.V3Other = data.Other, data.V3Other
 	byHand, _, err := r.readRemovals(ctx)
 	if err != nil {
 		return nil, err
 	}
-	for _, file := range data.Removed {
-		_, kept := base.Record(file)
-		_, meant := byHand.Files[file]
-		if byPatch := !meant && (patch.Removes(file) || kept); !byPatch && !slices.Contains(base.Removed, file) {
-			base.Removed = append(base.Removed, file)
-		}
-	}
-	for _, file := range base.Removed {
+	base.Removed = removedNow(base, data, patch, byHand.Files)
+	removed := setOf(base.Removed)
+	for file := range removed {
 		base.Delete(file)
 	}
 	for file, record := range data.All() {
-		if _, found := base.Record(file); !found {
+		if _, found := base.Record(file); !found && !removed[file] {
 			base.Set(file, record)
 		}
 	}
 	return base, nil
+}
+
+// removedNow are the files that somebody took out of data, and not its instructions
+// or earlier ones. base, which only a run that applies instructions writes, may be
+// older than data: a restore came since. But of what is meant to be out, an indexer
+// that has no list of the removed lost the mark.
+func removedNow(base, data *conda.RepoData, patch *conda.Patch, byHand removals) (all []string) {
+	before, listed := setOf(base.Removed), setOf(data.Removed)
+	for _, file := range data.Removed {
+		_, kept := base.Record(file)
+		_, meant := byHand[file]
+		if byPatch := !meant && !before[file] && (patch.Removes(file) || kept); !byPatch {
+			all = append(all, file)
+		}
+	}
+	for _, file := range base.Removed {
+		if _, meant := byHand[file]; meant && !listed[file] {
+			all = append(all, file)
+		}
+	}
+	return all
+}
+
+func setOf(files []string) map[string]bool {
+	set := make(map[string]bool, len(files))
+	for _, file := range files {
+		set[file] = true
+	}
+	return set
 }
 
 // finish encodes the edition, once base is what it shall be. One that will be
