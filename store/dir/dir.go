@@ -102,8 +102,27 @@ func (s *Store) missing(err error) error {
 		return store.NoPlace("such folder", "correct the URL, or make it by publishing a package to it")
 	case errors.Is(statErr, syscall.ENOTDIR), statErr == nil && !st.IsDir():
 		return errors.New("it is not a folder: name the one that has the subdirs")
+	case errors.Is(err, syscall.ENOTDIR):
+		return noFolder(err)
 	}
 	return err
+}
+
+// noFolder says which file has a folder's place.
+func noFolder(err error) error {
+	failed, ok := errors.AsType[*fs.PathError](err)
+	if !ok {
+		return err
+	}
+	for name := failed.Path; ; name = filepath.Dir(name) {
+		st, err := os.Stat(name)
+		switch {
+		case err == nil && !st.IsDir():
+			return fmt.Errorf("%s is a file, where the channel has a folder: move it away", name)
+		case err == nil || name == filepath.Dir(name):
+			return failed // it is a folder by now
+		}
+	}
 }
 
 // List yields the files below the folder in the order of their keys.

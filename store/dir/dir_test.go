@@ -76,6 +76,25 @@ func TestFileInPlaceOfTheFolder(t *testing.T) {
 	}
 }
 
+// A file that has the place of a subdir is named, and what to do.
+func TestFileInPlaceOfASubdir(t *testing.T) {
+	root := t.TempDir()
+	if err := os.WriteFile(filepath.Join(root, "noarch"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := dir.Open(root)
+	_, _, get := s.Get(t.Context(), "noarch/shards/x", 0, -1)
+	_, put := s.Put(t.Context(), "noarch/shards/x", strings.NewReader(""), store.PutOptions{})
+	for _, err := range []error{get, put} {
+		if err == nil || !strings.HasSuffix(err.Error(), "/noarch is a file, where the channel has a folder: move it away") {
+			t.Error(err)
+		}
+	}
+	for in, err := range s.List(t.Context(), "noarch/", store.ListOptions{Shallow: true}) {
+		t.Errorf("%+v, %v", in, err)
+	}
+}
+
 // A channel, or a subdir of it, may be a symbolic link: a listing that did not
 // follow it would be empty, and an index lose all its packages.
 func TestLinksAreFollowed(t *testing.T) {
