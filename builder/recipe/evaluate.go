@@ -9,7 +9,6 @@ import (
 
 	"github.com/condaworker/condaworker/builder/recipe/jinja"
 	"github.com/condaworker/condaworker/builder/recipe/tree"
-	"github.com/condaworker/condaworker/conda"
 )
 
 // Step three of a recipe.yaml: the templates and conditions of a part are
@@ -34,8 +33,8 @@ type (
 		err error
 	}
 	parsedSpec struct {
-		text string // in normal form
-		err  error
+		text          string // in normal form
+		problem, hint string // why it is none, and what to write
 	}
 )
 
@@ -61,14 +60,13 @@ func (c *templates) expression(text string) (*jinja.Expression, error) {
 	return p.Expression, p.err
 }
 
-func (c *templates) spec(text string) (string, error) {
+func (c *templates) spec(text string) parsedSpec {
 	p, ok := c.specs[text]
 	if !ok {
-		p.text = normalSpec(text)
-		_, p.err = conda.ParsePlainSpec(p.text)
+		p = parseSpec(text)
 		c.specs[text] = p
 	}
-	return p.text, p.err
+	return p
 }
 
 // evaluate returns n with its templates evaluated and its conditions decided.

@@ -84,7 +84,7 @@ func TestVariantsAreMultipliedByWhatIsUsed(t *testing.T) {
 		{"templated requirement", head + "requirements:\n  host:\n    - ${{ 'py' ~ 'thon' }}\n", zipped, []string{"tool 1.10 python=3.10", "tool 1.10 python=3.11"}},
 		{"conditions in the variant file", head + "requirements:\n  host: [python]\n", "python:\n  - if: win\n    then: ['3.10']\n    else: ['3.12', '3.13']\n", []string{"tool 1.10 python=3.12", "tool 1.10 python=3.13"}},
 		{"virtual package", head + "requirements:\n  run: ['__cuda >=12']\n", "", []string{"tool 1.10 __cuda=__cuda >=12"}},
-		{"cdt", head + "requirements:\n  build: [\"${{ cdt('mesa-libgl 1.2') }}\"]\n", "cdt_name: [conda]\n", []string{"tool 1.10 cdt_name=conda"}},
+		{"cdt", head + "requirements:\n  build: [\"${{ cdt('mesa-libgl =1.2') }}\"]\n", "cdt_name: [conda]\n", []string{"tool 1.10 cdt_name=conda"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -249,7 +249,7 @@ func TestSpecsAreNormalised(t *testing.T) {
 		"python ==3.11": "python ==3.11", "python 3.10*": "python 3.10.*", "python >=3.9, <4": "python >=3.9,<4", "a *.*": "a *",
 		"a >= 26.01": "a >=26.1", "a[build=x]": "a * x", "a[version='>=1',build=x_*]": "a >=1 x_*", "a 1.2.* *_cpython": "a 1.2.* *_cpython",
 		"a=1.2=x": "a ==1.2 x", "a ~=1.4": "a ~=1.4", "a !=1.5.*": "a !=1.5.*", "a 1|2": "a ==1|==2", "conda-forge::A": "conda-forge::a",
-		"a >=1.2.*": "a >=1.2", "a (>=1,<2)|>3": "a (>=1,<2)|>3",
+		"a >=1.2.*": "a >=1.2", "a (>=1,<2)|>3": "a >=1,<2|>3", "a (>=1|<0.5),(<3)": "a (>=1|<0.5),<3", "a ((>=1|<0.5))": "a >=1|<0.5",
 		"a   >=1.2 , <2": "a >=1.2,<2", "a >=1 | <0.5 x_0": "a >=1|<0.5 x_0",
 		"a==1.2=x": "a ==1.2 x", "a 1.2.*=x*": "a 1.2.* x*", "a *=x": "a * x", "a >=1.2=x_0": "a >=1.2 x_0", "a =1.2 x*": "a 1.2.* x*",
 	} {

@@ -111,16 +111,17 @@ func (j *job) pin(n *tree.Node, where string) (*Pin, bool) {
 	return p, true
 }
 
-// bound is a pattern or a version; none is no bound.
+// bound is a pattern or a version; none is no bound. Of a pattern the x alone count.
 func (j *job) bound(n *tree.Node, where string) string {
 	if n.IsNull() {
 		return ""
 	}
 	s := j.str(n, where)
-	if s != "" && !pinPattern.MatchString(s) {
-		if _, err := conda.ParseVersion(s); err != nil {
-			j.report.Fail(n.Pos, "write x.x, or a version", "%s: the bound %q is neither a pattern nor a version", where, s)
-		}
+	if parts := strings.Count(s, "x"); parts > 0 && strings.Trim(s, "x.") == "" {
+		return strings.TrimSuffix(strings.Repeat("x.", parts), ".")
+	}
+	if _, err := conda.ParseVersion(s); err != nil {
+		j.report.Fail(n.Pos, "write x.x, a version, or None for no bound", "%s: the bound %q is neither a pattern nor a version", where, s)
 	}
 	return s
 }

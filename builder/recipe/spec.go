@@ -17,16 +17,17 @@ var pinnableVersion = regexp.MustCompile(`^[A-Za-z0-9.*]+$`)
 // recipe.yaml's tools print it: name, version and build with a blank between
 // them, and =1.2 written as 1.2.*.
 func (r *v1Recipe) matchSpec(n *tree.Node, where, text string) (string, bool) {
+	text, _, _ = strings.Cut(text, "#")
 	if !nameRule.MatchString(strings.ToLower(specName(text))) {
 		r.report.Fail(n.Pos, "begin with the package's name, e.g. python >=3.11", "%s %q is not a match spec", where, text)
 		return "", false
 	}
-	spec, err := r.templates.spec(text)
-	if err != nil {
-		r.report.Fail(n.Pos, "", "%s: %v", where, err)
+	spec := r.templates.spec(text)
+	if spec.problem != "" {
+		r.report.Fail(n.Pos, spec.hint, "%s: %s", where, spec.problem)
 		return "", false
 	}
-	return spec, true
+	return spec.text, true
 }
 
 // versionBefore is =1.2 before a build string: conda, and packages, mean that very
@@ -81,20 +82,19 @@ func normalSpec(text string) string {
 	return out
 }
 
+// buildNumber is one without an operator.
+var buildNumber = regexp.MustCompile(`^[0-9]+$`)
+
 // bracketRule is key=value in brackets, with or without quotes.
 var bracketRule = regexp.MustCompile(`\s*([a-z_0-9]+)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^,\s]*))\s*(?:,|$)`)
 
 // splitSpec reads channel::name version build[key=value], where = may stand in
 // place of the blanks.
 func splitSpec(text string) specParts {
-	p := specParts{}
-	text = strings.TrimSpace(text)
-	if i := strings.IndexByte(text, '['); i >= 0 && strings.HasSuffix(text, "]") {
-		p.keys = map[string]string{}
-		for _, m := range bracketRule.FindAllStringSubmatch(text[i+1:len(text)-1], -1) {
-			p.keys[m[1]] = m[2] + m[3] + m[4]
-		}
-		text = strings.TrimSpace(text[:i])
+	p := specParts{keys: map[string]string{}}
+	text, inner := cutBrackets(text)
+	for _, m := range bracketRule.FindAllStringSubmatch(inner, -1) {
+		p.keys[m[1]] = m[2] + m[3] + m[4]
 	}
 	if i := strings.Index(text, "::"); i >= 0 {
 		p.channel, text = text[:i+2], text[i+2:]
@@ -108,7 +108,25 @@ func splitSpec(text string) specParts {
 			delete(p.keys, key)
 		}
 	}
+	if channel := p.keys["channel"]; channel != "" && p.channel == "" {
+		p.channel = channel + "::"
+		delete(p.keys, "channel")
+	}
+	if buildNumber.MatchString(p.keys["build_number"]) {
+		p.keys["build_number"] = "==" + p.keys["build_number"]
+	}
 	return p
+}
+
+// cutBrackets takes the brackets off a spec.
+func cutBrackets(text string) (before, inner string) {
+	text = strings.TrimSpace(text)
+	before, inner, found := strings.Cut(text, "[")
+	inner, closed := strings.CutSuffix(inner, "]")
+	if !found || !closed {
+		return text, ""
+	}
+	return strings.TrimSpace(before), inner
 }
 
 // splitVersionBuild finds the build string behind a version: the last word, or
@@ -119,8 +137,7 @@ func splitVersionBuild(rest string) (version, build string) {
 			return "==" + strings.TrimSpace(v), strings.TrimSpace(b)
 		}
 	}
-	// A blank behind an operator, or on either side of a comma, belongs to the version.
-	words := strings.Fields(operatorBlank.ReplaceAllString(blankBehind.ReplaceAllString(rest, "$1"), "$1"))
+	words := versionWords(rest)
 	if last := len(words) - 1; last > 0 {
 		return strings.Join(words[:last], ""), words[last]
 	}
@@ -131,14 +148,20 @@ func splitVersionBuild(rest string) (version, build string) {
 	return version, ""
 }
 
+// versionWords are what blanks separate. One behind an operator, or on either side of a
+// comma, belongs to the version.
+func versionWords(rest string) []string {
+	return strings.Fields(operatorBlank.ReplaceAllString(blankBehind.ReplaceAllString(rest, "$1"), "$1"))
+}
+
 var (
 	operatorBlank = regexp.MustCompile(`([=<>!~,|(])\s+`)
 	blankBehind   = regexp.MustCompile(`\s+([,|)])`)
 	buildBehind   = regexp.MustCompile(`^(.*[^=<>!~,|])=([^-=<>!~,|]+)$`)
 )
 
-// normalVersionSpec prints a version's conditions without blanks. What is
-// nested in parentheses stays nested.
+// normalVersionSpec prints a version's conditions without blanks, and without the
+// parentheses that change nothing: conda reads those inside brackets alone.
 func normalVersionSpec(s string) string {
 	var out strings.Builder
 	clause := ""
@@ -159,7 +182,23 @@ func normalVersionSpec(s string) string {
 		}
 	}
 	flush()
-	return out.String()
+	return withoutParentheses(out.String())
+}
+
+var (
+	andGroup   = regexp.MustCompile(`\(([^()|]*)\)`) // "," binds tighter than "|"
+	wholeGroup = regexp.MustCompile(`(^|[|(])\(([^()]*)\)($|[|)])`)
+)
+
+// withoutParentheses leaves those of alternatives that a comma stands beside.
+func withoutParentheses(s string) string {
+	for {
+		plain := wholeGroup.ReplaceAllString(andGroup.ReplaceAllString(s, "$1"), "$1$2$3")
+		if plain == s {
+			return s
+		}
+		s = plain
+	}
 }
 
 var clauseRule = regexp.MustCompile(`^(==|!=|<=|>=|~=|=|<|>)?(.*)$`)
