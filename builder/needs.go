@@ -109,6 +109,10 @@ func applyPin(out *recipe.Output, d recipe.Dependency, section string, in ...env
 		problem.Text, problem.Hint = err.Error(), "give the bound as a version"
 		return "", tree.Problems{problem}
 	}
+	installed := func(e environment) bool { return len(e.records) > 0 }
+	if spec, bounded := out.Bounded(*d.Pin); bounded && slices.ContainsFunc(in, installed) {
+		return spec, nil
+	}
 	problem.Text = fmt.Sprintf("%s: the package is built without %s", d, d.Pin.Name)
 	if section == "build" {
 		problem.Text = fmt.Sprintf("%s: a pin among host requirements is to a package of the build environment, and %s is not there", d, d.Pin.Name)

@@ -3,6 +3,7 @@ package builder_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -30,6 +31,7 @@ func exportingChannel(t *testing.T) env.Channel {
 		{"lib-data", "1.2", "", ""},
 		{"base", "7.0", "", `["base >=7"]`},
 		{"plain", "3.1.4", "", ""},
+		{"numpy", "1.26.4", "", `["numpy >=1.23,<3"]`},
 	} {
 		in := condatest.Index(p.name, p.version, 0, "noarch")
 		if p.depends != "" {
@@ -110,6 +112,16 @@ requirements: {host: [plain], run: ["{{ pin_compatible('plain', max_pin='x.x') }
 		{"meta.yaml", `
 requirements: {host: [lib, plain], run: ["{{ pin_compatible('lib', exact=True) }}", lib >=1, "elsewhere::z >=1"], run_constrained: [y 2, "x  =1"]}
 `, "lib 1.2.3 0 | lib-data 1.2 | lib-data 1.2.* | z >=1", "lib-old <1 | x =1 | y 2"},
+
+		// x.x is the version that is installed, also of what another package exports.
+		{"meta.yaml", `
+requirements: {host: [numpy >=1.26, plain], run: [numpy x.x, plain   x.x]}
+`, "numpy >=1.26,<1.27.0a0 | plain >=3.1,<3.2.0a0", ""},
+
+		// A lower bound stands for a version that nothing else tells.
+		{"meta.yaml", `
+requirements: {host: [plain], run: ["{{ pin_compatible('other', lower_bound='1.2', upper_bound='2') }}", "{{ pin_compatible('more', lower_bound='1.2.3', max_pin='x.x', exact=True) }}"]}
+`, "more >=1.2.3,<1.3.0a0 | other >=1.2,<2", ""},
 		{"recipe.yaml", `
 requirements: {build: [cc], host: ["${{ pin_compatible('cc', upper_bound='x') }}"], run: ["${{ pin_compatible('cc', exact=True) }}", "${{ pin_compatible('base', lower_bound='x', upper_bound=None) }}"]}
 `, "", ""},
@@ -204,6 +216,13 @@ func TestPinRunAsBuild(t *testing.T) {
 	if diff := cmp.Diff([]string{"base", "lib >=1.2,<1.3.0a0", "plain >=3.1.4,<3.2.0a0"}, p.Record.Depends); diff != "" {
 		t.Error(diff)
 	}
+	p, _ = mustBuild(t, map[string]string{
+		"conda_build_config.yaml": "pin_run_as_build:\n  lib: x.x\n",
+		"meta.yaml":               "package: {name: a, version: \"1\"}\nrequirements: {host: [lib]}\n",
+	}, func(r *builder.Request) { r.Channels = []env.Channel{exportingChannel(t)} })
+	if !slices.Contains(p.Record.Depends, "lib >=1.2,<1.3.0a0") {
+		t.Errorf("what lib exports became %q", p.Record.Depends)
+	}
 }
 
 // What a package exports is in it, as readers of either format expect, and counts
@@ -293,6 +312,9 @@ func TestRequirementsThatCannotBeHadSayWhatToDo(t *testing.T) {
 		{"recipe.yaml", "{host: [plain]}", "nothing provides plain\nthere is no channel to take it from: name one with -c", nil},
 		{"recipe.yaml", "{host: [plain, \"${{ pin_compatible('plain') }}\"]}", "plain is not there; add plain to the build requirements", []env.Channel{channel}},
 		{"recipe.yaml", "{host: [plain], run: [\"${{ pin_compatible('lib') }}\"]}", "the package is built without lib; add lib to the host requirements", []env.Channel{channel}},
+		{"meta.yaml", "{host: [plain], run: [numpy x.x]}", "the package is built without numpy; add numpy to the host requirements", []env.Channel{channel}},
+		{"meta.yaml", "{host: [plain], run: [\"{{ pin_compatible('lib', upper_bound='2') }}\"]}", "the package is built without lib; add lib to the host requirements", []env.Channel{channel}},
+		{"recipe.yaml", "{host: [plain], run: [\"${{ pin_compatible('lib', lower_bound='1', upper_bound='2') }}\"]}", "the package is built without lib; add lib to the host requirements", []env.Channel{channel}},
 		{"meta.yaml", "{host: [plain], run: [a]}", "a would depend on itself: do not require it", []env.Channel{channel}},
 	} {
 		_, _, err := build(t, map[string]string{tt.format: "package: {name: a, version: \"1\"}\nrequirements: " + tt.requirements + "\n"}, func(r *builder.Request) { r.Channels = tt.channels })

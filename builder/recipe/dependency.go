@@ -11,8 +11,9 @@ import (
 // known only later.
 type Dependency struct {
 	// Spec is what the recipe says, e.g. "python >=3.11,<3.13"; a recipe.yaml's is
-	// in normal form. It is "" for a recipe.yaml's pin, and the name for a
-	// meta.yaml's, as conda-build shows it before anything is solved.
+	// in normal form. It is "" for a recipe.yaml's pin, and for a meta.yaml's what
+	// conda-build shows before anything is solved: the name, or the variant's version
+	// for numpy x.x.
 	Spec string
 	Pin  *Pin // nil for a match spec
 

@@ -148,7 +148,7 @@ type Requirements struct {
 	RunExports       RunExports
 	IgnoreRunExports IgnoreRunExports
 	Extras           map[string][]Dependency // optional groups of run requirements
-	RunPins          map[string]Pin          // meta.yaml's pin_run_as_build, by the name of what a run or a test requires
+	RunPins          map[string]Pin          // meta.yaml's pin_run_as_build, by the name of what is required
 }
 
 // RunExports are requirements that a package hands to those built with it.

@@ -135,6 +135,16 @@ func (o *Output) ApplyPin(p Pin, version, build string) (string, error) {
 	return p.Apply(version, build)
 }
 
+// Bounded is the match spec of a pin to a package that the output is built without. In a
+// meta.yaml a lower bound that is a version stands for the package's own.
+func (o *Output) Bounded(p Pin) (spec string, ok bool) {
+	if o.Format != V0 || p.Lower == "" || pinPattern.MatchString(p.Lower) {
+		return "", false
+	}
+	p.Exact = false
+	return p.applyV0("", ""), true
+}
+
 // Apply is the match spec that a recipe.yaml's pin becomes for a version and a
 // build string of the package.
 func (p Pin) Apply(version, build string) (string, error) {

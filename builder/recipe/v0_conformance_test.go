@@ -146,6 +146,20 @@ zip_keys:
 	}
 }
 
+// An empty section host makes a prefix of its own for a recipe, and none for an output.
+func TestAnEmptySectionHost(t *testing.T) {
+	for requirements, merged := range map[string]bool{"{build: [b], host: []}": false, "{build: [b]}": true, "{build: [b], host: [c]}": false} {
+		recipe := render(t, folder("meta.yaml", head+"requirements: "+requirements+"\n"), Options{})
+		if recipe.Build.MergeBuildHost != merged {
+			t.Errorf("%s: one prefix is %v", requirements, !merged)
+		}
+		output := render(t, folder("meta.yaml", head+"outputs:\n  - name: out\n    requirements: "+requirements+"\n"), Options{})
+		if want := merged || requirements == "{build: [b], host: []}"; output.Build.MergeBuildHost != want {
+			t.Errorf("output with %s: one prefix is %v", requirements, !want)
+		}
+	}
+}
+
 // conda-build writes what conda makes of a run requirement.
 func TestRunSpecsOfMeta(t *testing.T) {
 	for in, want := range map[string]string{
@@ -208,12 +222,12 @@ func TestRequirementsTxt(t *testing.T) {
 	}
 }
 
-// A package for every Python runs with any; one that is for every platform alone does not.
+// Of a noarch package conda-build does not pin Python, whatever else it is.
 func TestThePythonOfNoarchPackages(t *testing.T) {
-	for noarch, pinned := range map[string]bool{"python": false, "generic": true} {
-		text := head + "build:\n  noarch: " + noarch + "\nrequirements:\n  host:\n    - python\n  run:\n    - python\n"
+	for noarch, pinned := range map[string]bool{"  noarch: python\n": false, "  noarch: generic\n": false, "  number: 1\n": true} {
+		text := head + "build:\n" + noarch + "requirements:\n  host:\n    - python\n  run:\n    - python\n"
 		if _, got := render(t, folder("meta.yaml", text), Options{}).Requirements.RunPins["python"]; got != pinned {
-			t.Errorf("noarch: %s: pinned is %v", noarch, got)
+			t.Errorf("%s: pinned is %v", noarch, got)
 		}
 	}
 }

@@ -163,13 +163,17 @@ func (r *v0Recipe) merged(n *tree.Node) *tree.Node {
 	return meta
 }
 
-// without drops requirements on the output itself.
+// without drops requirements on the output itself, and as conda-build does the section
+// host where nothing is in it: the output is built in one prefix then.
 func (r *v0Recipe) without(n *tree.Node, name string) *tree.Node {
 	if n == nil || n.Kind != tree.Map {
 		return n
 	}
 	out := &tree.Node{Kind: tree.Map, Pos: n.Pos}
 	for _, f := range n.Fields {
+		if f.Key == "host" && len(f.Value.All()) == 0 {
+			continue
+		}
 		if slices.Contains([]string{"build", "host", "run"}, f.Key) && f.Value.Kind == tree.List {
 			kept := *f.Value
 			kept.Items = slices.DeleteFunc(slices.Clone(f.Value.Items), func(item *tree.Node) bool { return firstWord(item.Scalar()) == name })
@@ -224,7 +228,7 @@ func (r *v0Recipe) output(declared, meta *tree.Node) *v0Output {
 	one.readBuild(out, declared, separate)
 	one.requirements(out)
 	one.tests(out, separate)
-	out.Requirements.RunPins = one.runPins(out)
+	out.Requirements.RunPins = one.runPins(out, numpyPinned.MatchString(r.slices("").requirementsText()))
 	one.about(out)
 	out.Extra = r.freeMap(r.root.Get("extra"), "extra")
 	if r.report.Failed() {

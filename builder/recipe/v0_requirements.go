@@ -47,7 +47,7 @@ func (r *v0Recipe) pinned(n *tree.Node) *tree.Node {
 
 // pinnedItem is one requirement with the variant's version.
 func (r *v0Recipe) pinnedItem(item *tree.Node, run bool, bare []string) *tree.Node {
-	spec := item.Scalar()
+	spec, pin := item.Scalar(), r.pins[item] // which a build follows; what is made here is shown before
 	name, version := "", ""
 	if m := bareName.FindStringSubmatch(spec); m != nil {
 		v, ok := r.variant[strings.ReplaceAll(m[1], "-", "_")]
@@ -56,16 +56,26 @@ func (r *v0Recipe) pinnedItem(item *tree.Node, run bool, bare []string) *tree.No
 		}
 	} else if m := numpyXX.FindStringSubmatch(spec); m != nil {
 		name, version = m[1], tree.ScalarText(r.variant[m[1]])
+		if run {
+			pin = builtVersion(name)
+		}
 	}
-	if version == "" {
+	if version == "" && pin == nil {
 		return item
 	}
 	made := *item
-	made.Value = starred(name + " " + version)
-	if p := r.pins[item]; p != nil {
-		r.pins[&made] = p // which a build follows; this is what is shown before
+	if version != "" {
+		made.Value = starred(name + " " + version)
+	}
+	if pin != nil {
+		r.pins[&made] = pin
 	}
 	return &made
+}
+
+// builtVersion is what "numpy x.x" means where the package runs.
+func builtVersion(name string) *Pin {
+	return &Pin{Kind: PinCompatible, Name: name, Lower: "x.x", Upper: "x.x"}
 }
 
 // starred is conda-build's rule that "foo 1.2" means foo 1.2.*.
@@ -155,6 +165,9 @@ func (r *v0Recipe) validSpec(item *tree.Node, where, spec string) bool {
 	switch {
 	case len(r.blockers) > 0:
 		return true
+	case numpyXX.MatchString(spec):
+		r.report.Fail(item.Pos, "write the version out, or {{ pin_compatible('"+name+"', min_pin='x.x', max_pin='x.x') }}",
+			"%s: nothing says which version x.x in %q is", where, spec)
 	case err != nil:
 		r.report.Fail(item.Pos, "", "%s: %v", where, err)
 	case !nameRule.MatchString(strings.ToLower(name)):
@@ -184,25 +197,16 @@ func (r *v0Recipe) runExports(n *tree.Node) RunExports {
 	}
 }
 
-// runPins is pin_run_as_build for the run requirements and those of tests: a package
-// that was built with one python runs with the same minor version only. A bound that
-// it leaves out is conda-build's own.
-func (r *v0Recipe) runPins(out *Output) map[string]Pin {
-	var names []string
-	for _, d := range out.Requirements.Run {
-		if d.Pin == nil {
-			names = append(names, d.Name())
-		}
+// runPins is pin_run_as_build for what a package or its test runs with, whether the
+// recipe says it or another package exports it: a package that was built with one python
+// runs with the same minor version only. A bound that it leaves out is conda-build's own.
+func (r *v0Recipe) runPins(out *Output, numpy bool) map[string]Pin {
+	pins := map[string]Pin{}
+	if numpy {
+		pins["numpy"] = *builtVersion("numpy")
 	}
-	for _, t := range out.Tests {
-		for _, spec := range t.Requires {
-			names = append(names, specName(spec))
-		}
-	}
-	var pins map[string]Pin
-	for _, name := range names {
-		bounds, ok := r.space.Pins[name]
-		if !ok || name == "python" && (out.Noarch == "python" || out.Build.VersionIndependent) {
+	for name, bounds := range r.space.Pins {
+		if name == "python" && (out.Noarch != "" || out.Build.VersionIndependent) {
 			continue
 		}
 		p := Pin{Name: name, Lower: defaultLower, Upper: defaultUpper}
@@ -211,9 +215,6 @@ func (r *v0Recipe) runPins(out *Output) map[string]Pin {
 		}
 		if upper, given := bounds["max_pin"]; given {
 			p.Upper = upper
-		}
-		if pins == nil {
-			pins = map[string]Pin{}
 		}
 		pins[name] = p
 	}

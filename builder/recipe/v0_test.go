@@ -112,7 +112,9 @@ func TestRenderV0(t *testing.T) {
 			},
 			Run:            []Dependency{{Spec: "python", Pos: at(47, 7)}},
 			RunConstraints: []Dependency{{Spec: "houdini >=20", Pos: at(50, 7)}},
-			RunPins:        map[string]Pin{"python": {Name: "python", Lower: "x.x", Upper: "x.x"}},
+			RunPins: map[string]Pin{
+				"python": {Name: "python", Lower: "x.x", Upper: "x.x"}, "r-base": {Name: "r-base", Lower: "x.x", Upper: "x.x"},
+			},
 		},
 		Build: Build{
 			IgnoreBinaryFiles: true, IgnorePrefixGlobs: []string{"*.json", "*.txt"},

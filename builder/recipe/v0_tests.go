@@ -66,8 +66,11 @@ func (r *v0Recipe) tests(out *Output, separate bool) {
 // testRequires are match specs and pins.
 func (r *v0Recipe) testRequires(n *tree.Node) (specs []string, pins []Dependency) {
 	for _, item := range n.All() {
-		text := r.str(item, "test.requires")
-		if pin := r.pins[item]; pin != nil {
+		text, pin := r.str(item, "test.requires"), r.pins[item]
+		if m := numpyXX.FindStringSubmatch(text); m != nil {
+			pin = builtVersion(m[1])
+		}
+		if pin != nil {
 			pins = append(pins, Dependency{Spec: text, Pin: pin, Pos: item.Pos})
 		} else if text != "" {
 			specs = append(specs, starred(text))
