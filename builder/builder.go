@@ -49,7 +49,8 @@ type Request struct {
 	NextBuildNumber func(ctx context.Context, name, version string, subdirs []string) (n int, again bool, err error)
 	Stored          func(ctx context.Context, key string) (bool, error)
 
-	exporters *env.Exporters // made by Build, for all outputs
+	exporters *env.Exporters    // made by Build, for all outputs
+	names     map[string]string // made by Build: packages, as name version build, that got another build string when they were built
 }
 
 // Observer hears how a build goes on.
@@ -97,7 +98,7 @@ func Build(ctx context.Context, r Request, o Observer) ([]Package, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.exporters = &env.Exporters{}
+	r.exporters, r.names = &env.Exporters{}, map[string]string{}
 	r.BuildPlatform = cmp.Or(r.BuildPlatform, r.Platform)
 	var packages []Package
 	var waiting []*build // whose tests need what comes later
@@ -193,6 +194,7 @@ type build struct {
 	before  []string    // what the prefix held before the script ran
 	packed  []string    // the files of the package
 	made    Package
+	again   bool   // this task had the build number before
 	waits   bool   // its tests run behind all outputs
 	beside  string // match spec of the package whose downstream package this is, for its tests; else ""
 	layers  string // of the sandbox, as told last
@@ -218,7 +220,7 @@ func (b *build) number(i int) func(context.Context) error {
 		}
 		b.out = again.Outputs[i]
 		b.Info(fmt.Sprintf("build number %d, build string %s", n, b.out.BuildString))
-		if !came {
+		if b.again = came; !came {
 			return nil
 		}
 		return b.findStored(ctx)

@@ -89,7 +89,38 @@ func (b *build) environments(ctx context.Context) error {
 	for _, text := range n.told {
 		b.Info(text)
 	}
-	return err
+	if err != nil || b.out.Format != recipe.V0 {
+		return err
+	}
+	return b.rename(ctx, n)
+}
+
+// rename gives a meta.yaml's package the build string that conda-build gives it when the
+// environments are there.
+func (b *build) rename(ctx context.Context, n needs) error {
+	built := b.host
+	if b.out.Requirements.Host == nil && !b.mergedPrefix() {
+		built = b.tools
+	}
+	before := b.exact()
+	if b.out = b.out.Named(n.written, built.installed()); b.exact() == before {
+		return nil
+	}
+	b.names[before] = b.exact()
+	b.Info("build string " + b.out.BuildString + ", with what the environments have and export")
+	if !b.again {
+		return nil
+	}
+	return b.findStored(ctx)
+}
+
+// spec is the match spec of a requirement, "" for a pin that is not resolved.
+func (b *build) spec(d recipe.Dependency) string {
+	spec := d.MatchSpec()
+	if renamed, ok := b.names[spec]; ok {
+		return renamed
+	}
+	return spec
 }
 
 // wanted are the wants of a list of requirements.
@@ -118,8 +149,9 @@ func (b *build) pinned(list []recipe.Dependency) ([]recipe.Dependency, error) {
 	list = slices.Clone(list)
 	for i, d := range list {
 		var err error
+		list[i].Resolved = b.spec(d)
 		switch {
-		case d.MatchSpec() != "":
+		case list[i].Resolved != "":
 		case b.out.Format == recipe.V0:
 			list[i].Resolved = d.Spec
 		default:

@@ -14,6 +14,7 @@ import (
 type needs struct {
 	depends, constrains []string      // match specs of info/index.json
 	exports             conda.Exports // info/run_exports.json
+	written             []string      // depends of a meta.yaml before they are brought into one form
 	told                []string      // where those come from that the recipe does not name
 }
 
@@ -43,6 +44,7 @@ func (b *build) runNeeds() (needs, error) {
 	n.addExports(b.out, b.tools, b.host)
 	if b.out.Format == recipe.V0 {
 		n.depends = pinnedRun(b.out, n.depends, b.builtWith())
+		n.written = slices.Clone(n.depends)
 		for i, spec := range n.depends {
 			n.depends[i] = b.out.RunSpec(spec)
 		}
@@ -72,7 +74,7 @@ func (n needs) runExports() ([]byte, error) {
 func (b *build) resolved(list []recipe.Dependency) ([]string, error) {
 	var all []string
 	for _, d := range list {
-		spec := d.MatchSpec()
+		spec := b.spec(d)
 		if spec == "" {
 			var err error
 			if spec, err = applyPin(b.out, d, "host", b.builtWith()...); err != nil {
@@ -247,7 +249,7 @@ func (b *build) tests() []recipe.Test {
 	for i, t := range all {
 		requires := pinnedRun(b.out, t.Requires, b.builtWith())
 		for _, d := range t.Pins {
-			spec := d.MatchSpec()
+			spec := b.spec(d)
 			if spec == "" {
 				var err error
 				if spec, err = applyPin(b.out, d, "host", b.builtWith()...); err != nil {

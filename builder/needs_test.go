@@ -225,6 +225,93 @@ func TestPinRunAsBuild(t *testing.T) {
 	}
 }
 
+// The hash of a meta.yaml's package has the virtual packages that others export, and its
+// build string shows what is installed. The first hash is conda-build's own for
+// {"__linux": "__linux"}.
+func TestTheBuildStringIsFinalWithTheEnvironments(t *testing.T) {
+	var paths []string
+	for _, p := range []struct{ name, version, depends, exports string }{
+		{"sysroot", "2.17", "", `{"strong":["__linux"]}`},
+		{"r-base", "4.3.1", "", `["r-base >=4.3,<4.4.0a0"]`},
+		{"python", "3.12.4", "", ""},
+		{"pip", "24.0", "python", ""},
+	} {
+		in := condatest.Index(p.name, p.version, 0, "noarch")
+		if p.depends != "" {
+			in["depends"] = []string{p.depends}
+		}
+		files := map[string]string{"share/" + p.name: p.version}
+		if p.exports != "" {
+			files["info/run_exports.json"] = p.exports
+		}
+		paths = append(paths, condatest.Write(t, fmt.Sprintf("%s-%s-0.conda", p.name, p.version), in, files))
+	}
+	channel := indexed(t, paths)
+	for _, tt := range []struct{ build, requirements, want string }{
+		{"", "{build: [sysroot], host: []}", "ha63b06e_0"},
+		{"string: \"x_h{{ PKG_HASH }}\"", "{build: [sysroot], host: []}", "x_ha63b06e"},
+		{"string: fixed", "{build: [sysroot], host: []}", "fixed"},
+		{"noarch: generic", "{build: [sysroot], host: []}", "0"},
+		{"", "{host: [r-base >=4]}", "r43_0"},
+		{"", "{host: [pip], run: [python]}", "py312_0"},
+		{"", "{build: [pip], run: [python]}", "py312_0"},
+	} {
+		text := "package: {name: a, version: \"1\"}\nbuild:\n  script: echo $PKG_BUILD_STRING h$PKG_HASH > $PREFIX/named\n"
+		if tt.build != "" {
+			text += "  " + tt.build + "\n"
+		}
+		text += "requirements: " + tt.requirements + "\n"
+		p, h, err := build(t, map[string]string{"meta.yaml": text}, func(r *builder.Request) {
+			r.Channels = []env.Channel{channel}
+			r.Virtual = func() []conda.Record { return []conda.Record{{Name: "__linux", Version: "0", Build: "0"}} }
+		})
+		if err != nil {
+			t.Errorf("%s: %v\n%s", text, err, h.output())
+			continue
+		}
+		all := contents(t, p)
+		if p.Record.Build != tt.want || !strings.HasPrefix(all["named"], tt.want+" h") || !strings.Contains(all["info/recipe/meta.yaml"], "string: "+tt.want) && !strings.Contains(all["info/recipe/meta.yaml"], "string: '"+tt.want+"'") {
+			t.Errorf("%s: got %s, the script saw %q", text, p.Record.Build, all["named"])
+		}
+		if strings.Contains(tt.want, "ha63b06e") && (all["info/hash_input.json"] != `{"__linux": "__linux"}` || !strings.HasSuffix(all["named"], " ha63b06e\n")) {
+			t.Errorf("%s: hashed %s, the script saw %q", text, all["info/hash_input.json"], all["named"])
+		}
+	}
+}
+
+// Who pins a package's build gets the final one.
+func TestExactPinsHaveTheFinalBuildString(t *testing.T) {
+	file := condatest.Write(t, "sysroot-2.17-0.conda", condatest.Index("sysroot", "2.17", 0, "noarch"), map[string]string{"share/s": "s", "info/run_exports.json": `{"strong":["__linux"]}`})
+	channel := indexed(t, []string{file})
+	platform, err := builder.HostPlatform()
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &heard{}
+	made, err := builder.Build(t.Context(), builder.Request{
+		RenderRequest: builder.RenderRequest{Recipe: folder(t, map[string]string{"meta.yaml": `package: {name: both, version: "1.5"}
+outputs:
+  - name: lib
+    build:
+      script: touch $PREFIX/lib
+      run_exports: {weak: ["{{ pin_subpackage('lib', exact=True) }}"]}
+    requirements: {build: [sysroot], host: []}
+  - name: app
+    build: {script: touch $PREFIX/app}
+    requirements: {host: ["{{ pin_subpackage('lib', exact=True) }}"], run: ["{{ pin_subpackage('lib', exact=True) }}"]}
+    test: {requires: ["{{ pin_subpackage('lib', exact=True) }}"], commands: [test -f $PREFIX/lib]}
+`}), Platform: platform},
+		Work: t.TempDir(), Channels: []env.Channel{channel},
+		Virtual: func() []conda.Record { return []conda.Record{{Name: "__linux", Version: "0", Build: "0"}} },
+	}, h)
+	if err != nil || len(made) != 2 {
+		t.Fatalf("%d packages, %v\n%s", len(made), err, h.output())
+	}
+	if want := "lib 1.5 ha63b06e_0"; !slices.Contains(made[1].Record.Depends, want) || !strings.Contains(string(made[0].RunExports), `"`+want+`"`) {
+		t.Errorf("lib is %s and exports %s; app depends on %q", made[0].Record.Build, made[0].RunExports, made[1].Record.Depends)
+	}
+}
+
 // What a package exports is in it, as readers of either format expect, and counts
 // for the next output at once.
 func TestRunExportsOfAnOutputReachTheNext(t *testing.T) {

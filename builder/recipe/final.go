@@ -31,6 +31,9 @@ func (o *Output) FinalYAML(f Final) ([]byte, error) {
 		return nil, fmt.Errorf("read the evaluated recipe: %w", err)
 	}
 	f.replaceIn(root, o.Build.MergeBuildHost)
+	if build := root.Get("build"); build != nil {
+		replaceField(build, "string", tree.Of(o.BuildString))
+	}
 	return root.Dump()
 }
 

@@ -29,6 +29,7 @@ type Output struct {
 	Hash      string         // seven hex digits, "" when there is none
 	HashInput []byte         // the JSON text that was hashed; becomes info/hash_input.json
 	Reads     []Read         // why each key of Variant is in it
+	Naming    *Naming        // of a meta.yaml, whose build string a build finishes; nil for a recipe.yaml
 
 	Format   Format         // the format that the recipe was written in
 	File     string         // the recipe's file name in its folder, e.g. recipe.yaml

@@ -85,7 +85,7 @@ func paired(t *testing.T, dir string, format Format, target string) []Output {
 			t.Errorf("%s: %v", format, out.Blockers)
 		}
 		out.Format, out.File, out.Reads, out.Rendered, out.Hash, out.HashInput, out.Warnings = "", "", nil, nil, "", nil, nil
-		out.Variant, out.Requirements.RunPins = nil, nil
+		out.Variant, out.Naming, out.Requirements.RunPins = nil, nil, nil
 		out.Script.Written, out.Script.Long = nil, false
 		out.Tests = slices.Clone(out.Tests)
 		for i := range out.Tests {

@@ -23,7 +23,6 @@ var (
 	innerEnd          = regexp.MustCompile(`(?m)^\s*test:|^\s*extra:|^\s*about:|^\s*-\s+name:|^outputs:`)
 	anyRequirements   = regexp.MustCompile(`requirements:`)
 	requirementsEnd   = regexp.MustCompile(`(?m)^\w|^\s+-\s(?:name|type)`)
-	buildEnd          = regexp.MustCompile(`(?m)^requirements:|^test:|^extra:|^about:|^outputs:`)
 	sourceBegin       = regexp.MustCompile(`\s*source:`)
 	sourceEnd         = regexp.MustCompile(`(?m)^build:|^requirements:|^test:|^extra:|^about:|^outputs:`)
 )
@@ -159,18 +158,6 @@ func (s v0Slices) requirementsText() string {
 		return s.chosen(cut(base, topRequirements, topEnd), true)
 	}
 	return s.chosen(cut(base, innerRequirements, innerEnd), true)
-}
-
-// buildText is what stands before the requirements.
-func (s v0Slices) buildText() string {
-	base := s.r.text
-	if s.separate() {
-		base = s.outputText(true)
-	}
-	if end := buildEnd.FindStringIndex(base); end != nil {
-		base = base[:end[0]]
-	}
-	return s.chosen(base, true)
 }
 
 // selectedText is text after its selectors, without a word about what is wrong

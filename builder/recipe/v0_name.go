@@ -18,7 +18,6 @@ import (
 var hashExempt = []string{"python", "r_base", "perl", "lua"}
 
 var (
-	hashCall        = regexp.MustCompile(`h\{\{\s*PKG_HASH\s*\}\}`)
 	numpyPinned     = regexp.MustCompile(`numpy\s*x\.x|pin_compatible\(['"]numpy.*max_pin=['"]x\.x['"]`)
 	numpyCompatible = regexp.MustCompile(`pin_\w+\(['"]numpy['"]`)
 	numpyPin        = regexp.MustCompile(`pin_\w+\(['"]numpy['"].*x_pin=['"]([x.]*)['"]`)
@@ -40,6 +39,17 @@ var v0Labels = []struct {
 	{"mro", []string{"mro-base_impl"}, 3},
 }
 
+// Naming is what a meta.yaml's hash and build string are made of beside its requirements.
+// These are final only when the environments are there: what their packages export may be
+// hashed, and the versions that are installed are shown.
+type Naming struct {
+	Hashed   map[string]any    // the part of Variant that is hashed
+	Versions map[string]string // of languages, by the name of their packages, in the variant
+	Numpy    bool              // numpy's version is shown
+	Features []string
+	Custom   string // build.string, with a mark for the hash; "" is the default
+}
+
 // nameBuild makes hash and build string as conda-build does: none for a
 // recipe that depends on nothing but the platform.
 func (r *v0Recipe) nameBuild(out *Output, s v0Slices, used map[string]bool) {
@@ -50,14 +60,25 @@ func (r *v0Recipe) nameBuild(out *Output, s v0Slices, used map[string]bool) {
 		}
 	}
 	numpy := numpyPinned.MatchString(s.requirementsText())
-	out.HashInput = pythonJSON(r.hashed(out, s, numpy), true)
-	hash := ""
-	if string(out.HashInput) != "{}" {
-		out.Hash = shortHash(out.HashInput)
-		hash = "h" + out.Hash
+	out.Naming = &Naming{Hashed: r.hashed(out, s, numpy), Versions: map[string]string{}, Numpy: numpy, Features: r.words(r.build.Get("features"))}
+	for _, l := range v0Labels {
+		for _, name := range l.packages {
+			out.Naming.Versions[name] = r.languageVersion(strings.ReplaceAll(name, "-", "_"))
+		}
 	}
+	custom := r.build.Get("string")
+	if custom.Scalar() != "" {
+		out.Naming.Custom = r.str(custom, "build.string")
+	}
+	built := out.Requirements.Host
+	if !hasField(orMap(requirementLists(r.root.Get("requirements"))), "host") {
+		built = out.Requirements.Build
+	}
+	*out = *out.Named(validSpecs(out.Requirements.Run), validSpecs(built))
 	r.explain(out, s)
-	out.BuildString = r.buildStringV0(out, s, hash, numpy)
+	if out.Naming.Custom != "" {
+		r.checkCustom(custom, out.BuildString)
+	}
 	r.putBuild("number", &tree.Node{Value: strconv.Itoa(out.BuildNumber)})
 	r.putBuild("string", &tree.Node{Value: out.BuildString})
 }
@@ -76,12 +97,50 @@ func (r *v0Recipe) hashed(out *Output, s v0Slices, numpy bool) map[string]any {
 	if _, only := contents["target_platform"]; only && len(contents) == 1 {
 		clear(contents)
 	}
-	for _, d := range out.Requirements.Run {
-		if name := d.Name(); strings.HasPrefix(name, "__") {
-			contents[name] = d.Spec
+	return contents
+}
+
+// validSpecs are requirements as they are shown, without those that are not finished yet.
+func validSpecs(list []Dependency) []string {
+	var all []string
+	for _, d := range list {
+		if _, err := conda.ParsePlainSpec(starred(d.Spec)); err == nil {
+			all = append(all, d.Spec)
 		}
 	}
-	return contents
+	return all
+}
+
+// Named is the output of a meta.yaml with the hash and the build string that it has with
+// these run requirements and these packages to build with, each a match spec or name,
+// version and build.
+func (o *Output) Named(run, built []string) *Output {
+	named := *o
+	contents := maps.Clone(o.Naming.Hashed)
+	for _, spec := range slices.Sorted(slices.Values(run)) { // of several on one package the last counts
+		if strings.HasPrefix(spec, "__") {
+			contents[firstWord(spec)] = spec
+		}
+	}
+	named.HashInput, named.Hash = pythonJSON(contents, true), ""
+	hash := ""
+	if len(contents) > 0 {
+		named.Hash = shortHash(named.HashInput)
+		hash = "h" + named.Hash
+	}
+	named.BuildString = strings.NewReplacer("h"+hashPlaceholder, hash, hashPlaceholder, named.Hash).Replace(o.Naming.Custom)
+	if o.Naming.Custom != "" {
+		return &named
+	}
+	front := o.languages(run, built) + hash
+	if front != "" {
+		front += "_"
+	}
+	for _, feature := range o.Naming.Features {
+		front += feature + "_"
+	}
+	named.BuildString = front + strconv.Itoa(o.BuildNumber)
+	return &named
 }
 
 // explain notes where each used key is looked for.
@@ -122,26 +181,8 @@ func (r *v0Recipe) lineOf(lines *tree.Lines, piece string, offset int, output tr
 	return r.here(line, len(r.text[begin:])-len(strings.TrimLeft(r.text[begin:], " "))+1)
 }
 
-// buildStringV0 is the recipe's own, or made of languages, hash and number.
-func (r *v0Recipe) buildStringV0(out *Output, s v0Slices, hash string, numpy bool) string {
-	n := r.build.Get("string")
-	if n == nil || n.Scalar() == "" {
-		prefix := r.labels(out, numpy)
-		if prefix != "" {
-			prefix += hash + "_"
-		} else if hash != "" {
-			prefix = hash + "_"
-		}
-		for _, feature := range r.words(r.build.Get("features")) {
-			prefix += feature + "_"
-		}
-		return prefix + strconv.Itoa(out.BuildNumber)
-	}
-	text := r.str(n, "build.string")
-	if hashCall.MatchString(s.buildText()) || strings.Contains(text, "h"+hashPlaceholder) {
-		text = strings.ReplaceAll(text, "h"+hashPlaceholder, hash)
-	}
-	text = strings.ReplaceAll(text, hashPlaceholder, out.Hash)
+// checkCustom looks at a build string of the recipe's own.
+func (r *v0Recipe) checkCustom(n *tree.Node, text string) {
 	if len(r.blockers) == 0 {
 		r.buildString(n, "build.string", text)
 	}
@@ -149,7 +190,6 @@ func (r *v0Recipe) buildStringV0(out *Output, s v0Slices, hash string, numpy boo
 		r.report.Warn(n.Pos, "use {{ PKG_BUILDNUM }} in it, or remove it",
 			"build.string %q does not follow the build number %d that was chosen for this build", text, *r.BuildNumber)
 	}
-	return text
 }
 
 // putBuild sets a key of the evaluated recipe, so that info/recipe shows the
@@ -164,22 +204,18 @@ func (r *v0Recipe) putBuild(key string, v *tree.Node) {
 	replaceField(r.root, "build", build)
 }
 
-// labels shows the languages that the package was built with and runs with.
-func (r *v0Recipe) labels(out *Output, numpy bool) string {
-	built := out.Requirements.Host
-	if !hasField(orMap(requirementLists(r.root.Get("requirements"))), "host") {
-		built = out.Requirements.Build
-	}
+// languages shows those that the package is built with and runs with.
+func (o *Output) languages(run, built []string) string {
 	var all []string
 	for _, l := range v0Labels {
 		for _, name := range l.packages {
-			named := func(d Dependency) bool { return d.Name() == name && d.valid() }
-			if !slices.ContainsFunc(out.Requirements.Run, named) || !slices.ContainsFunc(built, named) || name == "numpy" && !numpy {
+			named := func(spec string) bool { return specName(spec) == name }
+			if !slices.ContainsFunc(run, named) || !slices.ContainsFunc(built, named) || name == "numpy" && !o.Naming.Numpy {
 				continue
 			}
 			entry := l.label
-			if out.Noarch != name {
-				entry += r.builtWith(built, l.packages, l.parts)
+			if o.Noarch != name {
+				entry += o.languageShown(built, l.packages, l.parts)
 			}
 			if !slices.Contains(all, entry) {
 				all = append(all, entry)
@@ -189,24 +225,18 @@ func (r *v0Recipe) labels(out *Output, numpy bool) string {
 	return strings.Join(all, "")
 }
 
-// valid tells a requirement from one that is not finished yet.
-func (d Dependency) valid() bool {
-	_, err := conda.ParsePlainSpec(starred(d.Spec))
-	return err == nil
-}
-
-// builtWith is the version of a language without dots: what a requirement says,
-// or the variant's.
-func (r *v0Recipe) builtWith(built []Dependency, packages []string, parts int) string {
+// languageShown is the version of a language without dots: what it is built with, or
+// the variant's.
+func (o *Output) languageShown(built, packages []string, parts int) string {
 	version := ""
 	for _, name := range packages {
-		for _, d := range built {
-			if words := strings.Fields(d.Spec); d.Name() == name && len(words) > 1 && words[0] == name {
+		for _, spec := range built {
+			if words := strings.Fields(spec); len(words) > 1 && words[0] == name {
 				version = words[1]
 			}
 		}
 		if version == "" {
-			version = r.languageVersion(strings.ReplaceAll(name, "-", "_"))
+			version = o.Naming.Versions[name]
 		}
 		if version != "" {
 			break

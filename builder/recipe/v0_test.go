@@ -133,7 +133,7 @@ func TestRenderV0(t *testing.T) {
 		},
 		HashInput: []byte("{}"), Format: V0, File: "meta.yaml", Pos: at(6, 1),
 	}
-	want.Rendered = got.Rendered
+	want.Rendered, want.Naming = got.Rendered, got.Naming
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
