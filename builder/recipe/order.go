@@ -206,7 +206,7 @@ func (j *job) resolvePins(o *unnamed, siblings map[string][]*unnamed) {
 		&q.Build, &q.Host, &q.Run, &q.RunConstraints,
 		&q.RunExports.Weak, &q.RunExports.Strong, &q.RunExports.Noarch, &q.RunExports.WeakConstraints, &q.RunExports.StrongConstraints,
 	}
-	for i, list := range lists {
+	for _, list := range lists {
 		for k, d := range *list {
 			if d.Pin == nil || d.Pin.Kind != PinSubpackage {
 				continue
@@ -219,7 +219,7 @@ func (j *job) resolvePins(o *unnamed, siblings map[string][]*unnamed) {
 				o.missing(j, d)
 				continue
 			}
-			if d.Pin.Exact && sibling != o && i < 4 {
+			if d.Pin.Exact && sibling != o {
 				key := variantKey(d.Pin.Name)
 				o.Variant[key] = sibling.Version + " " + sibling.BuildString
 				o.Reads = append(o.Reads, Read{Key: key, Pos: d.Pos, Why: "an exact pin to another output"})

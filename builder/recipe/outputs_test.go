@@ -396,3 +396,15 @@ outputs:
 		t.Errorf("the evaluated recipe is\n%s", text)
 	}
 }
+
+// Whoever pins a build has it in its hash, wherever the pin stands. The hashes are
+// rattler-build's.
+func TestExactPinsCount(t *testing.T) {
+	for _, list := range []string{"run: [PIN]", "run_constraints: [PIN]", "run_exports: [PIN]", "run_exports: {strong_constraints: [PIN, SELF]}"} {
+		list = strings.NewReplacer("PIN", `"${{ pin_subpackage('lib', exact=True) }}"`, "SELF", `"${{ pin_subpackage('app', exact=True) }}"`).Replace(list)
+		r := renderAll(t, "recipe: {name: both, version: \"1.5\"}\noutputs:\n  - package: {name: lib}\n  - package: {name: app}\n    requirements: {"+list+"}\n", "", Options{})
+		if got := r.Outputs[0].BuildString + " " + r.Outputs[1].BuildString; got != "hb0f4dca_0 hcf664b1_0" {
+			t.Errorf("%s: %s", list, got)
+		}
+	}
+}
