@@ -87,9 +87,9 @@ func (b *build) resolved(list []recipe.Dependency) ([]string, error) {
 }
 
 // builtWith are the environments that pins look into, the first that has a
-// package counts. A meta.yaml with host requirements looks into these alone.
+// package counts. A meta.yaml with a section host looks there alone.
 func (b *build) builtWith() []environment {
-	if b.out.Format == recipe.V0 && len(b.out.Requirements.Host) > 0 {
+	if b.out.Format == recipe.V0 && b.out.Requirements.Host != nil {
 		return []environment{b.host}
 	}
 	return []environment{b.host, b.tools}

@@ -399,6 +399,7 @@ func TestRequirementsThatCannotBeHadSayWhatToDo(t *testing.T) {
 		{"recipe.yaml", "{host: [plain]}", "nothing provides plain\nthere is no channel to take it from: name one with -c", nil},
 		{"recipe.yaml", "{host: [plain, \"${{ pin_compatible('plain') }}\"]}", "plain is not there; add plain to the build requirements", []env.Channel{channel}},
 		{"recipe.yaml", "{host: [plain], run: [\"${{ pin_compatible('lib') }}\"]}", "the package is built without lib; add lib to the host requirements", []env.Channel{channel}},
+		{"meta.yaml", "{build: [lib], host: [], run: [\"{{ pin_compatible('lib') }}\"]}", "the package is built without lib; add lib to the host requirements", []env.Channel{channel}},
 		{"meta.yaml", "{host: [plain], run: [numpy x.x]}", "the package is built without numpy; add numpy to the host requirements", []env.Channel{channel}},
 		{"meta.yaml", "{host: [plain], run: [\"{{ pin_compatible('lib', upper_bound='2') }}\"]}", "the package is built without lib; add lib to the host requirements", []env.Channel{channel}},
 		{"recipe.yaml", "{host: [plain], run: [\"${{ pin_compatible('lib', lower_bound='1', upper_bound='2') }}\"]}", "the package is built without lib; add lib to the host requirements", []env.Channel{channel}},
