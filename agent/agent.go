@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"syscall"
@@ -39,7 +40,7 @@ func (c Cancelled) Error() string { return "cancelled by " + c.Signal.String() }
 // Main runs one command line to its end and returns the exit code (README.md
 // has the table). It never calls os.Exit and leaves nothing running.
 func Main(ctx context.Context, h Host) int {
-	d := &desk{host: h, env: environMap(h.Env)}
+	d := &desk{host: h, env: environMap(h.Env, runtime.GOOS == "windows")}
 	if d.env["GOMEMLIMIT"] == "" {
 		debug.SetMemoryLimit(memory)
 	}
@@ -169,11 +170,15 @@ type usageError struct{ error }
 // Unwrap returns the cause.
 func (e usageError) Unwrap() error { return e.error }
 
-// environMap takes the last of several values, as a shell does.
-func environMap(list []string) map[string]string {
+// environMap takes the last of several values, as a shell does. Where the case of names
+// means nothing all are in upper case: there PATH may be called Path.
+func environMap(list []string, anyCase bool) map[string]string {
 	vars := make(map[string]string, len(list))
 	for _, entry := range list {
 		name, value, _ := strings.Cut(entry, "=")
+		if anyCase {
+			name = strings.ToUpper(name)
+		}
 		vars[name] = value
 	}
 	return vars

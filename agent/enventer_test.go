@@ -24,3 +24,16 @@ func TestSpecWords(t *testing.T) {
 		}
 	}
 }
+
+// Where the case of a variable's name means nothing, one that is called Path is PATH.
+func TestEnvironMap(t *testing.T) {
+	list := []string{"Path=a", "Home=x=y", "PATH=b", "EMPTY="}
+	for anyCase, want := range map[bool]map[string]string{
+		false: {"Path": "a", "Home": "x=y", "PATH": "b", "EMPTY": ""},
+		true:  {"PATH": "b", "HOME": "x=y", "EMPTY": ""},
+	} {
+		if diff := cmp.Diff(want, environMap(list, anyCase)); diff != "" {
+			t.Errorf("any case %v: %s", anyCase, diff)
+		}
+	}
+}

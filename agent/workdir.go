@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -81,8 +82,9 @@ func (w workDir) release() error {
 // removeLeft removes the folders whose runs are dead. What it may not remove, or
 // cannot, it leaves: it is another user's, or the next run's.
 func (d *desk) removeLeft(parent string) {
-	locks, _ := filepath.Glob(filepath.Join(parent, lockName+"*"+lockEnd)) // a folder that cannot be read has nothing of ours
+	locks, _ := fs.Glob(os.DirFS(parent), lockName+"*"+lockEnd) // a folder that cannot be read has nothing of ours
 	for _, name := range locks {
+		name = filepath.Join(parent, name)
 		lock, err := openOwn(name)
 		if err != nil {
 			continue
