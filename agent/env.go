@@ -101,7 +101,7 @@ func (d *desk) createEnv(ctx context.Context, o envOptions) error {
 		request.Update, request.LinkScripts = o.update, o.linkScripts
 		phase, do := "create", env.Create
 		if o.dryRun {
-			phase, do = "solve", env.Solve
+			phase, do = "solve", env.Preview
 		} else {
 			p.Folder("prefix", request.Prefix)
 		}

@@ -8,6 +8,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"syscall"
 	"time"
@@ -76,6 +78,26 @@ func Solve(ctx context.Context, r Request) (records []conda.Record, err error) {
 	}
 	defer func() { err = errors.Join(err, release()) }()
 	return (&offers{request: r, ctx: ctx}).solve()
+}
+
+// Preview is Create without its changes: it returns the records that Create would
+// install, and its error about a prefix that it would not touch. One that a killed run
+// left unfinished is not looked at: what is in it shows when it is set right.
+func Preview(ctx context.Context, r Request) ([]conda.Record, error) {
+	records, err := Solve(ctx, r)
+	if err != nil || len(records) == 0 || r.Prefix == "" || install.Unfinished(r.Prefix) {
+		return records, err
+	}
+	if _, err := os.Lstat(r.Prefix); errors.Is(err, fs.ErrNotExist) {
+		return records, nil
+	}
+	if err := makePrefix(r.Prefix); err != nil { // of one that is there, nothing is made
+		return nil, err
+	}
+	if _, _, err := (&workplace{dir: r.Prefix}).difference(records, r.Update); err != nil {
+		return nil, err
+	}
+	return records, nil
 }
 
 // Create solves r.Specs and installs the result as r.Prefix, all of it or nothing.

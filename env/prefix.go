@@ -30,8 +30,8 @@ func openWorkplace(ctx context.Context, prefix string) (*workplace, error) {
 	_, err := os.Lstat(prefix)
 	w := &workplace{dir: prefix, fresh: errors.Is(err, fs.ErrNotExist)}
 	for w.free == nil {
-		if err := os.MkdirAll(prefix, 0o755); err != nil {
-			return nil, fmt.Errorf("make the prefix: %w; name one that this user can make", err)
+		if err := makePrefix(prefix); err != nil {
+			return nil, err
 		}
 		w.free, err = dir.LockFolder(ctx, prefix)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) { // a failed run removes the folder that it made
@@ -42,6 +42,13 @@ func openWorkplace(ctx context.Context, prefix string) (*workplace, error) {
 		return nil, errors.Join(err, w.free())
 	}
 	return w, nil
+}
+
+func makePrefix(prefix string) error {
+	if err := os.MkdirAll(prefix, 0o755); err != nil {
+		return fmt.Errorf("make the prefix: %w; name one that this user can make", err)
+	}
+	return nil
 }
 
 // close lets the next process at the prefix. A folder that was made for nothing is

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/condaworker/condaworker/conda/condatest"
 	"github.com/condaworker/condaworker/env"
 	"github.com/condaworker/condaworker/indexer"
@@ -122,6 +124,91 @@ func TestWhatIsNotOursIsNeverTouched(t *testing.T) {
 	if installed, err := env.Installed(r.Prefix); err != nil || len(installed) != 1 || installed[0].Name != "tool" {
 		t.Error(installed, err)
 	}
+}
+
+// What Create would not touch Preview refuses in the same words, and changes nothing.
+func TestAPreviewOfAPrefix(t *testing.T) {
+	c := channel(t, pkg{"tool", "1.0", "linux-64", nil}, pkg{"other", "1.0", "linux-64", nil})
+	inPrefix := func(path, text string) func(t *testing.T, r env.Request) {
+		return func(t *testing.T, r env.Request) {
+			file := filepath.Join(r.Prefix, path)
+			if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o750), os.WriteFile(file, []byte(text), 0o600)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for name, tt := range map[string]struct {
+		make    func(t *testing.T, r env.Request)
+		update  bool
+		refused bool
+	}{
+		"nothing":           {make: func(*testing.T, env.Request) {}},
+		"the same":          {make: func(t *testing.T, r env.Request) { create(t, r) }},
+		"no environment":    {make: inPrefix("photos/one", ""), refused: true},
+		"not to be updated": {make: inPrefix("photos/one", ""), update: true, refused: true},
+		"other packages": {make: func(t *testing.T, r env.Request) {
+			r.Specs = []string{"other"}
+			create(t, r)
+		}, refused: true},
+		"an update": {make: func(t *testing.T, r env.Request) {
+			r.Specs = []string{"other"}
+			create(t, r)
+		}, update: true},
+		"broken": {make: func(t *testing.T, r env.Request) {
+			create(t, r)
+			inPrefix("conda-meta/tool-1.0-0.json", "{")(t, r)
+		}, refused: true},
+		"a file": {make: func(t *testing.T, r env.Request) {
+			if err := os.WriteFile(r.Prefix, nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}, refused: true},
+		"a link that leads nowhere": {make: func(t *testing.T, r env.Request) {
+			if err := os.Symlink("nowhere", r.Prefix); err != nil {
+				t.Fatal(err)
+			}
+		}, refused: true},
+		"what a killed run left": {make: func(t *testing.T, r env.Request) {
+			inPrefix("share/half", "")(t, r)
+			inPrefix(".condaworker-transaction/undo.json", `{"fresh": true}`)(t, r)
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := request(t, []string{"tool"}, c)
+			tt.make(t, r)
+			r.Update = tt.update
+			before := listing(t, filepath.Dir(r.Prefix))
+			got, err := env.Preview(t.Context(), r)
+			if diff := cmp.Diff(before, listing(t, filepath.Dir(r.Prefix))); diff != "" {
+				t.Error(diff)
+			}
+			if tt.refused {
+				if _, want := env.Create(t.Context(), r); want == nil || err == nil || err.Error() != want.Error() {
+					t.Errorf("%v, want %v", err, want)
+				}
+			} else if err != nil || len(got) != 1 {
+				t.Error(got, err)
+			}
+		})
+	}
+}
+
+// listing has every file and link below a folder, with its time.
+func listing(t *testing.T, folder string) []string {
+	t.Helper()
+	var all []string
+	err := filepath.WalkDir(folder, func(path string, e os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := e.Info()
+		all = append(all, path+" "+info.ModTime().String())
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
 }
 
 // A folder of one package is a file of the other: that is found out when the prefix is

@@ -187,6 +187,12 @@ func Recover(prefix string) (err error) {
 	return resume(root)
 }
 
+// Unfinished reports whether Recover has something to do.
+func Unfinished(prefix string) bool {
+	_, err := os.Lstat(filepath.Join(prefix, changeDir))
+	return err == nil
+}
+
 func resume(root *os.Root) error {
 	c := &change{root: root}
 	text, err := root.ReadFile(filepath.FromSlash(doneFile))
