@@ -99,6 +99,49 @@ func (m MatchSpec) value(key string) string {
 	return f.value
 }
 
+// Both returns the spec of the records that a and b allow, which are of one name, as
+// conda merges what is asked for twice. It is not ok where one spec cannot say that, as
+// of two patterns for a build string.
+func Both(a, b MatchSpec) (both MatchSpec, ok bool) {
+	if a.NeedsV3() || b.NeedsV3() || a.Name != b.Name {
+		return MatchSpec{}, false
+	}
+	both.Name = a.Name
+	for _, known := range specKeys {
+		f, inA := a.field(known.key)
+		g, inB := b.field(known.key)
+		switch {
+		case !inA && !inB:
+			continue
+		case !inA || f.kind == all && inB:
+			f = g
+		case !inB || g.kind == all || f.value == g.value:
+		case f.kind == exact != (g.kind == exact): // the exact one is among those of the pattern, or nothing is
+			if g.kind == exact {
+				f = g
+			}
+		case known.key == "version":
+			var err error
+			if f, err = versionField(inParentheses(f.value) + "," + inParentheses(g.value)); err != nil {
+				return MatchSpec{}, false
+			}
+			f.key = known.key
+		default:
+			return MatchSpec{}, false
+		}
+		both.fields = append(both.fields, f)
+	}
+	return both, true
+}
+
+// inParentheses keeps alternatives together.
+func inParentheses(version string) string {
+	if strings.Contains(version, "|") {
+		return "(" + version + ")"
+	}
+	return version
+}
+
 // String returns the canonical form: channel/subdir::name==version=build for
 // what is exact, name=1.8 for 1.8.*, all else in brackets. It reads back as
 // the same spec.

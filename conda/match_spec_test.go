@@ -255,7 +255,7 @@ func TestConditions(t *testing.T) {
 	if m, err := ParsePlainSpec("foo >=1"); err != nil || m.Name != "foo" {
 		t.Error(m, err)
 	}
-	for text, want := range map[string]string{"python": "python", " python >=3": "python", "python>=3": "python", "python[build=0]": "python", "python=3": "python"} {
+	for text, want := range map[string]string{"python": "python", " python >=3": "python", "python>=3": "python", "python[build=0]": "python", "python=3": "python", "PyYAML >=3": "pyyaml", "conda-forge/noarch::python =3": "python"} {
 		if got := SpecName(text); got != want {
 			t.Errorf("%q is for %q", text, got)
 		}
@@ -288,4 +288,37 @@ func FuzzParseMatchSpec(f *testing.F) {
 			t.Errorf("%q and its canonical form %q do not match alike", text, canonical)
 		}
 	})
+}
+
+// What is asked for twice is one spec, which allows what both do.
+func TestBoth(t *testing.T) {
+	for _, tt := range []struct{ a, b, want string }{
+		{"python >=3.10", "python <3.12", "python[version='>=3.10,<3.12']"},
+		{"python", "python <3.12", "python[version='<3.12']"},
+		{"python *", "python=3.11", "python=3.11"},
+		{"python 3.11.*", "python 3.11.4", "python==3.11.4"},
+		{"python >=3.8|2.7.*", "python !=3.9.0", "python[version='(>=3.8|2.7.*),!=3.9.0']"},
+		{"python >=3.10", "python >=3.10", "python[version='>=3.10']"},
+		{"conda-forge::python", "python=3.11=*_cpython", "conda-forge::python==3.11[build=*_cpython]"},
+		{"python=3.11=a_cpython", "python[build=*_cpython]", "python==3.11=a_cpython"},
+		{"python[build=3*]", "python[build=*_cpython]", ""},
+		{"python[build_number='>=2']", "python[build_number='<4']", ""},
+		{"python[build_number=2]", "python[build_number=2]", "python[build_number=2]"},
+		{"a::python", "b::python", ""},
+		{"python", "pip", ""},
+		{"python", `python[when="__linux"]`, ""},
+	} {
+		a, errA := ParseMatchSpec(tt.a)
+		b, errB := ParseMatchSpec(tt.b)
+		both, ok := Both(a, b)
+		if errA != nil || errB != nil || ok != (tt.want != "") || ok && both.String() != tt.want {
+			t.Errorf("%s and %s: %s %v, want %s", tt.a, tt.b, both, ok, tt.want)
+		}
+		if again, err := ParseMatchSpec(tt.want); ok && (err != nil || again.String() != both.String()) {
+			t.Errorf("%s reads as %s, %v", tt.want, again, err)
+		}
+		if other, backOK := Both(b, a); ok != backOK {
+			t.Errorf("%s and %s, the other way: %s %v", tt.a, tt.b, other, backOK)
+		}
+	}
 }

@@ -206,12 +206,12 @@ func (p *conditionParser) one(depth int) ([][]MatchSpec, error) {
 	return [][]MatchSpec{{m}}, nil
 }
 
-// SpecName is the package name that a match spec begins with, told sooner than
-// ParseMatchSpec does, which also checks it.
+// SpecName is the package name of a match spec, told sooner than ParseMatchSpec does,
+// which also checks it.
 func SpecName(spec string) string {
 	spec = strings.TrimLeft(spec, " ")
 	if end := strings.IndexAny(spec, " =<>!~["); end >= 0 {
-		return spec[:end]
+		spec = spec[:end]
 	}
-	return spec
+	return strings.ToLower(spec[strings.LastIndexByte(spec, ':')+1:])
 }

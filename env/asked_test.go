@@ -85,6 +85,18 @@ func TestAnUpdateRecordsWhatIsAskedFor(t *testing.T) {
 		}
 		before = after
 	}
+	// What is asked for twice is one spec, as conda has it.
+	r.Specs = []string{"app >=0.5", "app <2", "lib"}
+	create(t, r)
+	const both = "app[version='>=0.5,<2']"
+	if diff := cmp.Diff(map[string]string{"app": both, "lib": "lib"}, asked(t, r.Prefix)); diff != "" {
+		t.Error(diff)
+	}
+	if text, err := os.ReadFile(file); err != nil || !strings.HasSuffix(string(text), "# update specs: [\""+both+"\", 'lib']\n") {
+		t.Errorf("%s %v", text, err)
+	}
+	r.Specs = []string{"app"}
+	create(t, r)
 	// Without an update what is there stays as it is.
 	r.Specs, r.Update = []string{"app", "lib"}, false
 	create(t, r)

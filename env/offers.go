@@ -69,8 +69,13 @@ func (o *offers) solve() (records []conda.Record, err error) {
 	}
 	p.Pinned, p.PinnedAt = pinned.specs, pinned.at
 	o.asked, o.placed = map[string]string{}, map[string]conda.MatchSpec{}
+	asked := map[string]conda.MatchSpec{}
 	for i, s := range p.Specs {
-		o.asked[s.Name] = o.request.Specs[i]
+		text := o.request.Specs[i]
+		if both, ok := conda.Both(asked[s.Name], s); ok {
+			s, text = both, both.String()
+		}
+		asked[s.Name], o.asked[s.Name] = s, text
 	}
 	for _, s := range slices.Concat(p.Pinned, p.Specs) { // who asks overrules who pins
 		if s.Channel() != "" {
