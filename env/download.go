@@ -141,9 +141,9 @@ func (c Channel) elsewhere() func(context.Context, string) (store.Reader, error)
 // cacheName is the folder for an archive: two channels may have other bytes under
 // one name. Whatever is no hash is not taken for a path.
 func cacheName(r conda.Record) string {
-	for sum, size := range map[string]int{r.SHA256: sha256.Size, r.MD5: md5.Size} {
-		if b, err := hex.DecodeString(sum); err == nil && len(b) == size {
-			return cmp.Or(r.SHA256, r.MD5)[:16]
+	for _, sum := range []string{r.SHA256, r.MD5} {
+		if b, err := hex.DecodeString(sum); err == nil && (len(b) == sha256.Size || len(b) == md5.Size) {
+			return sum[:16]
 		}
 	}
 	return "unhashed"

@@ -218,3 +218,21 @@ func TestABrokenArchiveInTheCacheIsFetchedAgain(t *testing.T) {
 		t.Error("it was fetched")
 	}
 }
+
+// A hash that is none names no folder, whatever the other one is.
+func TestAHashThatLeavesTheCache(t *testing.T) {
+	r := request(t, []string{"tool"}, channel(t, pkg{"tool", "1.0", "linux-64", nil}))
+	top := t.TempDir()
+	r.Cache = filepath.Join(top, "a", "cache")
+	records, err := env.Solve(t.Context(), r)
+	if err != nil || len(records) != 1 || records[0].MD5 == "" {
+		t.Fatal(records, err)
+	}
+	records[0].SHA256 = "../../../outside"
+	if file, err := env.Fetch(t.Context(), r, records[0]); err == nil {
+		t.Errorf("%s was fetched", file)
+	}
+	if entries, err := os.ReadDir(top); err != nil || len(entries) != 1 {
+		t.Errorf("beside the cache there is %v, %v", entries, err)
+	}
+}

@@ -32,8 +32,8 @@ type Exporters struct {
 type subdirOf struct{ channel, subdir string }
 
 // Of returns the run_exports of a record that Solve or Create returned for the
-// request: what its index says, or else the channel's run_exports.json, or else
-// the package itself. That is read from the cache, where Create left it, and
+// request: what its index says, or else, unless it is offline, the channel's
+// run_exports.json, or else the package itself. That is read from the cache, where Create left it, and
 // fetched when it is not there. The error names the package.
 func (e *Exporters) Of(ctx context.Context, r conda.Record) (conda.Exports, error) {
 	text, err := e.text(ctx, r)
@@ -59,7 +59,7 @@ func (e *Exporters) text(ctx context.Context, r conda.Record) (text []byte, err 
 	}
 	defer func() { err = errors.Join(err, release()) }()
 	for _, c := range e.Request.Channels {
-		if c.URL != r.Channel {
+		if c.URL != r.Channel || c.Offline { // then the package says it, which is in the cache
 			continue
 		}
 		all, err := e.file(ctx, c, r.Subdir)

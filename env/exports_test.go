@@ -31,7 +31,7 @@ func channelWith(t *testing.T, objects map[string]string) (env.Channel, *mem.Sto
 // exporting is a package on disk with this info/run_exports.json.
 func exporting(t *testing.T, runExports string) string {
 	t.Helper()
-	files := map[string]string{"share/lib": "lib"}
+	files := map[string]string{"share/lib": "1.0"}
 	if runExports != "" {
 		files["info/run_exports.json"] = runExports
 	}
@@ -91,6 +91,32 @@ func TestExportsOfAnOldPackage(t *testing.T) {
 	e := env.Exporters{Request: env.Request{Local: []install.Package{{Path: "testdata/late-2.0-0.tar.bz2", Record: record}}}}
 	if got, err := e.Of(t.Context(), record); err != nil || cmp.Diff(got, conda.Exports{Weak: []string{"late >=2"}}) != "" {
 		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+// Without a network nothing but the cache is asked, where the package lies.
+func TestExportsWithoutANetwork(t *testing.T) {
+	s := &mem.Store{}
+	if _, err := indexer.Publish(t.Context(), s, indexer.Package{Path: exporting(t, `["lib >=1"]`)}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := indexer.Reindex(t.Context(), s, indexer.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Delete(t.Context(), "linux-64/repodata_shards.msgpack.zst"); err != nil { // which say it as well
+		t.Fatal(err)
+	}
+	r := request(t, []string{"lib"}, env.Channel{URL: "s3://bucket/channel", Reader: s})
+	create(t, r)
+	r.Channels[0].Reader, r.Channels[0].Offline = store.Offline{}, true
+	records, err := env.Solve(t.Context(), r)
+	if err != nil || len(records) != 1 || records[0].RunExports != nil {
+		t.Fatal(records, err)
+	}
+	e := env.Exporters{Request: r}
+	got, err := e.Of(t.Context(), records[0])
+	if diff := cmp.Diff(conda.Exports{Weak: []string{"lib >=1"}}, got); diff != "" || err != nil {
+		t.Errorf("%s %v", diff, err)
 	}
 }
 
