@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 )
 
@@ -41,7 +42,8 @@ func (l *prefix) plan(all []*unpacked, o Options) (*plan, error) {
 	p := &plan{leaving: leaving}
 	p.compareAsked(kept, o)
 	order := inOrder(members)
-	moves, warnings, err := layout(order)
+	links := leaders(order)
+	moves, warnings, err := layout(order, links)
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +59,7 @@ func (l *prefix) plan(all []*unpacked, o Options) (*plan, error) {
 	if o.Run != nil {
 		l.python.addCompiled(p.arriving)
 	}
-	return p, p.write(l, order)
+	return p, p.write(l, order, links)
 }
 
 // split tells the packages that stay from those called names.
@@ -81,7 +83,7 @@ func (l *prefix) members(kept []*installed, all []*unpacked) ([]*member, error) 
 	dists := map[string]string{}
 	for _, i := range kept {
 		dists[i.name] = i.dist()
-		members = append(members, &member{name: i.name, dist: i.dist(), depends: i.depends, paths: i.paths, kept: i})
+		members = append(members, &member{name: i.name, dist: i.dist(), depends: i.depends, paths: i.paths, kept: i, from: l.resolved})
 	}
 	for _, u := range all {
 		name, _ := u.index["name"].(string)
@@ -94,7 +96,7 @@ func (l *prefix) members(kept []*installed, all []*unpacked) ([]*member, error) 
 				return nil, fmt.Errorf("install %s: %w", u.dist, err)
 			}
 		}
-		members = append(members, &member{name: name, dist: u.dist, depends: u.depends(), paths: u.paths})
+		members = append(members, &member{name: name, dist: u.dist, depends: u.depends(), paths: u.paths, from: u.dir})
 	}
 	return members, nil
 }
@@ -114,12 +116,13 @@ func sortedAs(order []*member, all []*unpacked) []*unpacked {
 }
 
 // write fills in the journal, and looks for files in the way that are no package's.
-func (p *plan) write(l *prefix, order []*member) error {
+func (p *plan) write(l *prefix, order []*member, links links) error {
 	if p.Fresh = l.fresh; p.Fresh {
 		return nil
 	}
 	folders := p.foldersInTheWay(l)
-	p.moveOut(folders, order)
+	gone := p.linksThatGo(l, links)
+	p.moveOut(slices.Concat(folders, gone), order)
 	p.putAside(l)
 	if err := p.putFoldersAside(l, folders); err != nil {
 		return err
@@ -129,6 +132,9 @@ func (p *plan) write(l *prefix, order []*member) error {
 	}
 	var unknown error
 	there := func(name string) bool {
+		if slices.ContainsFunc(gone, func(link string) bool { return strings.HasPrefix(name, link+"/") }) {
+			return false // what can be reached there will be elsewhere
+		}
 		_, err := l.root.Lstat(filepath.FromSlash(name))
 		if _, system := errors.AsType[syscall.Errno](err); system && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {
 			unknown = err
@@ -139,17 +145,36 @@ func (p *plan) write(l *prefix, order []*member) error {
 	for _, name := range p.Old {
 		aside[name] = true
 	}
+	stays := func(name string) bool { return there(name) && !aside[name] }
 	seen := map[string]bool{".": true}
 	for _, dir := range p.make() {
-		p.addDirs(dir, seen, func(name string) bool { return there(name) && !aside[name] })
-	}
-	for _, name := range p.New {
-		if !aside[name] && there(name) {
-			return fmt.Errorf("%s is in the prefix already and belongs to no package: remove it", name)
-		}
+		p.addDirs(dir, seen, stays)
 	}
 	p.Empty = p.emptied(order)
+	if err := p.notInTheWay(l, stays); err != nil {
+		return err
+	}
 	return unknown
+}
+
+// notInTheWay refuses what is where something new will be and is not put aside, by this
+// name or another one.
+func (p *plan) notInTheWay(l *prefix, stays func(string) bool) error {
+	places := sync.OnceValue(func() map[string]string { return l.places(p.Old) })
+	for _, name := range p.New {
+		if !stays(name) {
+			continue
+		}
+		old, same := places()[l.really(name)]
+		if !same {
+			return fmt.Errorf("%s is in the prefix already and belongs to no package: remove it", name)
+		}
+		if p.Same == nil {
+			p.Same = map[string]string{}
+		}
+		p.Same[name] = old
+	}
+	return nil
 }
 
 // foldersInTheWay are those that give way to a file or a symlink. rattler can leave a
@@ -170,8 +195,25 @@ func (p *plan) foldersInTheWay(l *prefix) []string {
 	return folders
 }
 
-// moveOut has the files that packages which stay have in such folders placed once more:
-// where the folder was a symlink will lead.
+// linksThatGo are the symlinks of packages that leave, unless another one leads there,
+// too. What other packages have behind them would be out of reach.
+func (p *plan) linksThatGo(l *prefix, links links) (all []string) {
+	for _, i := range p.leaving {
+		for _, e := range i.paths {
+			if info, err := l.root.Stat(filepath.FromSlash(e.Path)); e.PathType != softlink || err != nil || !info.IsDir() {
+				continue
+			}
+			target, err := l.root.Readlink(filepath.FromSlash(e.Path))
+			if err == nil && links[e.Path] != path.Join(path.Dir(e.Path), filepath.ToSlash(target)) {
+				all = append(all, e.Path)
+			}
+		}
+	}
+	return all
+}
+
+// moveOut has the files that packages which stay have in folders that change, from
+// folders to symlinks or back, placed once more: where their paths will lead.
 func (p *plan) moveOut(folders []string, order []*member) {
 	moved := map[*pathEntry]bool{}
 	for _, m := range p.moves {

@@ -193,3 +193,21 @@ func (l *prefix) file(name string) (string, error) {
 	at, err := l.parent(path.Dir(name))
 	return filepath.Join(at, path.Base(name)), err
 }
+
+// really is where the path name of the prefix leads now.
+func (l *prefix) really(name string) string {
+	dir := filepath.Join(l.resolved, filepath.FromSlash(path.Dir(name)))
+	if at, err := filepath.EvalSymlinks(dir); err == nil {
+		dir = at
+	}
+	return filepath.Join(dir, path.Base(name))
+}
+
+// places are names by where they lead now.
+func (l *prefix) places(names []string) map[string]string {
+	all := map[string]string{}
+	for _, name := range names {
+		all[l.really(name)] = name
+	}
+	return all
+}

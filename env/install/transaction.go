@@ -31,6 +31,9 @@ type journal struct {
 	New   []string `json:"new,omitempty"`   // paths that are made, in this order
 	Dirs  []string `json:"dirs,omitempty"`  // folders that are made, parents first
 	Empty []string `json:"empty,omitempty"` // folders that go with what was in them, parents last
+
+	// Same are paths of New that are, through a symlink, the same file as one of Old: that.
+	Same map[string]string `json:"same,omitempty"`
 }
 
 // change is a journal at work.
@@ -123,7 +126,7 @@ func (c *change) undo() error {
 		note(c.root.Remove(filepath.FromSlash(name)))
 	}
 	for _, name := range slices.Backward(c.New) {
-		if isOld(name) {
+		if isOld(name) || isOld(c.Same[name]) || slices.ContainsFunc(foldersAbove(name), isOld) { // an old symlink leads to old files
 			continue
 		}
 		note(c.root.Remove(filepath.FromSlash(name)))
@@ -141,6 +144,14 @@ func (c *change) undo() error {
 		return fmt.Errorf("bring back what was in %s: %w; the next run tries that again", c.root.Name(), errors.Join(errs...))
 	}
 	return c.root.RemoveAll(changeDir)
+}
+
+// foldersAbove are those that name lies in.
+func foldersAbove(name string) (all []string) {
+	for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
+		all = append(all, dir)
+	}
+	return all
 }
 
 // bringBack puts an old path back, and its folder, if that is gone. One that is not aside

@@ -222,6 +222,80 @@ func TestAFolderGivesWayToALink(t *testing.T) {
 	}
 }
 
+// Through a symlink that one package brings the files of two may be one: who comes last
+// has it, as always, and what gives way comes back.
+func TestOneFileUnderTwoNames(t *testing.T) {
+	link := made{name: "link", files: []file{{name: "lib64", target: "lib"}, {name: "lib/link"}}}
+	a := made{name: "a", files: []file{{name: "lib/x", content: "a"}}}
+	b := made{name: "b", files: []file{{name: "lib64/x", content: "b"}, {name: "lib64/deep/b"}}}
+	z := made{name: "z", files: []file{{name: "lib/x", content: "z"}}}
+	for name, tt := range map[string]struct {
+		first, then []made
+		leave       []string
+		want        map[string]string
+		warning     string
+	}{
+		"both come": {
+			nil, []made{link, a, b}, nil, map[string]string{"lib/x": "644 a", "__clobbers__/b/lib64/x": "644 b", "lib/deep/b": "644 "},
+			"lib64/x of b-1.0-0 and lib/x of a-1.0-0 are one file here, where a folder is a symlink: that of a-1.0-0 is used",
+		},
+		"the other order": {
+			nil, []made{link, b, z}, nil, map[string]string{"lib/x": "644 b", "__clobbers__/z/lib/x": "644 z", "lib/deep/b": "644 "},
+			"lib/x of z-1.0-0 and lib64/x of b-1.0-0 are one file here",
+		},
+		"one is there and stays": {
+			[]made{link, b}, []made{z}, nil, map[string]string{"lib/x": "644 b", "__clobbers__/z/lib/x": "644 z", "lib/deep/b": "644 "}, "lib/x of z-1.0-0 and",
+		},
+		"one is there and gives way": {
+			[]made{link, b}, []made{a}, nil, map[string]string{"lib/x": "644 a", "__clobbers__/b/lib64/x": "644 b", "lib/deep/b": "644 "}, "lib64/x of b-1.0-0 and",
+		},
+		"the other name is there and gives way": {
+			[]made{link, z}, []made{b}, nil, map[string]string{"lib/x": "644 b", "__clobbers__/z/lib/x": "644 z", "lib/deep/b": "644 "}, "lib/x of z-1.0-0 and",
+		},
+		"one leaves": {
+			[]made{link, a, b}, nil, []string{"a"}, map[string]string{"lib/x": "644 b", "lib/deep/b": "644 "}, "",
+		},
+		"the symlink comes": {
+			[]made{a, b}, []made{link}, nil, map[string]string{"lib/x": "644 a", "__clobbers__/b/lib64/x": "644 b", "lib/deep/b": "644 "}, "lib64/x of b-1.0-0 and",
+		},
+		"the symlink leaves": {
+			[]made{link, a, b}, nil, []string{"link"}, map[string]string{"lib/x": "644 a", "lib64/x": "644 b", "lib64/deep/b": "644 "}, "",
+		},
+		"the symlink leaves, and the other has it": {
+			[]made{link, b, z}, nil, []string{"link"}, map[string]string{"lib/x": "644 z", "lib64/x": "644 b", "lib64/deep/b": "644 "}, "",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			prefix, cache, told := filepath.Join(t.TempDir(), "env"), t.TempDir(), ""
+			if tt.first != nil {
+				must(t, Install(t.Context(), writeAll(t, tt.first), prefix, Options{Cache: cache}))
+				cutOff(t, prefix, cache, tt.then, tt.leave...)
+			}
+			must(t, Install(t.Context(), writeAll(t, tt.then), prefix, Options{Cache: cache, Remove: tt.leave, Warn: func(text string) { told += text }}))
+			if len(tt.leave) == 0 || tt.leave[0] != "link" {
+				tt.want["lib64"], tt.want["lib/link"] = "-> lib", "644 "
+			}
+			if diff := cmp.Diff(tt.want, tree(t, prefix)); diff != "" {
+				t.Error(diff)
+			}
+			if !strings.HasPrefix(told, tt.warning) || tt.warning == "" && told != "" {
+				t.Errorf("it says %q", told)
+			}
+			l, err := openPrefix(prefix)
+			must(t, err)
+			l.close()
+			var names []string
+			for _, i := range l.packages {
+				names = append(names, i.name)
+			}
+			must(t, Install(t.Context(), nil, prefix, Options{Cache: cache, Remove: names}))
+			if diff := cmp.Diff(map[string]string{}, tree(t, prefix)); diff != "" {
+				t.Errorf("after all have left: %s", diff)
+			}
+		})
+	}
+}
+
 // A symlink becomes a folder: an undoing before it was put aside leaves it.
 func TestALinkGivesWayToAFolder(t *testing.T) {
 	prefix, cache := filepath.Join(t.TempDir(), "env"), t.TempDir()
@@ -378,7 +452,7 @@ func TestWhoHasAPath(t *testing.T) {
 		for _, m := range sorted {
 			order = append(order, m.name)
 		}
-		moves, _, err := layout(sorted)
+		moves, _, err := layout(sorted, nil)
 		must(t, err)
 		for _, m := range moves {
 			moved = append(moved, m.of.name+":"+m.at.Path)
