@@ -351,7 +351,7 @@ func (r *RepoData) Names() []string {
 
 // Records decodes the records of one package, in the order of their file
 // names. What cannot be read is returned as errors that name the file. A
-// .conda hides the .tar.bz2 of the same build. The packages are grouped at the
+// .conda that can be read hides the .tar.bz2 of the same build. The packages are grouped at the
 // first call of Records or Names; later changes of the maps are not seen.
 func (r *RepoData) Records(name string) ([]Record, []error) {
 	r.once.Do(r.group)
@@ -360,14 +360,25 @@ func (r *RepoData) Records(name string) ([]Record, []error) {
 	var records []Record
 	var broken []error
 	for _, file := range files {
-		record, err := r.decode(file, name)
-		if err != nil {
+		for ; file != ""; file = r.twin(file) {
+			record, err := r.decode(file, name)
+			if err == nil {
+				records = append(records, record)
+				break
+			}
 			broken = append(broken, fmt.Errorf("read the record of %s: %w", file, err))
-			continue
 		}
-		records = append(records, record)
 	}
 	return records, broken
+}
+
+// twin is the .tar.bz2 of the same build as a .conda, "" without one.
+func (r *RepoData) twin(file string) string {
+	stem, is := strings.CutSuffix(file, ".conda")
+	if _, found := r.Packages.Get(stem + ".tar.bz2"); is && found {
+		return stem + ".tar.bz2"
+	}
+	return ""
 }
 
 // group sorts the file names by package. What is no file name of a package

@@ -105,6 +105,22 @@ func TestAShardThatIsNotWhatTheIndexNames(t *testing.T) {
 	if _, err := s.Put(t.Context(), "linux-64/shards/"+filepath.Base(files[0]), bytes.NewReader([]byte("other")), store.PutOptions{}); err != nil {
 		t.Fatal(err)
 	}
+	told := ""
+	r := request(t, []string{"app"}, c)
+	r.Warn = func(text string) { told += text }
+	if got := solved(t, r); !slices.Equal(got, []string{"app 1.0"}) { // of repodata.json
+		t.Errorf("solved %q", got)
+	}
+	for _, part := range []string{c.URL, "linux-64/app", "reindex the channel"} {
+		if !strings.Contains(told, part) {
+			t.Errorf("%q does not say %s", told, part)
+		}
+	}
+	for _, form := range []string{"repodata.json", "repodata.json.zst"} {
+		if err := s.Delete(t.Context(), "linux-64/"+form); err != nil {
+			t.Fatal(err)
+		}
+	}
 	_, err = env.Solve(t.Context(), request(t, []string{"app"}, c))
 	for _, part := range []string{c.URL, "linux-64/app", "reindex the channel"} {
 		if err == nil || !strings.Contains(err.Error(), part) {

@@ -10,20 +10,20 @@ import (
 )
 
 // ParseShard reads a shard of any writer. Hashes become hex again, and a record's
-// run_exports stay in it. Unknown keys are skipped; other bytes than a shard's are
-// an error.
+// run_exports stay in it. Unknown keys are skipped, and records that cannot be read are
+// in Broken; other bytes than a shard's are an error.
 func ParseShard(text []byte) (Shard, error) {
 	s := Shard{Packages: map[string]Entry{}, PackagesConda: map[string]Entry{}, V3: map[string]map[string]Entry{}}
 	rest, err := eachKey(text, func(key string, rest []byte) ([]byte, error) {
 		switch key {
 		case "packages":
-			return readEntries(s.Packages, rest)
+			return s.readEntries(s.Packages, "", rest)
 		case "packages.conda":
-			return readEntries(s.PackagesConda, rest)
+			return s.readEntries(s.PackagesConda, "", rest)
 		case "v3":
 			return eachKey(rest, func(kind string, rest []byte) ([]byte, error) {
 				s.V3[kind] = map[string]Entry{}
-				return readEntries(s.V3[kind], rest)
+				return s.readEntries(s.V3[kind], "."+kind, rest)
 			})
 		}
 		return msgp.Skip(rest)
@@ -37,19 +37,24 @@ func ParseShard(text []byte) (Shard, error) {
 	return s, nil
 }
 
-func readEntries(into map[string]Entry, rest []byte) ([]byte, error) {
+// readEntries reads records by file names, which ext follows.
+func (s *Shard) readEntries(into map[string]Entry, ext string, rest []byte) ([]byte, error) {
 	return eachKey(rest, func(file string, rest []byte) ([]byte, error) {
-		record, rest, err := readRecord(rest)
+		record, after, err := readRecord(rest)
 		if err != nil {
-			return nil, fmt.Errorf("the record of %s: %w", file, err)
+			s.Broken = append(s.Broken, fmt.Errorf("read the record of %s%s: %w", file, ext, err))
+			return msgp.Skip(rest)
 		}
 		into[file] = Entry{Record: record}
-		return rest, nil
+		return after, nil
 	})
 }
 
 // readRecord turns a record into JSON.
 func readRecord(b []byte) (json.RawMessage, []byte, error) {
+	if kind := msgp.NextType(b); kind != msgp.MapType {
+		return nil, nil, fmt.Errorf("it cannot be of the type %s", kind)
+	}
 	fields := map[string]any{}
 	rest, err := eachKey(b, func(key string, rest []byte) (_ []byte, err error) {
 		fields[key], rest, err = msgp.ReadIntfBytes(rest)

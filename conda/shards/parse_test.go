@@ -2,10 +2,12 @@ package shards_test
 
 import (
 	"encoding/json"
+	"math"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/tinylib/msgp/msgp"
 
 	"github.com/condaworker/condaworker/conda/shards"
 )
@@ -46,9 +48,44 @@ func TestParseShard(t *testing.T) {
 			t.Errorf("the first %d of %d bytes were read", i, len(b))
 		}
 	}
-	for _, text := range []string{"{}", "\xc0", "\x93\x01", string(b) + "\xc0", "\x81\xa8packages\x81\xa1a\x93\xc0\xc0\xc0"} {
+	for _, text := range []string{"{}", "\xc0", "\x93\x01", string(b) + "\xc0", "\x81\xa8packages\x93\xc0\xc0\xc0", "\x81\xa8packages\x81\xa1a\x93\xc0\xc0"} {
 		if s, err := shards.ParseShard([]byte(text)); err == nil {
 			t.Errorf("%q was read as %v", text, s)
+		}
+	}
+}
+
+// A record that cannot be read says nothing of the others.
+func TestRecordsThatAreNone(t *testing.T) {
+	entry := func(out []byte, file string, record func([]byte) []byte) []byte {
+		return record(msgp.AppendString(out, file))
+	}
+	number := func(out []byte) []byte { return msgp.AppendInt(out, 5) }
+	b := msgp.AppendMapHeader(nil, 2)
+	b = msgp.AppendMapHeader(msgp.AppendString(b, "packages"), 5)
+	b = entry(b, "a-1-0.tar.bz2", number)
+	b = entry(b, "a-2-0.tar.bz2", msgp.AppendNil)
+	b = entry(b, "a-3-0.tar.bz2", func(out []byte) []byte { return number(number(msgp.AppendMapHeader(out, 1))) })
+	b = entry(b, "a-4-0.tar.bz2", func(out []byte) []byte {
+		return msgp.AppendFloat64(msgp.AppendString(msgp.AppendMapHeader(out, 1), "size"), math.NaN())
+	})
+	b = entry(b, "a-5-0.tar.bz2", func(out []byte) []byte {
+		return msgp.AppendString(msgp.AppendString(msgp.AppendMapHeader(out, 1), "name"), "a")
+	})
+	b = msgp.AppendMapHeader(msgp.AppendString(b, "v3"), 1)
+	b = msgp.AppendMapHeader(msgp.AppendString(b, "conda"), 1)
+	b = entry(b, "a-6-0", number)
+	s, err := shards.ParseShard(b)
+	if err != nil || len(s.Packages) != 1 || string(s.Packages["a-5-0.tar.bz2"].Record) != `{"name":"a"}` || len(s.V3["conda"]) != 0 {
+		t.Errorf("%v %v", s, err)
+	}
+	want := []string{"1-0.tar.bz2: it cannot be of the type int", "2-0.tar.bz2: it cannot be of the type nil", "3-0.tar.bz2: ", "4-0.tar.bz2: ", "6-0.conda: it cannot be"}
+	if len(s.Broken) != len(want) {
+		t.Fatal(s.Broken)
+	}
+	for i, text := range want {
+		if !strings.HasPrefix(s.Broken[i].Error(), "read the record of a-"+text) {
+			t.Errorf("%v, want %s", s.Broken[i], text)
 		}
 	}
 }

@@ -35,6 +35,7 @@ type Shard struct {
 	PackagesConda map[string]Entry            // by .conda file name
 	V3            map[string]map[string]Entry // CEP 48: by kind and file name without it
 	Removed       []string                    // file names that were taken out
+	Broken        []error                     // from ParseShard: records that cannot be read, by file name; not encoded
 }
 
 // Encode returns the shard as MessagePack. Hashes are binary. The same shard

@@ -341,7 +341,7 @@ func convert(form string, from *source, to *os.File) (err error) {
 // load opens a file that was kept.
 func (p *place) load(ctx context.Context, n note) (Subdir, error) {
 	if n.Form == shards.IndexName {
-		return openSharded(ctx, p, n.File)
+		return openSharded(ctx, p, n)
 	}
 	return openShelf(p, n.File)
 }
@@ -377,7 +377,7 @@ func keep(file string, text []byte) error {
 		return err
 	}
 	_, err = part.Write(text)
-	if err = errors.Join(err, part.Close()); err == nil {
+	if err = errors.Join(err, part.Chmod(0o644), part.Close()); err == nil { // as all of the cache
 		err = os.Rename(part.Name(), file)
 	}
 	if err != nil {

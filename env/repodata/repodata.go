@@ -55,7 +55,8 @@ var forms = []string{shards.IndexName, "repodata.json.zst", "repodata.json"}
 
 // Open finds the best form of a subdir's index that is there and not older than
 // repodata.json, and reads it unless the copy that was kept is of this version. A
-// form that is broken is passed over with a warning, as long as there is another. A
+// form that is broken is passed over with a warning, as long as there is another: also
+// shards of which one turns out not to be there when it is asked for. A
 // subdir without any is an error that matches fs.ErrNotExist. ctx must last until
 // Close.
 func Open(ctx context.Context, r store.Reader, subdir string, o Options) (Subdir, error) {
@@ -63,11 +64,51 @@ func Open(ctx context.Context, r store.Reader, subdir string, o Options) (Subdir
 	if err != nil {
 		return nil, err
 	}
-	s, err := p.open(ctx)
+	f, err := p.open(ctx)
 	if err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
-	return s, nil
+	return &opened{p, ctx, f}, nil
+}
+
+// opened is a Subdir in the form of the index that is read.
+type opened struct {
+	place *place
+	ctx   context.Context // of all reads, until Close
+	form  Subdir
+}
+
+// Names returns those of the form.
+func (s *opened) Names() []string { return s.form.Names() }
+
+// Close ends what the form reads, and tells what was left out.
+func (s *opened) Close() error { return errors.Join(s.form.Close(), s.place.Close()) }
+
+// renewals is how often an index is opened anew: the one that was kept may be out of
+// date, and the channel's own wrong.
+const renewals = 2
+
+// Records reads them from another form, or from a newer index, where a shard is none.
+func (s *opened) Records(name string) ([]conda.Record, error) {
+	for try := 0; ; try++ {
+		records, err := s.form.Records(name)
+		wrong, is := errors.AsType[shardError](err)
+		if !is || s.place.Offline || try == renewals || s.renew(wrong.version, err) != nil {
+			return records, err
+		}
+	}
+}
+
+// renew opens the index as it is now, but not shards of the version of which why was found.
+func (s *opened) renew(version string, why error) error {
+	err := s.form.Close()
+	if err == nil {
+		var f Subdir
+		if f, err = s.place.anywhere(s.ctx, map[string]declined{shards.IndexName: {version, why.Error()}}); err == nil {
+			s.form = f
+		}
+	}
+	return err
 }
 
 // errBroken reports that an index, not the way to it, is at fault.
@@ -83,7 +124,7 @@ func (p *place) open(ctx context.Context) (Subdir, error) {
 	if p.Offline {
 		return nil, fmt.Errorf("there is no copy of %s in the cache: run once without --offline: %w", p.subdir, fs.ErrNotExist)
 	}
-	s, err := p.anywhere(ctx, kept)
+	s, err := p.anywhere(ctx, kept.Declined)
 	if err != nil && known && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) && ctx.Err() == nil {
 		err = fmt.Errorf("%w; with --offline the copy of %s UTC is used", err, kept.Checked.UTC().Format(time.DateTime))
 	}
@@ -91,13 +132,13 @@ func (p *place) open(ctx context.Context) (Subdir, error) {
 }
 
 // anywhere takes the index from the first of the channel's places that has one which can
-// be used.
-func (p *place) anywhere(ctx context.Context, kept note) (s Subdir, err error) {
+// be used, but for what was declined before.
+func (p *place) anywhere(ctx context.Context, before map[string]declined) (s Subdir, err error) {
 	err = store.Try(ctx, p.reader, func(at store.Place) error {
 		p.at = at
 		seen, err := p.ask(ctx)
 		if err == nil {
-			s, err = p.first(ctx, choose(seen), kept.Declined)
+			s, err = p.first(ctx, choose(seen), before)
 		}
 		return err
 	})
@@ -118,7 +159,7 @@ func (p *place) first(ctx context.Context, all []store.Info, before map[string]d
 		case err == nil:
 			return s, nil
 		case errors.Is(err, errBroken):
-			p.decline(form, err.Error())
+			p.decline(form, err.Error()+reindex)
 		case errors.Is(err, fs.ErrNotExist):
 			p.decline(form, "")
 		default:
@@ -126,10 +167,13 @@ func (p *place) first(ctx context.Context, all []store.Info, before map[string]d
 		}
 	}
 	if errors.Is(err, errBroken) {
-		err = fmt.Errorf("%w: reindex the channel", err)
+		err = fmt.Errorf("%w"+reindex, err)
 	}
 	return nil, err
 }
+
+// reindex ends a sentence about an index that is wrong.
+const reindex = ": reindex the channel"
 
 // decline warns of a form that is passed over, unless that is as it should be.
 func (p *place) decline(form store.Info, why string) {
@@ -138,7 +182,7 @@ func (p *place) decline(form store.Info, why string) {
 	}
 	p.declined[form.Key] = declined{version(form), why}
 	if why != "" && p.Warn != nil {
-		p.Warn(fmt.Sprintf("channel %s: %s: reindex it", cmp.Or(p.at.Name, p.Channel), why))
+		p.Warn(fmt.Sprintf("channel %s: %s", cmp.Or(p.at.Name, p.Channel), why))
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -278,6 +279,28 @@ func TestADamagedCacheIsReadAnew(t *testing.T) {
 	}
 }
 
+// Who may read a cache and not write to it can use it.
+func TestACacheIsForAllToRead(t *testing.T) {
+	c := plain(index(record("tool", "1.0")))
+	o := repodata.Options{Cache: t.TempDir()}
+	expect(t, c, o, "1.0", "3 asked, read linux-64/repodata.json.zst")
+	c.addShards(t, "2.0", noon)
+	if got, err := versions(t, c, o); err != nil || got != "2.0" {
+		t.Error(got, err)
+	}
+	for _, pattern := range []string{"repodata-*/*/note.json", "repodata-*/*/part-*", "shards/*"} {
+		files, err := filepath.Glob(filepath.Join(o.Cache, pattern))
+		if err != nil || len(files) == 0 {
+			t.Errorf("%s: %q, %v", pattern, files, err)
+		}
+		for _, file := range files {
+			if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o644 && runtime.GOOS != "windows" {
+				t.Errorf("%s: %v, %v", file, info.Mode(), err)
+			}
+		}
+	}
+}
+
 func TestManyAtOnce(t *testing.T) {
 	c := plain(index(record("tool", "1.0")))
 	o := repodata.Options{Cache: t.TempDir()}
@@ -338,6 +361,132 @@ func TestBrokenRecordsAreNamed(t *testing.T) {
 			t.Errorf("%s: %q", name, warned)
 		}
 	}
+}
+
+// Whatever a record has that it should not: it is skipped and named, in each form of an
+// index, and the others are read.
+func TestRecordsOfAnotherType(t *testing.T) {
+	for text, want := range map[string]string{
+		`5`: "it cannot be ", `"x"`: "it cannot be ", `[]`: "it cannot be ", `null`: "it ", `{}`: "it has no name", `{"version":"9"}`: "it has no name",
+		`{"name":5}`: "its name cannot be a JSON number", `{"name":"other","version":"9","build":"0"}`: `it is of a package "other"`,
+		`{"name":"tool","version":[]}`: "its version cannot be a JSON array", `{"name":"tool","version":"9","build":0}`: "its build cannot be a JSON number",
+		`{"name":"tool","version":"9","build":"0","build_number":"0"}`:        "its build_number cannot be a JSON string",
+		`{"name":"tool","version":"9","build":"0","depends":"python"}`:        "its depends cannot be a JSON string",
+		`{"name":"tool","version":"9","build":"0","depends":[5]}`:             "its depends cannot be a JSON number",
+		`{"name":"tool","version":"9","build":"0","constrains":{}}`:           "its constrains cannot be a JSON object",
+		`{"name":"tool","version":"9","build":"0","size":"7"}`:                "its size cannot be a JSON string",
+		`{"name":"tool","version":"9","build":"0","track_features":5}`:        "its track_features cannot be a JSON number",
+		`{"name":"tool","version":"9","build":"0","noarch":5}`:                "noarch is 5",
+		`{"name":"tool","version":"9","build":"0","timestamp":"noon"}`:        "its timestamp cannot be a JSON string",
+		`{"name":"tool","version":"9","build":"0","subdir":false}`:            "its subdir cannot be a JSON bool",
+		`{"name":"tool","version":"9","build":"0","sha256":[1]}`:              "its sha256 cannot be a JSON array",
+		`{"name":"tool","version":"9","build":"0","extra_depends":["x"]}`:     "its extra_depends cannot be a JSON array",
+		`{"name":"tool","version":"9","build":"0","license":{"id":"x"}}`:      "its license cannot be a JSON object",
+		`{"name":"tool","version":"9","build":"0","run_exports":{"weak":[]}}`: "",
+	} {
+		broken := `"tool-9-0.conda":` + text
+		sharded := plain(index(record("tool", "1.0")))
+		if text[0] == '{' {
+			sharded.addShards(t, "1.0", noon, broken)
+		}
+		for form, c := range map[string]*channel{"shelf": plain(index(record("tool", "1.0"), broken)), "shards": sharded} {
+			told := ""
+			got, err := versions(t, c, repodata.Options{Warn: func(text string) { told += text + "\n" }})
+			named := strings.Contains(told, "channel https://conda.example/x: left out of linux-64: read the record of tool-9-0.conda: "+want) && strings.Count(told, "\n") == 1
+			if form == "shards" && text[0] != '{' {
+				named = true // see conda/shards
+			}
+			if err != nil || want != "" && (got != "1.0" || !named) || want == "" && (got != "1.0 9" || told != "") {
+				t.Errorf("%s, %s: %q, %v, told %q, want %s", text, form, got, err, told, want)
+			}
+		}
+	}
+}
+
+// shardless takes all shards away.
+func (c *channel) shardless() {
+	for key := range c.objects {
+		if strings.HasPrefix(key, "linux-64/shards/") {
+			delete(c.objects, key)
+		}
+	}
+}
+
+// Where shards are not as their index says another form of the index is read, with a
+// warning, and the next time at once, until there is a newer index of shards.
+func TestAShardThatIsNotThere(t *testing.T) {
+	for name, tt := range map[string]struct {
+		change func(c *channel, key string)
+		want   string
+	}{
+		"gone":        {func(c *channel, key string) { delete(c.objects, key) }, "though the index of shards names it: reindex the channel"},
+		"refused":     {func(c *channel, key string) { c.objects[key] = object{err: fs.ErrPermission} }, "permission denied"},
+		"other bytes": {func(c *channel, key string) { c.objects[key] = object{text: []byte("x")} }, "are not those that the index of shards names: reindex the channel"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := plain(index(record("tool", "1.0")))
+			c.addShards(t, "2.0", noon)
+			for key := range c.objects {
+				if strings.HasPrefix(key, "linux-64/shards/") {
+					tt.change(c, key)
+				}
+			}
+			told := ""
+			o := repodata.Options{Cache: t.TempDir(), Warn: func(text string) { told += text + "\n" }}
+			for _, read := range []string{"6 asked, read linux-64/repodata.json.zst linux-64/repodata_shards.msgpack.zst linux-64/shards/", "3 asked, read "} {
+				told = ""
+				got, err := versions(t, c, o)
+				if n := c.counts(); got != "1.0" || err != nil || !strings.HasPrefix(n, read) || strings.HasPrefix(read, "3") && n != read {
+					t.Errorf("%q, %v, %s", got, err, n)
+				}
+				if !strings.Contains(told, "channel https://conda.example/x: read the shard of linux-64/tool: ") || !strings.Contains(told, tt.want) || strings.Count(told, "\n") != 1 {
+					t.Errorf("told %q", told)
+				}
+			}
+			told = ""
+			c.shardless()
+			c.addShards(t, "3.0", noon)
+			x := c.objects["linux-64/"+shards.IndexName]
+			x.version = "new"
+			c.objects["linux-64/"+shards.IndexName] = x
+			if got, err := versions(t, c, o); got != "3.0" || err != nil || told != "" {
+				t.Errorf("%q, %v, told %q", got, err, told)
+			}
+			c.shardless()
+			for _, form := range []string{"repodata.json", "repodata.json.zst"} {
+				delete(c.objects, "linux-64/"+form)
+			}
+			o.Cache = t.TempDir()
+			if got, err := versions(t, c, o); err == nil || !strings.Contains(err.Error(), "read the shard of linux-64/tool: ") || !strings.HasSuffix(err.Error(), ": reindex the channel") {
+				t.Errorf("without another form: %q, %v", got, err)
+			}
+		})
+	}
+}
+
+// The channel has been indexed anew since its index of shards was kept, which nobody
+// asked about: then that is what is wrong.
+func TestShardsOfAnIndexThatIsOutOfDate(t *testing.T) {
+	c := plain(index(record("tool", "1.0")))
+	fresh := func(version string) {
+		c.shardless()
+		c.addShards(t, version, noon)
+		x := c.objects["linux-64/"+shards.IndexName]
+		x.version, x.fresh = version, time.Hour
+		c.objects["linux-64/"+shards.IndexName] = x
+	}
+	fresh("2.0")
+	o := repodata.Options{Cache: t.TempDir(), Warn: func(text string) { t.Error(text) }}
+	if s, err := repodata.Open(t.Context(), c, "linux-64", repodata.Options{Channel: "https://conda.example/x", Cache: o.Cache}); err != nil || s.Close() != nil {
+		t.Fatal(err)
+	}
+	c.counts()
+	fresh("3.0")
+	got, err := versions(t, c, o)
+	if n := c.counts(); got != "3.0" || err != nil || !strings.HasPrefix(n, "3 asked, read linux-64/repodata_shards.msgpack.zst linux-64/shards/") {
+		t.Errorf("%q, %v, %s", got, err, n)
+	}
+	expect(t, c, o, "3.0", "0 asked, read ")
 }
 
 func sum(text []byte) shards.Sum { return sha256.Sum256(text) }

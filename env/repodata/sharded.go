@@ -11,6 +11,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -32,13 +33,14 @@ const (
 // sharded reads a subdir's records from shards (CEP 16).
 type sharded struct {
 	*place
-	ctx   context.Context // of all reads, until Close
-	end   context.CancelFunc
-	index shards.Table
-	from  store.Reader // of the shards: the channel, or where its index says
-	keys  string       // the shards' folder there
-	slots chan struct{}
-	work  sync.WaitGroup
+	ctx     context.Context // of all reads, until Close
+	end     context.CancelFunc
+	version string // of the index, as the channel has it
+	index   shards.Table
+	from    store.Reader // of the shards: the channel, or where its index says
+	keys    string       // the shards' folder there
+	slots   chan struct{}
+	work    sync.WaitGroup
 
 	mu   sync.Mutex
 	asks map[string]*shardAsk
@@ -55,14 +57,23 @@ type shardAsk struct {
 	err     error
 }
 
-// openSharded reads the index of shards from a file of the place. One whose shards
+// shardError reports that a shard is not as the index says, which is of this version.
+type shardError struct {
+	error
+	version string
+}
+
+// Unwrap returns the cause.
+func (e shardError) Unwrap() error { return e.error }
+
+// openSharded reads the index of shards that was kept in the place. One whose shards
 // or packages cannot be reached is an error that matches fs.ErrNotExist.
-func openSharded(ctx context.Context, p *place, file string) (*sharded, error) {
-	text, err := os.ReadFile(filepath.Join(p.dir, file)) //nolint:gosec // in the cache
+func openSharded(ctx context.Context, p *place, n note) (*sharded, error) {
+	text, err := os.ReadFile(filepath.Join(p.dir, n.File)) //nolint:gosec // in the cache
 	if err != nil {
 		return nil, err
 	}
-	s := &sharded{place: p, slots: make(chan struct{}, downloads), asks: map[string]*shardAsk{}, unzip: archive.NewDecompressor()}
+	s := &sharded{place: p, version: n.Version, slots: make(chan struct{}, downloads), asks: map[string]*shardAsk{}, unzip: archive.NewDecompressor()}
 	if text, err = s.unzip.Unzstd(text, maxSize); err == nil {
 		s.index, err = shards.OpenIndex(text)
 	}
@@ -91,7 +102,7 @@ func (s *sharded) Close() error {
 	s.end()
 	s.work.Wait()
 	s.unzip.Close()
-	return s.place.Close()
+	return nil
 }
 
 // Records also begins to read the names that the records depend on: a solve that
@@ -159,21 +170,25 @@ func (s *sharded) readShard(a *shardAsk, name string, sum shards.Sum) error {
 			return err
 		})
 		if err == nil && sha256.Sum256(text) != sum {
-			err = fmt.Errorf("the bytes of %s/%s are not those that the index of shards names: reindex the channel", s.keys, hash+shards.Ext)
+			err = shardError{fmt.Errorf("the bytes of %s/%s are not those that the index of shards names"+reindex, s.keys, hash+shards.Ext), s.version}
 		}
 		return err
 	})
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w, though the index of shards names it: reindex the channel", err)
-	}
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return shardError{fmt.Errorf("%w, though the index of shards names it"+reindex, err), s.version}
+	case errors.Is(err, fs.ErrPermission): // some servers say so of what is not there
+		return shardError{err, s.version}
+	case err != nil:
 		return err
 	}
-	err = s.decode(a, text, name)
-	if err == nil && file != "" {
+	if err := s.decode(a, text, name); err != nil {
+		return shardError{fmt.Errorf("%w"+reindex, err), s.version}
+	}
+	if file != "" {
 		_ = keep(file, text) // a cache that is full or read-only costs time, no more
 	}
-	return err
+	return nil
 }
 
 func (s *sharded) download(from store.Reader, key string) (text []byte, err error) {
@@ -220,6 +235,6 @@ func (s *sharded) decode(a *shardAsk, text []byte, name string) error {
 			}
 		}
 	}
-	a.records, a.broken = records, broken
+	a.records, a.broken = records, slices.Concat(shard.Broken, broken)
 	return nil
 }

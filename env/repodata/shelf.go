@@ -255,7 +255,7 @@ func parseTable(table []byte) (info string, groups map[string]group, err error) 
 func (s *shelf) Names() []string { return slices.Collect(maps.Keys(s.groups)) }
 
 // Close closes the file.
-func (s *shelf) Close() error { return errors.Join(s.file.Close(), s.place.Close()) }
+func (s *shelf) Close() error { return s.file.Close() }
 
 // Records reads a name's records. A file that was damaged is removed.
 func (s *shelf) Records(name string) ([]conda.Record, error) {
