@@ -12,8 +12,9 @@ import (
 	"github.com/condaworker/condaworker/env/repodata"
 )
 
-// Records that are no offer are named once, of the names that were looked at. Those of
-// repodata's version 3 are an offer like others.
+// Records that are no offer are named once, of the names that were looked at; in a whole
+// index also those that are of no package. Those of repodata's version 3 are an offer like
+// others.
 func TestWhatIsLeftOutIsNamed(t *testing.T) {
 	broken := map[string]string{
 		"tool-2.0-0.conda": `{"name":"tool","version":2}`, "tool-3.0-0.conda": `{"name":"tool","version":"3..$","build":"0"}`,
@@ -56,10 +57,14 @@ func TestWhatIsLeftOutIsNamed(t *testing.T) {
 			t.Error(err)
 		}
 		slices.Sort(told)
-		if len(told) != 3 {
+		want := []string{"tool-2.0-0.conda", "tool-3.0-0.conda", "tool-5.0-0.conda"}
+		if !sharded {
+			want = []string{"other-1-0.conda", "tool-2.0-0.conda", "tool-3.0-0.conda", "tool-4.0-0.tar.bz2", "tool-5.0-0.conda"}
+		}
+		if len(told) != len(want) {
 			t.Fatalf("sharded %v: %q", sharded, told)
 		}
-		for i, part := range []string{"tool-2.0-0.conda", "tool-3.0-0.conda", "tool-5.0-0.conda"} {
+		for i, part := range want {
 			if !strings.HasPrefix(told[i], "channel https://conda.example/x: left out of linux-64: ") || !strings.Contains(told[i], part) {
 				t.Errorf("sharded %v: %s does not say %s", sharded, told[i], part)
 			}
@@ -70,7 +75,9 @@ func TestWhatIsLeftOutIsNamed(t *testing.T) {
 // What has no package's name is named, whatever is looked for: as it is read, and when
 // what was kept is read again.
 func TestWhatIsNoPackageIsNamed(t *testing.T) {
-	c := plain([]byte(`{"packages":{"strange":{"name":"tool"},"a b-1-0.tar.bz2":{}},"packages.conda":{` + record("tool", "1.0") + `}}`))
+	c := plain([]byte(`{"packages":{"strange":{"name":"tool"},"a b-1-0.tar.bz2":{},"other-1-0.tar.bz2":{"name":5,"version":"1"},` +
+		`"odd-1-0.tar.bz2":{"name"  :  "odd","version":"1"},"odd-2-0.tar.bz2":{"extra":{"name":"x"},"name":"\u006fdd","version":"2"},` +
+		`"odd-3-0.tar.bz2":{"name": "even","version":"3"}},"packages.conda":{` + record("tool", "1.0") + `}}`))
 	cache := t.TempDir()
 	for range 2 {
 		var told []string
@@ -81,14 +88,26 @@ func TestWhatIsNoPackageIsNamed(t *testing.T) {
 		if records, err := s.Records("tool"); err != nil || len(records) != 1 {
 			t.Error(records, err)
 		}
-		if records, err := s.Records(""); err != nil || len(records) != 0 || !slices.Equal(s.Names(), []string{"tool"}) {
+		if records, err := s.Records(""); err != nil || len(records) != 0 || !slices.Equal(slices.Sorted(slices.Values(s.Names())), []string{"odd", "tool"}) {
 			t.Error(records, err, s.Names())
+		}
+		if records, err := s.Records("odd"); err != nil || len(records) != 2 {
+			t.Error(records, err)
 		}
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
-		if len(told) != 2 || !strings.Contains(told[0], `left out of linux-64: read file name "strange": `) || !strings.Contains(told[1], `"a b-1-0.tar.bz2"`) {
-			t.Errorf("%q", told)
+		want := []string{
+			`read file name "strange": `, `"a b-1-0.tar.bz2"`, `read the record of other-1-0.tar.bz2: its name cannot be a JSON number: build or index it anew`,
+			`read the record of odd-3-0.tar.bz2: it is of a package "even"`,
+		}
+		if len(told) != len(want) {
+			t.Fatalf("%q", told)
+		}
+		for i, text := range told {
+			if !strings.HasPrefix(text, "channel https://conda.example/x: left out of linux-64: ") || !strings.Contains(text, want[i]) {
+				t.Errorf("%q, want %s", text, want[i])
+			}
 		}
 	}
 }

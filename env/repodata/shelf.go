@@ -2,6 +2,7 @@ package repodata
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -71,13 +72,17 @@ func fill(to io.Writer, text io.Reader) error {
 }
 
 // add writes a record. What is no file name of a package is no offer: only that name is
-// kept, to be told, as one of the package "".
+// kept, to be told, as one of the package "". A record that is none of the package that
+// its file is called after is kept there, too: nobody may ever ask for that package.
 func (s *shelfWriter) add(file string, record []byte) error {
 	name, ok := s.nameOf(file)
-	if ok {
-		s.last = name
-	} else {
+	switch {
+	case !ok:
 		name, record = "", nil
+	case saysName(record, name) || whyBroken(file, record) == nil:
+		s.last = name
+	default:
+		name = ""
 	}
 	g := s.groups[name]
 	if g == nil {
@@ -96,6 +101,35 @@ func (s *shelfWriter) add(file string, record []byte) error {
 	s.off += size
 	_, err := s.w.Write(s.frame)
 	return err
+}
+
+// saysName finds the name in a record, for most as fast as it can be. What it does not
+// find may still be there.
+func saysName(record []byte, name string) bool {
+	_, rest, _ := bytes.Cut(record, []byte(`"name":`))
+	rest = bytes.TrimLeft(rest, " \t\r\n")
+	return len(rest) > len(name)+1 && rest[0] == '"' && string(rest[1:len(name)+1]) == name && rest[len(name)+1] == '"'
+}
+
+// whyBroken says what is wrong with a record, or with the file name before it.
+func whyBroken(file string, record []byte) error {
+	name, err := conda.ParseFileName(file)
+	if err != nil {
+		return err
+	}
+	data := conda.NewRepoData("")
+	set(data, file, record)
+	_, broken := data.Records(name.Name)
+	return errors.Join(broken...)
+}
+
+// set puts a record among those that are offered, whichever map of the index had it.
+func set(data *conda.RepoData, file string, record []byte) {
+	if strings.HasSuffix(file, ".conda") {
+		data.PackagesConda.Set(file, record)
+	} else {
+		data.Packages.Set(file, record)
+	}
 }
 
 // nameOf is the package's name in a file name.
@@ -159,7 +193,7 @@ func openShelf(p *place, name string) (s *shelf, err error) {
 	return s, nil
 }
 
-// leaveOutStrange tells of what is no file name of a package.
+// leaveOutStrange tells of what is no file name of a package, or no record of it.
 func (s *shelf) leaveOutStrange() error {
 	text, err := s.read(s.groups[""])
 	if err != nil {
@@ -167,9 +201,9 @@ func (s *shelf) leaveOutStrange() error {
 	}
 	delete(s.groups, "")
 	var strange []error
-	for t := (&tableReader{rest: text}); t.rest != ""; t.text() {
-		_, err := conda.ParseFileName(t.text())
-		strange = append(strange, err)
+	for t := (&tableReader{rest: text}); t.rest != ""; {
+		file, record := t.text(), t.text()
+		strange = append(strange, whyBroken(file, []byte(record)))
 	}
 	s.leaveOut("", strange)
 	return nil
@@ -270,12 +304,7 @@ func (s *shelf) Records(name string) ([]conda.Record, error) {
 	}
 	data := conda.NewRepoData(s.subdir)
 	for t := (&tableReader{rest: text}); t.rest != ""; {
-		file, record := t.text(), []byte(t.text())
-		if strings.HasSuffix(file, ".conda") {
-			data.PackagesConda.Set(file, record)
-		} else {
-			data.Packages.Set(file, record)
-		}
+		set(data, t.text(), []byte(t.text()))
 	}
 	records, broken := s.offer(data, name)
 	s.leaveOut(name, broken)
