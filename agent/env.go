@@ -136,6 +136,7 @@ func environmentOf(r env.Request, records []conda.Record) *environment {
 
 // envRequest finds what is wrong with the command line, and opens the channels.
 func (d *desk) envRequest(ctx context.Context, o envOptions, p *progress) (env.Request, error) {
+	o.prefix = fromHome(o.prefix)
 	file, err := o.environmentFile()
 	if err != nil {
 		return env.Request{}, err
@@ -181,6 +182,7 @@ func (d *desk) envRequest(ctx context.Context, o envOptions, p *progress) (env.R
 // cacheFolder is the one that a flag names, or the user's own.
 func cacheFolder(flag string) (string, error) {
 	if flag != "" {
+		flag = fromHome(flag)
 		return absolutePath(flag), checkFolder("--cache", flag)
 	}
 	folder, err := os.UserCacheDir()

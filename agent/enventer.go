@@ -66,7 +66,7 @@ func (o *enterOptions) check(session string) error {
 	for _, text := range o.packages {
 		o.specs = append(o.specs, specWords(text)...)
 	}
-	if o.root = o.folder(o.root); o.root != "" {
+	if o.root = absolutePath(fromHome(o.root)); o.root != "" {
 		o.prefix = o.root // the prefix is found below it
 	}
 	if o.prefix == "" && session != "" {
@@ -88,9 +88,6 @@ func (o *enterOptions) check(session string) error {
 	}
 	return checkFolder("--persist-envs-hashed", o.root)
 }
-
-// folder is where a path leads that no shell has seen.
-func (envOptions) folder(path string) string { return absolutePath(fromHome(path)) }
 
 // specWords are the words of a list of match specs. A word in quotes may hold
 // blanks: 'python >=3.11'.

@@ -27,7 +27,7 @@ func (o *cleanOptions) add(c *cobra.Command) {
 }
 
 func (o *cleanOptions) check() error {
-	o.root = envOptions{}.folder(o.root)
+	o.root = absolutePath(fromHome(o.root))
 	if !isHours(o.hours) {
 		return usageError{fmt.Errorf("--cleanup-after-hours %g: it is hours, from 0 on", o.hours)}
 	}
