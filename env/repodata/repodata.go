@@ -116,7 +116,8 @@ var errBroken = errors.New("it is broken")
 
 func (p *place) open(ctx context.Context) (Subdir, error) {
 	kept, known := p.read()
-	if known && (p.Offline || time.Since(kept.Checked) < kept.Fresh) {
+	age := time.Since(kept.Checked) // negative where a clock was set back: then nobody knows
+	if known && (p.Offline || age >= 0 && age < kept.Fresh) {
 		if s, err := p.load(ctx, kept); err == nil {
 			return s, nil
 		}

@@ -175,6 +175,27 @@ func TestACopyThatIsFreshIsReadUnasked(t *testing.T) {
 	expect(t, c, o, "1.0", "0 asked, read ")
 }
 
+// A clock that was ahead when the copy was made says nothing about its age.
+func TestACopyOfTomorrowIsNotFresh(t *testing.T) {
+	c := plain(index(record("tool", "1.0")))
+	zst := c.objects["linux-64/repodata.json.zst"]
+	zst.fresh = time.Hour
+	c.objects["linux-64/repodata.json.zst"] = zst
+	o := repodata.Options{Cache: t.TempDir()}
+	expect(t, c, o, "1.0", "3 asked, read linux-64/repodata.json.zst")
+	notes, err := filepath.Glob(filepath.Join(o.Cache, "*", "*", "note.json"))
+	if err != nil || len(notes) != 1 {
+		t.Fatal(notes, err)
+	}
+	text, err := os.ReadFile(notes[0])
+	today, tomorrow := time.Now().Format(time.DateOnly), time.Now().AddDate(0, 0, 1).Format(time.DateOnly)
+	if err = errors.Join(err, os.WriteFile(notes[0], bytes.Replace(text, []byte(`"checked":"`+today), []byte(`"checked":"`+tomorrow), 1), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, c, o, "1.0", "3 asked, read ")
+	expect(t, c, o, "1.0", "0 asked, read ")
+}
+
 func TestNewerShardsAreReadAndOlderOnesAreNot(t *testing.T) {
 	for _, tt := range []struct {
 		after time.Duration
