@@ -144,18 +144,28 @@ func (p *pathEntry) original() string { return cmp.Or(p.Original, p.Path) }
 // e.g. lib: through them one file has several paths.
 type links map[string]string
 
-// leaders finds those of the members.
+// leaders finds those of the members: also symlinks that are folders of paths only by way
+// of others.
 func leaders(order []*member) links {
 	all, folders := links{}, foldersOf(order)
-	for _, m := range order {
-		for i := range m.paths {
-			p := &m.paths[i]
-			if p.PathType != softlink || folders[p.original()] == nil {
-				continue
+	for more := true; more; {
+		more = false
+		for _, m := range order {
+			for i := range m.paths {
+				p := &m.paths[i]
+				if p.PathType != softlink || folders[p.original()] == nil {
+					continue
+				}
+				target, err := os.Readlink(filepath.Join(m.from, filepath.FromSlash(cmp.Or(p.source, p.Path))))
+				if err == nil && !filepath.IsAbs(target) { // one that is gone, or not to be followed, leads to no path
+					more = more || all[p.original()] == ""
+					all[p.original()] = path.Join(path.Dir(p.original()), filepath.ToSlash(target))
+				}
 			}
-			target, err := os.Readlink(filepath.Join(m.from, filepath.FromSlash(cmp.Or(p.source, p.Path))))
-			if err == nil && !filepath.IsAbs(target) { // one that is gone, or not to be followed, leads to no path
-				all[p.original()] = path.Join(path.Dir(p.original()), filepath.ToSlash(target))
+		}
+		for _, dir := range slices.Collect(maps.Keys(folders)) {
+			for at := path.Dir(all.place(dir + "/x")); at != "." && folders[at] == nil; at = path.Dir(at) {
+				folders[at] = folders[dir]
 			}
 		}
 	}

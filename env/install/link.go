@@ -15,25 +15,26 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 )
 
+// job is a path to be made.
+type job struct {
+	of *unpacked
+	p  *pathEntry
+}
+
 // link makes folders and symlinks, and then all files, several at a time. Symlinks that
-// other packages' paths lead through come first, one after the other.
-func (l *prefix) link(ctx context.Context, all []*unpacked) error {
-	leaders, others := apart(all)
-	for _, u := range leaders {
-		if err := l.prepare(u); err != nil {
-			return err
-		}
-	}
-	if err := inParallel(ctx, len(others), func(i int) error { return l.prepare(others[i]) }); err != nil {
+// paths lead through come first, one after the other.
+func (l *prefix) link(ctx context.Context, all []*unpacked, links links) error {
+	made, err := l.lead(all, links)
+	if err != nil {
 		return err
 	}
-	type job struct {
-		of *unpacked
-		p  *pathEntry
+	if err := inParallel(ctx, len(all), func(i int) error { return l.prepare(all[i], made) }); err != nil {
+		return err
 	}
 	var files []job
 	for _, u := range all {
@@ -47,33 +48,43 @@ func (l *prefix) link(ctx context.Context, all []*unpacked) error {
 	return inParallel(ctx, len(files), func(i int) error { return l.place(files[i].of, files[i].p) })
 }
 
-// apart returns first the packages whose symlinks are folders of some package's paths,
-// e.g. lib64 -> lib.
-func apart(all []*unpacked) (leaders, others []*unpacked) {
-	folders := map[string]bool{}
+// lead makes the symlinks that paths lead through, e.g. lib64 -> lib: those first that
+// others may lie behind, and before each the folder that it leads to, if a package has it.
+func (l *prefix) lead(all []*unpacked, links links) (made map[*pathEntry]bool, err error) {
+	if len(links) == 0 {
+		return nil, nil
+	}
+	made = map[*pathEntry]bool{}
+	var leading []job
+	folders := map[string]*unpacked{}
 	for _, u := range all {
-		for _, p := range u.paths {
-			dir := p.Path
-			if p.PathType != directory {
-				dir = path.Dir(dir)
+		for i := range u.paths {
+			p := &u.paths[i]
+			if p.PathType == softlink && links[p.Path] != "" {
+				leading, made[p] = append(leading, job{u, p}), true
 			}
-			for ; dir != "." && !folders[dir]; dir = path.Dir(dir) {
-				folders[dir] = true
-			}
+			folders[path.Dir(p.Path)] = u
 		}
 	}
-	for _, u := range all {
-		if slices.ContainsFunc(u.paths, func(p pathEntry) bool { return p.PathType == softlink && folders[p.Path] }) {
-			leaders = append(leaders, u)
-		} else {
-			others = append(others, u)
+	depth := func(j job) int { return strings.Count(j.p.Path, "/") }
+	slices.SortStableFunc(leading, func(a, b job) int { return cmp.Compare(depth(a), depth(b)) })
+	for _, j := range leading {
+		to := links[j.p.Path]
+		if u := folders[to]; u != nil && links[to] == "" { // a symlink to what is not there yet cannot be followed
+			if _, err := l.parent(to); err != nil {
+				return nil, fmt.Errorf("install %s: %w", u.dist, err)
+			}
+		}
+		if err := l.place(j.of, j.p); err != nil {
+			return nil, err
 		}
 	}
-	return leaders, others
+	return made, nil
 }
 
-// prepare makes the folders that u's paths lie in, and its symlinks.
-func (l *prefix) prepare(u *unpacked) error {
+// prepare makes the folders that u's paths lie in, and its symlinks, but for those that
+// are made.
+func (l *prefix) prepare(u *unpacked, made map[*pathEntry]bool) error {
 	var links []*pathEntry
 	for i := range u.paths {
 		p := &u.paths[i]
@@ -89,6 +100,9 @@ func (l *prefix) prepare(u *unpacked) error {
 		}
 	}
 	for _, p := range links {
+		if made[p] {
+			continue
+		}
 		if err := l.place(u, p); err != nil {
 			return err
 		}

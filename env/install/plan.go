@@ -19,6 +19,7 @@ type plan struct {
 	leaving  []*installed
 	arriving []*unpacked // dependencies first
 	moves    []move      // of packages that stay
+	links    links
 	warnings []string
 
 	asked   map[string]string // see Options.Asked
@@ -47,7 +48,7 @@ func (l *prefix) plan(all []*unpacked, o Options) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.warnings = warnings
+	p.links, p.warnings = links, warnings
 	for _, m := range moves {
 		if m.of.kept != nil {
 			p.moves = append(p.moves, m)
@@ -122,7 +123,7 @@ func (p *plan) write(l *prefix, order []*member, links links) error {
 	}
 	folders := p.foldersInTheWay(l)
 	gone := p.linksThatGo(l, links)
-	p.moveOut(slices.Concat(folders, gone), order)
+	p.moveOut(l, slices.Concat(folders, gone), order)
 	p.putAside(l)
 	if err := p.putFoldersAside(l, folders); err != nil {
 		return err
@@ -131,9 +132,10 @@ func (p *plan) write(l *prefix, order []*member, links links) error {
 		p.Old = append(p.Old, historyFile)
 	}
 	var unknown error
+	elsewhere := below(l.root, gone)
 	there := func(name string) bool {
-		if slices.ContainsFunc(gone, func(link string) bool { return strings.HasPrefix(name, link+"/") }) {
-			return false // what can be reached there will be elsewhere
+		if elsewhere(name) { // by then
+			return false
 		}
 		_, err := l.root.Lstat(filepath.FromSlash(name))
 		if _, system := errors.AsType[syscall.Errno](err); system && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {
@@ -145,13 +147,16 @@ func (p *plan) write(l *prefix, order []*member, links links) error {
 	for _, name := range p.Old {
 		aside[name] = true
 	}
-	stays := func(name string) bool { return there(name) && !aside[name] }
+	byPlace := sync.OnceValue(func() map[string]string { return places(l.root, p.Old) })
+	stays := func(name string) bool {
+		return there(name) && !aside[name] && (folders == nil || byPlace()[really(l.root, name)] == "")
+	}
 	seen := map[string]bool{".": true}
 	for _, dir := range p.make() {
 		p.addDirs(dir, seen, stays)
 	}
 	p.Empty = p.emptied(order)
-	if err := p.notInTheWay(l, stays); err != nil {
+	if err := p.notInTheWay(l, byPlace, func(name string) bool { return there(name) && !aside[name] }); err != nil {
 		return err
 	}
 	return unknown
@@ -159,20 +164,19 @@ func (p *plan) write(l *prefix, order []*member, links links) error {
 
 // notInTheWay refuses what is where something new will be and is not put aside, by this
 // name or another one.
-func (p *plan) notInTheWay(l *prefix, stays func(string) bool) error {
-	places := sync.OnceValue(func() map[string]string { return l.places(p.Old) })
+func (p *plan) notInTheWay(l *prefix, old func() map[string]string, stays func(string) bool) error {
 	for _, name := range p.New {
 		if !stays(name) {
 			continue
 		}
-		old, same := places()[l.really(name)]
+		other, same := old()[really(l.root, name)]
 		if !same {
 			return fmt.Errorf("%s is in the prefix already and belongs to no package: remove it", name)
 		}
 		if p.Same == nil {
 			p.Same = map[string]string{}
 		}
-		p.Same[name] = old
+		p.Same[name] = other
 	}
 	return nil
 }
@@ -214,7 +218,8 @@ func (p *plan) linksThatGo(l *prefix, links links) (all []string) {
 
 // moveOut has the files that packages which stay have in folders that change, from
 // folders to symlinks or back, placed once more: where their paths will lead.
-func (p *plan) moveOut(folders []string, order []*member) {
+func (p *plan) moveOut(l *prefix, folders []string, order []*member) {
+	inside := below(l.root, folders)
 	moved := map[*pathEntry]bool{}
 	for _, m := range p.moves {
 		moved[m.at] = true
@@ -222,8 +227,7 @@ func (p *plan) moveOut(folders []string, order []*member) {
 	for _, m := range order {
 		for i := range m.paths {
 			e := &m.paths[i]
-			inside := func(folder string) bool { return strings.HasPrefix(e.Path, folder+"/") }
-			if m.kept != nil && e.PathType != directory && !moved[e] && slices.ContainsFunc(folders, inside) {
+			if m.kept != nil && e.PathType != directory && !moved[e] && inside(e.Path) {
 				p.moves = append(p.moves, move{m, e, e.Path})
 			}
 		}
@@ -232,10 +236,10 @@ func (p *plan) moveOut(folders []string, order []*member) {
 
 // putFoldersAside lists the folders behind what is in them, which has to be put aside.
 func (p *plan) putFoldersAside(l *prefix, folders []string) error {
-	aside := map[string]bool{}
-	for _, name := range p.Old {
-		aside[name] = true
+	if len(folders) == 0 {
+		return nil
 	}
+	aside := places(l.root, p.Old)
 	for _, folder := range folders {
 		var found []string // parents first
 		err := fs.WalkDir(l.root.FS(), folder, func(name string, e fs.DirEntry, err error) error {
@@ -244,7 +248,7 @@ func (p *plan) putFoldersAside(l *prefix, folders []string) error {
 				return err
 			case e.IsDir():
 				found = append(found, name)
-			case !aside[name]:
+			case aside[really(l.root, name)] == "":
 				return fmt.Errorf("%s is in the prefix already and belongs to no package, and its folder %s gives way to a file or a link: remove it", name, folder)
 			}
 			return nil

@@ -194,20 +194,47 @@ func (l *prefix) file(name string) (string, error) {
 	return filepath.Join(at, path.Base(name)), err
 }
 
-// really is where the path name of the prefix leads now.
-func (l *prefix) really(name string) string {
-	dir := filepath.Join(l.resolved, filepath.FromSlash(path.Dir(name)))
-	if at, err := filepath.EvalSymlinks(dir); err == nil {
-		dir = at
+// really is where the path name of the prefix leads now, in the prefix: what is on the way
+// there may be a symlink.
+func really(root *os.Root, name string) string {
+	top, err := filepath.EvalSymlinks(root.Name())
+	if err != nil {
+		return name
 	}
-	return filepath.Join(dir, path.Base(name))
+	dir, err := filepath.EvalSymlinks(filepath.Join(top, filepath.FromSlash(path.Dir(name))))
+	if err != nil {
+		return name
+	}
+	inside, err := filepath.Rel(top, dir)
+	if err != nil || !filepath.IsLocal(inside) {
+		return name
+	}
+	return path.Join(filepath.ToSlash(inside), path.Base(name))
 }
 
 // places are names by where they lead now.
-func (l *prefix) places(names []string) map[string]string {
+func places(root *os.Root, names []string) map[string]string {
 	all := map[string]string{}
 	for _, name := range names {
-		all[l.really(name)] = name
+		all[really(root, name)] = name
 	}
 	return all
+}
+
+// below returns a function that tells whether what is called name lies in one of folders,
+// by whatever name. They must stay where they are.
+func below(root *os.Root, folders []string) func(name string) bool {
+	if len(folders) == 0 {
+		return func(string) bool { return false }
+	}
+	is, known := places(root, folders), map[string]bool{".": false}
+	var in func(dir string) bool
+	in = func(dir string) bool {
+		if _, done := known[dir]; !done {
+			_, one := is[really(root, dir)]
+			known[dir] = one || in(path.Dir(dir))
+		}
+		return known[dir]
+	}
+	return func(name string) bool { return in(path.Dir(name)) }
 }

@@ -125,8 +125,9 @@ func (c *change) undo() error {
 	for _, name := range halfWritten(c.root, c.New) {
 		note(c.root.Remove(filepath.FromSlash(name)))
 	}
+	inOld := below(c.root, slices.DeleteFunc(slices.Clone(c.Old), func(name string) bool { return !isOld(name) }))
 	for _, name := range slices.Backward(c.New) {
-		if isOld(name) || isOld(c.Same[name]) || slices.ContainsFunc(foldersAbove(name), isOld) { // an old symlink leads to old files
+		if isOld(name) || isOld(c.Same[name]) || inOld(name) { // an old symlink leads to old files
 			continue
 		}
 		note(c.root.Remove(filepath.FromSlash(name)))
@@ -144,14 +145,6 @@ func (c *change) undo() error {
 		return fmt.Errorf("bring back what was in %s: %w; the next run tries that again", c.root.Name(), errors.Join(errs...))
 	}
 	return c.root.RemoveAll(changeDir)
-}
-
-// foldersAbove are those that name lies in.
-func foldersAbove(name string) (all []string) {
-	for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
-		all = append(all, dir)
-	}
-	return all
 }
 
 // bringBack puts an old path back, and its folder, if that is gone. One that is not aside
