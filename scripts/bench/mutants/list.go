@@ -33,7 +33,7 @@ var mutants = []mutant{
 	{"after a conflict run_exports of before are used", "indexer/derive.go", "		e.exports = nil // they were made with what is there no more\n", ""},
 	{"a commit leaves shards out that another is about to write", "indexer/edition.go", `	e.meta[metaShards] = "yes"
 `, ""},
-	{"new packages are taken for known", "indexer/state.go", "	if !ok || r.Size != in.Size {\n		return false", "	if !ok || r.Size != in.Size {\n		return true"},
+	{"new packages are taken for known", "indexer/state.go", "	if !ok || r.Size != in.Size || !usable(r) {\n		return false", "	if !ok || r.Size != in.Size || !usable(r) {\n		return true"},
 	{"a shard is taken for stored", "indexer/shards.go", "	if stored(sum) {", "	if stored(sum) || true {"},
 	{"a body that is cut is taken for whole", "store/s3/s3.go", "	if err == nil || r.left <= 0 || r.lost == attempts || r.ctx.Err() != nil {\n		return n, err\n	}", "	if err != nil {\n		return n, io.EOF\n	}\n	if err == nil {\n		return n, err\n	}"},
 	{"the lock's epoch does not rise", "lock/record.go", "return c.epoch + 1", "return c.epoch"},
