@@ -1,6 +1,7 @@
 package builder
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -210,6 +211,9 @@ func (t *tested) readList(work string) error {
 		return err
 	}
 	head := fmt.Sprintf("package: {name: %s, version: %q}\ntests:\n", t.out.Name, t.out.Version)
+	if flow := bytes.TrimSpace(text); bytes.HasPrefix(flow, []byte("[")) {
+		head, text = head+"  ", flow // rattler-build writes [] where there are none, which cannot begin a line
+	}
 	asRecipe := pack.InfoFile{Path: string(recipe.V1), Data: append([]byte(head), text...)}
 	if err := place(work, []pack.InfoFile{asRecipe}); err != nil {
 		return err

@@ -60,6 +60,15 @@ func TestTestsOfAList(t *testing.T) {
 	}
 }
 
+// A package without tests says so.
+func TestNoTestsOfAList(t *testing.T) {
+	for _, text := range []string{"[]\n", "\n[]", ""} {
+		if n, _, err := runTests(t, map[string]string{"info/tests/tests.yaml": text}); n != 0 || err != nil {
+			t.Errorf("%q: %d tests, %v", text, n, err)
+		}
+	}
+}
+
 // The form is conda-build's, and ours.
 func TestTestsOfScripts(t *testing.T) {
 	n, h, err := runTests(t, map[string]string{
