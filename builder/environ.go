@@ -60,6 +60,9 @@ func (b *build) testEnviron(t recipe.Test) (map[string]string, error) {
 		"HOME":              b.dirs.testHome,
 		"TMPDIR":            b.dirs.testTmp,
 	})
+	if len(t.Build) > 0 {
+		vars["BUILD_PREFIX"], vars["PATH"] = b.dirs.testTools, searchPath(b.dirs.testTools, b.dirs.testPrefix)
+	}
 	return vars, b.addScriptEnv(vars, t.Script)
 }
 

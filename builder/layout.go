@@ -19,6 +19,7 @@ type layout struct {
 	downloads   string // sources before they are unpacked
 	cache       string // archives and unpacked packages of environments, of all outputs
 	testPrefix  string // PREFIX of the tests; short, so that padding is really replaced
+	testTools   string // BUILD_PREFIX of the tests: what they are run with
 	testWork    string // SRC_DIR of the tests
 	testHome    string // HOME of a test: what the build left in its own must not help it
 	testTmp     string // TMPDIR of a test
@@ -47,7 +48,7 @@ func (b *build) layout() error {
 		work: in("work"), prefix: prefix, buildPrefix: in("_build_env"),
 		home: in("home"), tmp: in("tmp"), scripts: in("scripts"),
 		downloads: in("downloads"), cache: filepath.Join(b.Work, "_cache"),
-		testPrefix: in("_t_env"), testWork: in("test_tmp"),
+		testPrefix: in("_t_env"), testTools: in("_t_build_env"), testWork: in("test_tmp"),
 		testHome: in("test_home"), testTmp: in("test_tmpdir"), systemTmp: in("system_tmp"), pipCache: in("pip_cache"), packages: b.OutputDir,
 	}
 	if b.OutputDir == "" {

@@ -174,7 +174,7 @@ func (b *build) testFiles() ([]pack.InfoFile, error) {
 			continue
 		}
 		fmt.Fprintf(&script, "(\nset -ex\n%s%s\n)\n", exports(t.Script.Env), strings.Join(lines, "\n"))
-		requires = append(requires, t.Requires...)
+		requires = slices.Concat(requires, t.Requires, t.Build) // they have one prefix there
 		inputs, err := b.testInputs(t, i, b.dirs.work)
 		if err != nil {
 			return nil, err

@@ -182,6 +182,20 @@ func TestTestsNeedWhatThePackageWasBuiltWith(t *testing.T) {
 	}
 }
 
+// What a test is run with does not hide what the package lacks, as with rattler-build.
+func TestWhatATestIsRunWithHasAPrefixOfItsOwn(t *testing.T) {
+	file := condatest.Write(t, "tool-1.0-0.conda", condatest.Index("tool", "1.0", 0, "noarch"), map[string]string{"share/tool": "x", "etc/conda/activate.d/tool.sh": "export TOOL=on\n"})
+	p, _ := mustBuild(t, map[string]string{"recipe.yaml": `package: {name: a, version: "1"}
+tests:
+  - script: test ! -e $PREFIX/share/tool && test -e $BUILD_PREFIX/share/tool && test $TOOL = on && test $CONDA_PREFIX = $PREFIX && case $PATH in $BUILD_PREFIX/bin:$PREFIX/bin:*) ;; *) false;; esac
+    requirements: {build: [tool >=1]}
+  - script: test ! -e $BUILD_PREFIX/share/tool
+`}, func(r *builder.Request) { r.Channels = []env.Channel{indexed(t, []string{file})} })
+	if got := contents(t, p)["info/test/test_time_dependencies.json"]; !strings.Contains(got, `"tool >=1"`) {
+		t.Errorf("its tests need %s", got)
+	}
+}
+
 // A package tells what it was built with.
 func TestTheRecipeInAPackageIsFinal(t *testing.T) {
 	for format, want := range map[string]string{

@@ -77,7 +77,7 @@ func (b *build) needsAny(later []*recipe.Output) bool {
 	}
 	specs := slices.Clone(b.made.Record.Depends)
 	for _, t := range tests {
-		specs = append(append(specs, t.Requires...), t.Downstream)
+		specs = append(slices.Concat(specs, t.Requires, t.Build), t.Downstream)
 	}
 	depends := map[string][]string{}
 	for _, p := range b.earlier {
@@ -115,7 +115,7 @@ func (b *build) testAs(ctx context.Context, t recipe.Test, i int, work string) e
 // testOne runs one test in a prefix and a folder of its own, so that no test
 // sees what another left. inputs are what it finds there.
 func (b *build) testOne(ctx context.Context, t recipe.Test, i int, inputs []pack.InfoFile) error {
-	for _, dir := range []string{b.dirs.testPrefix, b.dirs.testWork, b.dirs.testHome, b.dirs.testTmp} {
+	for _, dir := range []string{b.dirs.testPrefix, b.dirs.testTools, b.dirs.testWork, b.dirs.testHome, b.dirs.testTmp} {
 		if err := os.RemoveAll(dir); err != nil {
 			return err
 		}
@@ -129,13 +129,20 @@ func (b *build) testOne(ctx context.Context, t recipe.Test, i int, inputs []pack
 	if _, err := env.Create(ctx, b.testRequest(t.Requires...)); err != nil {
 		return fmt.Errorf("install the package for its test: %w", err)
 	}
+	if len(t.Build) > 0 {
+		request := b.testRequest()
+		request.Prefix, request.Specs = b.dirs.testTools, t.Build
+		if _, err := env.Create(ctx, request); err != nil {
+			return fmt.Errorf("install what the test is run with: %w", err)
+		}
+	}
 	vars, err := b.testEnviron(t)
 	if err != nil {
 		return err
 	}
 	return b.run(ctx, recipe.Script{Lines: append([]string{"set -x"}, testLines(t, i)...)}, job{
 		name: fmt.Sprintf("test_%d", i), dir: b.dirs.testWork, vars: vars,
-		prefixes: []string{b.dirs.testPrefix}, view: b.testView(),
+		prefixes: []string{b.dirs.testPrefix, b.dirs.testTools}, view: b.testView(),
 	})
 }
 
@@ -216,7 +223,7 @@ func singleTests(tests []recipe.Test) []recipe.Test {
 	var all []recipe.Test
 	for _, t := range tests {
 		if t.Python == nil {
-			t.Requires = slices.Concat(t.Requires, t.Build, interpreterOf(t))
+			t.Requires = slices.Concat(t.Requires, interpreterOf(t))
 			all = append(all, t)
 			continue
 		}

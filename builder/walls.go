@@ -50,7 +50,7 @@ func (b *build) scriptView() sandbox.View {
 func (b *build) testView() sandbox.View {
 	return sandbox.View{
 		Read:  slices.Concat([]string{b.dirs.scripts}, b.Read),
-		Write: []string{b.dirs.testPrefix, b.dirs.testWork, b.dirs.testHome, b.dirs.testTmp},
+		Write: []string{b.dirs.testPrefix, b.dirs.testTools, b.dirs.testWork, b.dirs.testHome, b.dirs.testTmp},
 		Tmp:   b.dirs.systemTmp,
 	}
 }
