@@ -1,8 +1,10 @@
 package builder_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 	"testing"
@@ -290,6 +292,24 @@ func TestTheBuildStringIsFinalWithTheEnvironments(t *testing.T) {
 		if strings.Contains(tt.want, "ha63b06e") && (all["info/hash_input.json"] != `{"__linux": "__linux"}` || !strings.HasSuffix(all["named"], " ha63b06e\n")) {
 			t.Errorf("%s: hashed %s, the script saw %q", text, all["info/hash_input.json"], all["named"])
 		}
+	}
+}
+
+// A task that is tried again finds what it published under the final name.
+func TestATaskFindsItsPackageUnderTheFinalName(t *testing.T) {
+	file := condatest.Write(t, "sysroot-2.17-0.conda", condatest.Index("sysroot", "2.17", 0, "noarch"), map[string]string{"share/s": "s", "info/run_exports.json": `{"strong":["__linux"]}`})
+	var asked []string
+	p, h, err := build(t, map[string]string{"meta.yaml": "package: {name: a, version: \"1\"}\nbuild: {script: exit 1}\nrequirements: {build: [sysroot], host: []}\n"}, func(r *builder.Request) {
+		r.Channels = []env.Channel{indexed(t, []string{file})}
+		r.Virtual = func() []conda.Record { return []conda.Record{{Name: "__linux", Version: "0", Build: "0"}} }
+		r.NextBuildNumber = func(context.Context, string, string, []string) (int, bool, error) { return 4, true, nil }
+		r.Stored = func(_ context.Context, key string) (bool, error) {
+			asked = append(asked, path.Base(key))
+			return strings.HasSuffix(key, "/a-1-ha63b06e_4.conda"), nil
+		}
+	})
+	if err != nil || !strings.HasSuffix(p.Stored, "/a-1-ha63b06e_4.conda") || !slices.Equal(asked, []string{"a-1-4.conda", "a-1-ha63b06e_4.conda"}) {
+		t.Errorf("found %q, asked for %q, %v\n%s", p.Stored, asked, err, h.output())
 	}
 }
 
