@@ -57,3 +57,16 @@ func TestRequirementsThatAreTaken(t *testing.T) {
 		}
 	}
 }
+
+// A variant that is no version is found before anything is built, where it is needed.
+func TestVariantsThatAreNoVersions(t *testing.T) {
+	for value, wrong := range map[string]bool{">>1": true, "1.2.* h_*": false, ">=1,<2": false, "nompi": false, "": false} {
+		out := renderAll(t, head+"requirements:\n  host: [w]\n", "w: ["+strconv.Quote(value)+"]\n", Options{}).Outputs[0]
+		if (len(out.Blockers) > 0) != wrong {
+			t.Errorf("%q: %v", value, out.Blockers)
+		}
+		if wrong {
+			has(t, out.Blockers, "recipe.yaml:5:10", `the variants' w: read match spec "w >>1"`)
+		}
+	}
+}

@@ -1,10 +1,12 @@
 package recipe
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/condaworker/condaworker/builder/recipe/tree"
+	"github.com/condaworker/condaworker/conda"
 )
 
 var (
@@ -121,6 +123,11 @@ func (r *v1Recipe) resolved(list []Dependency) []Dependency {
 			list[i].Resolved = d.Spec + " =" + version
 		default:
 			list[i].Resolved = d.Spec + " " + version
+		}
+		if _, err := conda.ParsePlainSpec(list[i].MatchSpec()); err != nil {
+			r.blockers = append(r.blockers, tree.Problem{
+				Pos: d.Pos, Text: fmt.Sprintf("the variants' %s: %v", variantKey(d.Spec), err), Hint: "write a version there, such as 1.2, 1.2.* h1_* or >=1.2",
+			})
 		}
 	}
 	return list
