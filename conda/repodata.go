@@ -418,6 +418,9 @@ func (r *RepoData) decode(file, name string) (Record, error) {
 	if _, err := ParseVersion(record.Version); err != nil {
 		return Record{}, err
 	}
+	if record.Build == "" {
+		return Record{}, errors.New("it has no build")
+	}
 	if record.Subdir == "" { // before conda 4.5 only info had it
 		record.Subdir = r.subdir()
 	}

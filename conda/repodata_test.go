@@ -56,7 +56,7 @@ func TestRepoDataRecords(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" || broken != nil {
 		t.Errorf("(-want +got):\n%s\nbroken: %v", diff, broken)
 	}
-	twins := parse(t, `{"packages":{"a-1-0.tar.bz2":{"name":"a","version":"1"},"a-2-0.tar.bz2":{"name":"a","version":2}},`+
+	twins := parse(t, `{"packages":{"a-1-0.tar.bz2":{"name":"a","version":"1","build":"0"},"a-2-0.tar.bz2":{"name":"a","version":2}},`+
 		`"packages.conda":{"a-1-0.conda":{"name":5},"a-2-0.conda":{"name":"a","version":2},"a-3-0.conda":5}}`)
 	if got, broken := twins.Records("a"); len(got) != 1 || got[0].FileName != "a-1-0.tar.bz2" || len(broken) != 4 {
 		t.Errorf("of a .conda that is broken: %v %v", got, broken)

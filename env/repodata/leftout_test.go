@@ -76,7 +76,7 @@ func TestWhatIsLeftOutIsNamed(t *testing.T) {
 // what was kept is read again.
 func TestWhatIsNoPackageIsNamed(t *testing.T) {
 	c := plain([]byte(`{"packages":{"strange":{"name":"tool"},"a b-1-0.tar.bz2":{},"other-1-0.tar.bz2":{"name":5,"version":"1"},` +
-		`"odd-1-0.tar.bz2":{"name"  :  "odd","version":"1"},"odd-2-0.tar.bz2":{"extra":{"name":"x"},"name":"\u006fdd","version":"2"},` +
+		`"odd-1-0.tar.bz2":{"name"  :  "odd","version":"1","build":"0"},"odd-2-0.tar.bz2":{"extra":{"name":"x"},"name":"\u006fdd","version":"2","build":"0"},` +
 		`"odd-3-0.tar.bz2":{"name": "even","version":"3"}},"packages.conda":{` + record("tool", "1.0") + `}}`))
 	cache := t.TempDir()
 	for range 2 {

@@ -389,6 +389,7 @@ func TestBrokenRecordsAreNamed(t *testing.T) {
 func TestRecordsOfAnotherType(t *testing.T) {
 	for text, want := range map[string]string{
 		`5`: "it cannot be ", `"x"`: "it cannot be ", `[]`: "it cannot be ", `null`: "it ", `{}`: "it has no name", `{"version":"9"}`: "it has no name",
+		`{"name":"tool","version":"9"}`: "it has no build", `{"name":"tool","version":"9","build":null}`: "it has no build",
 		`{"name":5}`: "its name cannot be a JSON number", `{"name":"other","version":"9","build":"0"}`: `it is of a package "other"`,
 		`{"name":"tool","version":[]}`: "its version cannot be a JSON array", `{"name":"tool","version":"9","build":0}`: "its build cannot be a JSON number",
 		`{"name":"tool","version":"9","build":"0","build_number":"0"}`:        "its build_number cannot be a JSON string",
