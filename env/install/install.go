@@ -116,7 +116,7 @@ func (l *prefix) fill(ctx context.Context, p *plan, c *change, o Options) error 
 	if err := p.relocate(l, c, true); err != nil { // paths of the rest may lead through them
 		return err
 	}
-	if err := l.link(ctx, p.arriving, p.links); err != nil {
+	if err := l.link(ctx, p); err != nil {
 		return err
 	}
 	if err := errors.Join(p.relocate(l, c, false), p.record(l)); err != nil {

@@ -10,6 +10,7 @@ import (
 	"hash"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -28,8 +29,9 @@ type job struct {
 
 // link makes folders and symlinks, and then all files, several at a time. Symlinks that
 // paths lead through come first, one after the other.
-func (l *prefix) link(ctx context.Context, all []*unpacked, links links) error {
-	made, err := l.lead(all, links)
+func (l *prefix) link(ctx context.Context, p *plan) error {
+	all := p.arriving
+	made, err := l.lead(all, p)
 	if err != nil {
 		return err
 	}
@@ -50,33 +52,36 @@ func (l *prefix) link(ctx context.Context, all []*unpacked, links links) error {
 
 // lead makes the symlinks that paths lead through, e.g. lib64 -> lib: those first that
 // others may lie behind, and before each the folder that it leads to, if a package has it.
-func (l *prefix) lead(all []*unpacked, links links) (made map[*pathEntry]bool, err error) {
-	if len(links) == 0 {
+func (l *prefix) lead(all []*unpacked, p *plan) (made map[*pathEntry]bool, err error) {
+	if len(p.links) == 0 {
 		return nil, nil
 	}
 	made = map[*pathEntry]bool{}
-	var leading []job
-	folders := map[string]*unpacked{}
+	leading, folders := map[string]job{}, map[string]bool{}
 	for _, u := range all {
 		for i := range u.paths {
-			p := &u.paths[i]
-			if p.PathType == softlink && links[p.Path] != "" {
-				leading, made[p] = append(leading, job{u, p}), true
+			e := &u.paths[i]
+			if e.PathType == softlink && p.links[e.Path] != "" {
+				leading[e.Path], made[e] = job{u, e}, true
 			}
-			folders[path.Dir(p.Path)] = u
+			folders[path.Dir(e.Path)] = true
 		}
 	}
-	depth := func(j job) int { return strings.Count(j.p.Path, "/") }
-	slices.SortStableFunc(leading, func(a, b job) int { return cmp.Compare(depth(a), depth(b)) })
-	for _, j := range leading {
-		to := links[j.p.Path]
-		if u := folders[to]; u != nil && links[to] == "" { // a symlink to what is not there yet cannot be followed
+	for _, m := range p.moves {
+		folders[path.Dir(m.to)] = true
+	}
+	depth := func(name string) int { return strings.Count(name, "/") }
+	for _, name := range slices.SortedFunc(maps.Keys(p.links), func(a, b string) int { return cmp.Or(depth(a)-depth(b), cmp.Compare(a, b)) }) {
+		to := p.links[name]
+		if folders[to] && p.links[to] == "" { // a symlink to what is not there yet cannot be followed
 			if _, err := l.parent(to); err != nil {
-				return nil, fmt.Errorf("install %s: %w", u.dist, err)
+				return nil, fmt.Errorf("make the folder that %s leads to: %w", name, err)
 			}
 		}
-		if err := l.place(j.of, j.p); err != nil {
-			return nil, err
+		if j, arrives := leading[name]; arrives {
+			if err := l.place(j.of, j.p); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return made, nil

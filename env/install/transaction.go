@@ -135,8 +135,11 @@ func (c *change) undo() error {
 			dir = path.Dir(dir)
 		}
 	}
-	for _, dir := range slices.Backward(c.Dirs) {
-		leave(dir)
+	for again := true; again; { // one may lie in another by another name
+		again = false
+		for _, dir := range slices.Backward(c.Dirs) {
+			again = leave(dir) || again
+		}
 	}
 	for i, name := range slices.Backward(c.Old) {
 		note(c.bringBack(c.aside(i), filepath.FromSlash(name)))
