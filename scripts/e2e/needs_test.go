@@ -190,8 +190,8 @@ func TestRequirementsAreRattlerBuilds(t *testing.T) {
 	s := start(t)
 	channel := filepath.Join(t.TempDir(), "channel")
 	libraries := maps.Clone(libraries)
-	libraries["pre"] = "package: {name: pre, version: 2.0.0rc1}\nbuild: {script: touch $PREFIX/pre}\nrequirements: {run_exports: [pre 2.0.0rc1 0, lib]}\n"
-	libraries["local"] = "package: {name: local, version: 1.6_5+cuda}\nbuild: {script: touch $PREFIX/local}\nrequirements: {run_exports: ['y =1.2 h*', 'x==1.2=h_0']}\n"
+	libraries["pre"] = "package: {name: pre, version: 2.0.0rc1}\nbuild: {script: touch $PREFIX/pre}\nrequirements: {run_exports: [pre ==2.0.0rc1 0, lib]}\n"
+	libraries["local"] = "package: {name: local, version: 1.6_5+cuda}\nbuild: {script: touch $PREFIX/local}\nrequirements: {run_exports: ['y =1.2 h*', 'x ==1.2 h_0']}\n"
 	for _, name := range []string{"runtime", "gcc_linux-64", "base", "lib", "pre", "local"} {
 		recipe := filepath.Join(t.TempDir(), name)
 		write(t, filepath.Join(recipe, "recipe.yaml"), libraries[name])
