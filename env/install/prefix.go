@@ -231,8 +231,13 @@ func below(root *os.Root, folders []string) func(name string) bool {
 	var in func(dir string) bool
 	in = func(dir string) bool {
 		if _, done := known[dir]; !done {
-			_, one := is[really(root, dir)]
+			at := really(root, dir)
+			_, one := is[at]
 			known[dir] = one || in(path.Dir(dir))
+			target, err := root.Readlink(filepath.FromSlash(at)) // which may be the next symlink
+			if to := path.Join(path.Dir(at), filepath.ToSlash(target)); err == nil && fs.ValidPath(to) {
+				known[dir] = known[dir] || in(to)
+			}
 		}
 		return known[dir]
 	}
