@@ -149,7 +149,7 @@ func (p *plan) write(l *prefix, order []*member, links links) error {
 	}
 	byPlace := sync.OnceValue(func() map[string]string { return places(l.root, p.Old) })
 	stays := func(name string) bool {
-		return there(name) && !aside[name] && (folders == nil || byPlace()[really(l.root, name)] == "")
+		return there(name) && !aside[name] && (len(folders)+len(gone) == 0 || byPlace()[really(l.root, name)] == "")
 	}
 	seen := map[string]bool{".": true}
 	for _, dir := range p.make() {
