@@ -238,11 +238,17 @@ func TestOneFileUnderTwoNames(t *testing.T) {
 		warning     string
 	}{
 		"both come": {
-			nil, []made{link, a, b}, nil, map[string]string{"lib/x": "644 a", "__clobbers__/b/lib64/x": "644 b", "lib/deep/b": "644 "},
+			nil,
+			[]made{link, a, b},
+			nil,
+			map[string]string{"lib/x": "644 a", "__clobbers__/b/lib64/x": "644 b", "lib/deep/b": "644 "},
 			"lib64/x of b-1.0-0 and lib/x of a-1.0-0 are one file here, where a folder is a symlink: that of a-1.0-0 is used",
 		},
 		"the other order": {
-			nil, []made{link, b, z}, nil, map[string]string{"lib/x": "644 b", "__clobbers__/z/lib/x": "644 z", "lib/deep/b": "644 "},
+			nil,
+			[]made{link, b, z},
+			nil,
+			map[string]string{"lib/x": "644 b", "__clobbers__/z/lib/x": "644 z", "lib/deep/b": "644 "},
 			"lib/x of z-1.0-0 and lib64/x of b-1.0-0 are one file here",
 		},
 		"one is there and stays": {
