@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"iter"
 	"maps"
 	"slices"
@@ -128,38 +127,43 @@ func readObject(text []byte, what string) (map[string]json.RawMessage, error) {
 // an index: rattler gives up at 128, Python at a thousand.
 const maxInside = 100
 
-// CheckJSON refuses what some reader of JSON would stumble over in valid JSON, and
-// with it lose the whole index that it is a part of.
+// CheckJSON refuses what is no JSON, and of JSON what some reader would stumble over,
+// and with it lose the whole index that it is a part of.
 func CheckJSON(text []byte) error {
+	errNone := errors.New("it is not JSON")
+	if !json.Valid(text) {
+		return errNone
+	}
 	if hasLoneSurrogate(text) {
 		return errors.New("it has an escape that is half a character")
 	}
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.UseNumber()
 	depth := 0
-	for {
-		token, err := d.Token()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if number, is := token.(json.Number); is {
-			if _, err := number.Float64(); err != nil {
-				return fmt.Errorf("its number %.20s is beyond what a number can be", number)
+	for s := (scanner{text: text}); s.at < len(text); {
+		switch from := s.at; s.peek() {
+		case '"':
+			if !s.string() {
+				return errNone
 			}
-		}
-		switch token {
-		case json.Delim('{'), json.Delim('['):
-			depth++
-		case json.Delim('}'), json.Delim(']'):
+		case '-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9':
+			if !s.number() {
+				return errNone
+			}
+			if _, err := strconv.ParseFloat(string(text[from:s.at]), 64); err != nil {
+				return fmt.Errorf("its number %.20s is beyond what a number can be", text[from:s.at])
+			}
+		case '{', '[':
+			if depth++; depth > maxInside {
+				return fmt.Errorf("its values lie more than %d deep within one another", maxInside)
+			}
+			s.at++
+		case '}', ']':
 			depth--
-		}
-		if depth > maxInside {
-			return fmt.Errorf("its values lie more than %d deep within one another", maxInside)
+			s.at++
+		default:
+			s.at++
 		}
 	}
+	return nil
 }
 
 // hasLoneSurrogate tells whether an escape in valid JSON stands for half of a UTF-16
