@@ -23,10 +23,7 @@ import (
 // export in all ways. Nobody asks for base, on which lib depends.
 func exportingChannel(t *testing.T) env.Channel {
 	t.Helper()
-	var paths []string
-	for _, p := range []struct {
-		name, version, depends, exports string
-	}{
+	return exporting(t, []exporter{
 		{"cc", "12.3", "", `{"strong":["cc-runtime >=12"],"weak":["never 1.0"],"strong_constrains":["cc-old <9"],"noarch":["never-noarch"]}`},
 		{"cc-runtime", "12.4", "", `{"weak":["cc-base"]}`},
 		{"lib", "1.2.3", "base", `{"weak":["lib >=1.2,<2.0a0"],"strong":["lib-data 1.2","lib-data ==1.2"],"weak_constrains":["lib-old <1"],"noarch":["lib-noarch >=1"]}`},
@@ -34,7 +31,17 @@ func exportingChannel(t *testing.T) env.Channel {
 		{"base", "7.0", "", `["base >=7"]`},
 		{"plain", "3.1.4", "", ""},
 		{"numpy", "1.26.4", "", `["numpy >=1.23,<3"]`},
-	} {
+	})
+}
+
+// exporter is a package and its info/run_exports.json.
+type exporter struct{ name, version, depends, exports string }
+
+// exporting is a channel of them.
+func exporting(t *testing.T, all []exporter) env.Channel {
+	t.Helper()
+	var paths []string
+	for _, p := range all {
 		in := condatest.Index(p.name, p.version, 0, "noarch")
 		if p.depends != "" {
 			in["depends"] = []string{p.depends}
@@ -245,24 +252,12 @@ func TestPinRunAsBuild(t *testing.T) {
 // build string shows what is installed. The first hash is conda-build's own for
 // {"__linux": "__linux"}.
 func TestTheBuildStringIsFinalWithTheEnvironments(t *testing.T) {
-	var paths []string
-	for _, p := range []struct{ name, version, depends, exports string }{
+	channel := exporting(t, []exporter{
 		{"sysroot", "2.17", "", `{"strong":["__linux"]}`},
 		{"r-base", "4.3.1", "", `["r-base >=4.3,<4.4.0a0"]`},
 		{"python", "3.12.4", "", ""},
 		{"pip", "24.0", "python", ""},
-	} {
-		in := condatest.Index(p.name, p.version, 0, "noarch")
-		if p.depends != "" {
-			in["depends"] = []string{p.depends}
-		}
-		files := map[string]string{"share/" + p.name: p.version}
-		if p.exports != "" {
-			files["info/run_exports.json"] = p.exports
-		}
-		paths = append(paths, condatest.Write(t, fmt.Sprintf("%s-%s-0.conda", p.name, p.version), in, files))
-	}
-	channel := indexed(t, paths)
+	})
 	for _, tt := range []struct{ build, requirements, want string }{
 		{"", "{build: [sysroot], host: []}", "ha63b06e_0"},
 		{"string: \"x_h{{ PKG_HASH }}\"", "{build: [sysroot], host: []}", "x_ha63b06e"},

@@ -165,11 +165,17 @@ func TestACopyIsReadAsLongAsTheChannelHasThisVersion(t *testing.T) {
 	expect(t, c, repodata.Options{}, "3.0", "3 asked, read linux-64/repodata.json.zst") // without a cache
 }
 
-func TestACopyThatIsFreshIsReadUnasked(t *testing.T) {
+// freshForAnHour is a channel whose server says that its index may be kept so long.
+func freshForAnHour() *channel {
 	c := plain(index(record("tool", "1.0")))
 	zst := c.objects["linux-64/repodata.json.zst"]
 	zst.fresh = time.Hour
 	c.objects["linux-64/repodata.json.zst"] = zst
+	return c
+}
+
+func TestACopyThatIsFreshIsReadUnasked(t *testing.T) {
+	c := freshForAnHour()
 	o := repodata.Options{Cache: t.TempDir()}
 	expect(t, c, o, "1.0", "3 asked, read linux-64/repodata.json.zst")
 	expect(t, c, o, "1.0", "0 asked, read ")
@@ -177,10 +183,7 @@ func TestACopyThatIsFreshIsReadUnasked(t *testing.T) {
 
 // A clock that was ahead when the copy was made says nothing about its age.
 func TestACopyOfTomorrowIsNotFresh(t *testing.T) {
-	c := plain(index(record("tool", "1.0")))
-	zst := c.objects["linux-64/repodata.json.zst"]
-	zst.fresh = time.Hour
-	c.objects["linux-64/repodata.json.zst"] = zst
+	c := freshForAnHour()
 	o := repodata.Options{Cache: t.TempDir()}
 	expect(t, c, o, "1.0", "3 asked, read linux-64/repodata.json.zst")
 	notes, err := filepath.Glob(filepath.Join(o.Cache, "*", "*", "note.json"))
