@@ -16,8 +16,9 @@ type Text struct {
 }
 
 const (
-	chunkSize = 64 << 10
-	smallest  = 128 // bytes that are worth a piece of their own
+	firstChunk = 1 << 10 // bytes; each chunk is twice as large as the one before
+	chunkSize  = 64 << 10
+	smallest   = 128 // bytes that are worth a piece of their own
 )
 
 // TextOf is a text of pieces, which it shares.
@@ -46,7 +47,7 @@ func (t *Text) Bytes() []byte {
 // add copies b to the end.
 func (t *Text) add(b []byte) {
 	if len(b) > cap(t.chunk)-len(t.chunk) {
-		t.chunk = make([]byte, 0, max(chunkSize, len(b)))
+		t.chunk = make([]byte, 0, max(firstChunk, min(2*cap(t.chunk), chunkSize), len(b)))
 	}
 	from := len(t.chunk)
 	t.chunk = append(t.chunk, b...)

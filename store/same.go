@@ -40,7 +40,7 @@ func sameBytes(there io.Reader, info Info, body io.ReadSeeker, o PutOptions) (bo
 	if _, err := body.Seek(0, io.SeekStart); err != nil {
 		return false, err
 	}
-	a, b := make([]byte, 1<<16), make([]byte, 1<<16)
+	a, b := make([]byte, min(size, 1<<16)), make([]byte, min(size, 1<<16))
 	for left := size; left > 0; {
 		n := min(left, int64(len(a)))
 		_, errA := io.ReadFull(there, a[:n])

@@ -3,20 +3,27 @@ package s3
 import (
 	"context"
 	"net/http"
-	"slices"
 	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
-	"github.com/aws/smithy-go"
 	smithyauth "github.com/aws/smithy-go/auth"
 	smithyendpoints "github.com/aws/smithy-go/endpoints"
 )
 
-// endpoints remembers where a bucket is. The SDK works it out for each request
-// from some sixty rules, and for one bucket they say the same each time.
+// remembering is a client that works out once per region what the SDK works out
+// for each request, from some sixty rules: where the bucket is, and how requests
+// to it are signed. For one bucket they say the same each time.
+func remembering(client *s3.Client) *s3.Client {
+	o := client.Options()
+	o.EndpointResolverV2 = &endpoints{rules: o.EndpointResolverV2}
+	o.AuthSchemeResolver = &schemes{rules: o.AuthSchemeResolver}
+	return s3.New(o)
+}
+
+// endpoints remembers where a bucket is.
 type endpoints struct {
 	rules s3.EndpointResolverV2
 	known sync.Map // smithyendpoints.Endpoint by place
@@ -25,34 +32,45 @@ type endpoints struct {
 // place is what differs between the requests of one channel.
 type place struct{ bucket, region string }
 
-// ResolveEndpoint applies the rules to the first request of each place.
+// ResolveEndpoint applies the rules to the first request of each place. What it
+// returns is read alone.
 func (e *endpoints) ResolveEndpoint(ctx context.Context, p s3.EndpointParameters) (smithyendpoints.Endpoint, error) {
 	at := place{aws.ToString(p.Bucket), aws.ToString(p.Region)}
 	if known, ok := e.known.Load(at); ok {
-		return copied(known.(smithyendpoints.Endpoint)), nil
+		return known.(smithyendpoints.Endpoint), nil
 	}
 	found, err := e.rules.ResolveEndpoint(ctx, p)
 	if err == nil {
-		e.known.Store(at, copied(found))
+		e.known.Store(at, found)
 	}
 	return found, err
 }
 
-// copied is one that a request may change: the SDK adds to how it is signed.
-func copied(e smithyendpoints.Endpoint) smithyendpoints.Endpoint {
-	var own smithy.Properties
-	own.SetAll(&e.Properties)
-	if options, ok := smithyauth.GetAuthOptions(&own); ok {
-		options = slices.Clone(options)
-		for i, was := range options {
-			options[i] = &smithyauth.Option{SchemeID: was.SchemeID}
-			options[i].IdentityProperties.SetAll(&was.IdentityProperties)
-			options[i].SignerProperties.SetAll(&was.SignerProperties)
+// schemes remembers how requests to a bucket are signed.
+type schemes struct {
+	rules s3.AuthSchemeResolver
+	known sync.Map // []*smithyauth.Option by region
+}
+
+// ResolveAuthSchemes applies the rules to the first request of each region. Each
+// request has options of its own: the SDK adds to them.
+func (c *schemes) ResolveAuthSchemes(ctx context.Context, p *s3.AuthResolverParameters) ([]*smithyauth.Option, error) {
+	known, ok := c.known.Load(p.Region)
+	if !ok {
+		found, err := c.rules.ResolveAuthSchemes(ctx, p)
+		if err != nil {
+			return nil, err
 		}
-		smithyauth.SetAuthOptions(&own, options)
+		known, _ = c.known.LoadOrStore(p.Region, found)
 	}
-	e.Headers, e.Properties = e.Headers.Clone(), own
-	return e
+	var own []*smithyauth.Option
+	for _, was := range known.([]*smithyauth.Option) {
+		option := &smithyauth.Option{SchemeID: was.SchemeID}
+		option.IdentityProperties.SetAll(&was.IdentityProperties)
+		option.SignerProperties.SetAll(&was.SignerProperties)
+		own = append(own, option)
+	}
+	return own, nil
 }
 
 // unsigned dates requests and does not sign them.

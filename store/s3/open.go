@@ -71,16 +71,14 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if _, err := cfg.Credentials.Retrieve(ctx); err != nil {
 		return nil, fmt.Errorf("find AWS credentials for s3://%s: %w; set AWS_PROFILE, or give the queue a role", o.Bucket, err)
 	}
-	endpoint := endpointOf(cfg)
-	if cfg.Region == "" && endpoint != "" {
-		cfg.Region = "us-east-1" // servers of other makes do not ask
-	}
 	if cfg.Region == "" {
 		if cfg.Region, err = bucketRegion(ctx, cfg, o.Bucket); err != nil {
 			return nil, err
 		}
 	}
+	var endpoint string // "" is Amazon's
 	client := s3.NewFromConfig(cfg, func(c *s3.Options) {
+		endpoint = aws.ToString(c.BaseEndpoint) // from AWS_ENDPOINT_URL or a profile's endpoint_url, for all services or for S3 alone
 		if o.Owner != "" {
 			c.APIOptions = append(c.APIOptions, smithyhttp.SetHeaderValue("X-Amz-Expected-Bucket-Owner", o.Owner))
 		}
@@ -88,24 +86,17 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 			c.HTTPSignerV4 = unsigned{}
 		}
 		c.UsePathStyle = endpoint != ""
-		c.EndpointResolverV2 = &endpoints{rules: c.EndpointResolverV2}
 		c.Retryer = aws.NopRetryer{}                       // ask and settle know which answers are worth another attempt
 		c.DisableLogOutputChecksumValidationSkipped = true // the SDK would print it
 	})
 	s := &Store{bucket: o.Bucket, prefix: o.Prefix, endpoint: endpoint, owner: o.Owner}
-	s.current.Store(client)
+	s.current.Store(remembering(client))
 	return s, nil
 }
 
 // answerTimeout is how long a server may take from the end of a request to the
 // beginning of its answer. A longer silence is a lost answer.
 const answerTimeout = time.Minute
-
-// endpointOf is where the server is, wherever the SDK finds it (AWS_ENDPOINT_URL
-// or endpoint_url in a profile, for all services or for S3 alone); "" is Amazon's.
-func endpointOf(cfg aws.Config) string {
-	return aws.ToString(s3.NewFromConfig(cfg).Options().BaseEndpoint)
-}
 
 // client is the one for the bucket's region, as far as that is known.
 func (s *Store) client() *s3.Client { return s.current.Load() }
@@ -135,10 +126,15 @@ func regionOf(err error) string {
 // regionHeader is in every answer about a bucket, refusals included.
 const regionHeader = "X-Amz-Bucket-Region"
 
-// bucketRegion asks the bucket itself: a worker's profile often names none.
+// bucketRegion asks the bucket itself: a worker's profile often names none. For servers
+// of other makes any will do.
 func bucketRegion(ctx context.Context, cfg aws.Config, bucket string) (string, error) {
 	cfg.Region = "us-east-1"
-	out, err := s3.NewFromConfig(cfg).HeadBucket(ctx, &s3.HeadBucketInput{Bucket: &bucket})
+	client := s3.NewFromConfig(cfg)
+	if client.Options().BaseEndpoint != nil {
+		return cfg.Region, nil
+	}
+	out, err := client.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: &bucket})
 	if err == nil {
 		return aws.ToString(out.BucketRegion), nil
 	}
