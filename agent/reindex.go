@@ -100,6 +100,7 @@ func (d *desk) reindex(ctx context.Context, o reindexOptions) error {
 		}
 		if err == nil {
 			warnOfChanges(p, index)
+			warnOfEmptiness(p, index, o)
 		}
 		return fmt.Sprintf("indexed %s: %s", url, counts(index)), err
 	})
@@ -140,6 +141,15 @@ func warnOfChanges(p *progress, index indexer.Report) {
 				p.Warn(text)
 			}
 		}
+	}
+}
+
+// warnOfEmptiness asks whether a channel without packages was meant: in a bucket,
+// where there are no folders to be missing, a misspelt URL becomes one.
+func warnOfEmptiness(p *progress, index indexer.Report, o reindexOptions) {
+	holds := func(s indexer.SubdirReport) bool { return s.Packages > 0 }
+	if len(o.subdirs) == 0 && !slices.ContainsFunc(index.Subdirs, holds) {
+		p.Warn(o.url + " has no packages: if it is not a new channel, correct the URL, and delete the index that was made there")
 	}
 }
 

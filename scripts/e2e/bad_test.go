@@ -120,6 +120,15 @@ func TestBadInput(t *testing.T) {
 		if code != 1 || !strings.Contains(out, "typo") {
 			t.Errorf("%d %s", code, out)
 		}
+		const typo = "s3://packages/typo" // a bucket has no folders that could be missing
+		says := "WARN  " + typo + " has no packages: if it is not a new channel, correct the URL"
+		if out := s.must(t, s.program, "reindex", typo); !strings.Contains(out, says) {
+			t.Errorf("%s", out)
+		}
+		s.must(t, s.program, "publish", made[0], "--to", typo)
+		if out := s.must(t, s.program, "reindex", typo, "--subdir", "win-64"); strings.Contains(out, "has no packages") {
+			t.Errorf("%s", out)
+		}
 	})
 }
 
