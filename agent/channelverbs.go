@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/condaworker/condaworker/agent/picture"
 	"github.com/condaworker/condaworker/indexer"
 	"github.com/condaworker/condaworker/store"
 )
@@ -151,7 +152,7 @@ func (c indexChange) do(ctx context.Context, s store.Store, o channelOptions, p 
 	for _, key := range keys {
 		p.Info(key + " " + says)
 	}
-	return fmt.Sprintf("%d packages of %s %s%s", len(keys), o.url, says, c.hint), nil
+	return fmt.Sprintf("%s of %s %s%s", picture.Count(len(keys), "package"), o.url, says, c.hint), nil
 }
 
 // find resolves the packages of the command line. What is not found is a
@@ -190,8 +191,8 @@ func prune(ctx context.Context, s store.Store, o channelOptions, p *progress, r 
 		return "", fmt.Errorf("prune %s: %w", o.url, err)
 	}
 	abortUploads(ctx, s, o, p)
-	return fmt.Sprintf("pruned %s: %d packages %sremoved from the index, %d files %sdeleted, %d kept for now",
-		o.url, len(done.Removed), would, len(done.Deleted), would, len(done.Waiting)), nil
+	return fmt.Sprintf("pruned %s: %s %sremoved from the index, %s %sdeleted, %d kept for now",
+		o.url, picture.Count(len(done.Removed), "package"), would, picture.Count(len(done.Deleted), "file"), would, len(done.Waiting)), nil
 }
 
 // uploader is a door in which uploads may lie that a killed worker began.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/condaworker/condaworker/agent/picture"
 	"github.com/condaworker/condaworker/builder"
 	"github.com/condaworker/condaworker/builder/recipe/tree"
 	"github.com/condaworker/condaworker/builder/sandbox"
@@ -119,7 +120,7 @@ func (d *desk) createEnv(ctx context.Context, o envOptions) error {
 			p.Info(fmt.Sprintf("%s%s %s %s from %s", would, rec.Name, rec.Version, rec.Build, rec.Channel))
 		}
 		r.Environment = environmentOf(request, records)
-		return fmt.Sprintf("%s %s%d packages", request.Prefix, cmp.Or(would, "has "), len(records)), nil
+		return request.Prefix + " " + cmp.Or(would, "has ") + picture.Count(len(records), "package"), nil
 	})
 }
 

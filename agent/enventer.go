@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/condaworker/condaworker/agent/picture"
 	"github.com/condaworker/condaworker/builder/sandbox"
 	"github.com/condaworker/condaworker/env"
 	"github.com/condaworker/condaworker/env/activate"
@@ -140,7 +141,7 @@ func (d *desk) enterEnv(ctx context.Context, o enterOptions) error {
 		}
 		records, err := env.Installed(request.Prefix)
 		r.Environment = environmentOf(request, records)
-		return fmt.Sprintf("entered %s, %d packages", request.Prefix, len(records)), err
+		return fmt.Sprintf("entered %s, %s", request.Prefix, picture.Count(len(records), "package")), err
 	})
 }
 

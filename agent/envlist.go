@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/condaworker/condaworker/agent/picture"
 	"github.com/condaworker/condaworker/env"
 	"github.com/condaworker/condaworker/env/persist"
 	"github.com/condaworker/condaworker/store/dir"
@@ -142,7 +143,7 @@ func (d *desk) envListCommand() *cobra.Command {
 					p.Info(listed(e))
 				}
 				r.Environments = append([]persist.Environment{}, list...) // none are told, too
-				return fmt.Sprintf("%d environments in %s", len(list), o.root), err
+				return fmt.Sprintf("%s in %s", picture.Count(len(list), "environment"), o.root), err
 			})
 		},
 	}

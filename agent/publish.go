@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/condaworker/condaworker/agent/picture"
 	"github.com/condaworker/condaworker/builder"
 	"github.com/condaworker/condaworker/indexer"
 	"github.com/condaworker/condaworker/lock"
@@ -70,7 +71,7 @@ func (d *desk) publish(ctx context.Context, o publishOptions) error {
 			}
 		}
 		err = d.release(ctx, destination{target, url, o.noIndex, o.workDir}, packages, p, r)
-		return fmt.Sprintf("published %d packages%s", len(r.Packages), seen(url, r.Index)), err
+		return fmt.Sprintf("published %s%s", picture.Count(len(r.Packages), "package"), seen(url, r.Index)), err
 	})
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/condaworker/condaworker/agent/picture"
 	"github.com/condaworker/condaworker/conda"
 	"github.com/condaworker/condaworker/indexer"
 	"github.com/condaworker/condaworker/lock"
@@ -115,7 +116,7 @@ func counts(index indexer.Report) string {
 		updated += len(s.Updated) + len(s.Mended)
 		removed += len(s.Removed)
 	}
-	text := fmt.Sprintf("%d packages in %d subdirs", packages, len(index.Subdirs))
+	text := picture.Count(packages, "package") + " in " + picture.Count(len(index.Subdirs), "subdir")
 	if added+updated+removed > 0 {
 		text += fmt.Sprintf("; %d added, %d replaced, %d gone", added, updated, removed)
 	}

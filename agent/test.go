@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/condaworker/condaworker/agent/picture"
 	"github.com/condaworker/condaworker/builder"
 	"github.com/condaworker/condaworker/conda/archive"
 	"github.com/condaworker/condaworker/env"
@@ -80,7 +81,7 @@ func (d *desk) test(ctx context.Context, o testOptions) error {
 			return "", err
 		}
 		ran, err := builder.Test(ctx, r, files, p)
-		return fmt.Sprintf("%d tests of %d packages passed", ran, len(files)), damaged(err)
+		return picture.Count(ran, "test") + " of " + picture.Count(len(files), "package") + " passed", damaged(err)
 	})
 }
 

@@ -81,8 +81,9 @@ func percent(part, whole int64) string {
 	return fmt.Sprintf("%.0f %%", 100*float64(part)/float64(whole))
 }
 
-// count is a number of things, e.g. 1 step, 2 steps.
-func count[N int | int64](n N, thing string) string {
+// Count is a number of things in words, e.g. 1 step or 2 steps; an English plural
+// in s is all it knows.
+func Count[N int | int64](n N, thing string) string {
 	if n != 1 {
 		thing += "s"
 	}

@@ -47,7 +47,7 @@ type File struct {
 var text string
 
 var page = template.Must(template.New("page").Funcs(template.FuncMap{
-	"size": size, "duration": duration, "plain": plain, "percent": percent, "prose": prose, "count": count[int64],
+	"size": size, "duration": duration, "plain": plain, "percent": percent, "prose": prose, "count": Count[int64],
 	"tenfold": func(percent float64) string { return fmt.Sprintf("%.1f", 10*percent) }, // in units of a chart's width
 }).Parse(text))
 
@@ -175,7 +175,7 @@ var methods = map[string]string{
 func tiles(r Run) []tile {
 	used := r.CPUUser + r.CPUSys
 	all := []tile{
-		{"Time", duration(r.Seconds), count(len(r.Phases), "step")},
+		{"Time", duration(r.Seconds), Count(len(r.Phases), "step")},
 		{"Processor", duration(used), fmt.Sprintf("%.1f in use on average", used/max(r.Seconds, 0.001))},
 		{"Memory", size(r.MemoryPeak), cmp.Or(methods[r.MemoryMethod], "not known on this system")},
 	}

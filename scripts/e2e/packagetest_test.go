@@ -41,7 +41,7 @@ tests:
 		s.must(t, s.python, "-c", rattlerBuild, filepath.Join(recipe, "recipe.yaml"), theirs, "file://"+channel)
 
 		out, code := s.run(t, s.program, "test", onlyPackage(t, theirs), "-c", channel)
-		if passes && (code != 0 || !strings.Contains(out, "2 tests of 1 packages passed")) || !passes && code != 6 {
+		if passes && (code != 0 || !strings.Contains(out, "2 tests of 1 package passed")) || !passes && code != 6 {
 			t.Errorf("%s, theirs here: exit code %d\n%s", word, code, tail(out))
 		}
 		out, code = s.run(t, s.program, "test", onlyPackage(t, ours), "-c", channel)
