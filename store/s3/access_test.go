@@ -338,6 +338,36 @@ func TestAnEndpointOfAProfileIsProbed(t *testing.T) {
 	}
 }
 
+func TestNoCredentials(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "config")
+	if err := os.WriteFile(file, []byte("[profile broken]\ncredential_process = false\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{
+		"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+	} {
+		t.Setenv(name, "")
+	}
+	t.Setenv("AWS_CONFIG_FILE", file)
+	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", os.DevNull)
+	t.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:1")
+	const set = "; set AWS_PROFILE, or give the queue a role"
+	for _, tt := range []struct{ profile, machine, want string }{
+		{"", "", ": there are none" + set},
+		{"none-such", "", ": no AWS configuration has the profile none-such: correct AWS_PROFILE"},
+		{"broken", "", "error in credential_process: exit status 1" + set},
+		{"", "false", "deadline exceeded" + set}, // the machine's own were asked for
+	} {
+		t.Setenv("AWS_PROFILE", tt.profile)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		_, err := s3.Open(ctx, s3.Options{Bucket: "studio", Env: map[string]string{"AWS_EC2_METADATA_DISABLED": tt.machine}})
+		cancel()
+		if err == nil || !strings.Contains(err.Error(), "find AWS credentials for s3://studio: ") || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("profile %q: %v, want %s", tt.profile, err, tt.want)
+		}
+	}
+}
+
 func TestAnObjectsAgeIsByTheServersClock(t *testing.T) {
 	now := time.Now().Add(-3 * time.Hour)
 	s := answering(t, s3.Options{}, func(w http.ResponseWriter, _ *http.Request) {

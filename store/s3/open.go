@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/smithy-go"
 	"github.com/aws/smithy-go/logging"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
@@ -52,7 +53,8 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.Owner != "" && !isAccount(o.Owner) {
 		return nil, fmt.Errorf("the expected owner of bucket %s is %q: an AWS account has 12 digits", o.Bucket, o.Owner)
 	}
-	if o.Env["AWS_EC2_METADATA_DISABLED"] != "false" {
+	machine := o.Env["AWS_EC2_METADATA_DISABLED"] == "false"
+	if !machine {
 		load = append(load, config.WithEC2IMDSClientEnableState(imds.ClientDisabled))
 	}
 	if o.HTTP == nil {
@@ -65,10 +67,17 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		})))
 	}
 	cfg, err := config.LoadDefaultConfig(ctx, load...)
+	if missing, ok := errors.AsType[config.SharedConfigProfileNotExistError](err); ok {
+		return nil, fmt.Errorf("find AWS credentials for s3://%s: no AWS configuration has the profile %s: correct AWS_PROFILE", o.Bucket, missing.Profile)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read the AWS configuration: %w", err)
 	}
 	if _, err := cfg.Credentials.Retrieve(ctx); err != nil {
+		last, ok := errors.AsType[*smithy.OperationError](err)
+		if ok && last.Service() == imds.ServiceID && !machine { // which is asked when all else has none
+			err = errors.New("there are none")
+		}
 		return nil, fmt.Errorf("find AWS credentials for s3://%s: %w; set AWS_PROFILE, or give the queue a role", o.Bucket, err)
 	}
 	if cfg.Region == "" {
