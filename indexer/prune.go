@@ -232,22 +232,29 @@ func (r *run) deleteRemoved(ctx context.Context, p PruneOptions, done *Pruned) e
 // due marks and returns the files whose grace is over; the others wait. Those
 // that are in the index again, or whose object is gone, are forgotten; but a mark
 // stays: data and l may be older than it, and whoever made it may be about to
-// delete.
+// delete, or have deleted a moment ago.
 func (all removals) due(data *conda.RepoData, l listing, now time.Time, grace time.Duration) (due, waiting []string) {
 	for file, was := range all {
+		if was.At > was.Deleted && !was.ending(now) { // what came in the place of a deleted one was removed, too
+			was = removal{At: was.At}
+			all[file] = was
+		}
 		_, indexed := data.Record(file)
-		if _, stored := l.packages[file]; !was.Deleting && (indexed || !stored) {
+		_, stored := l.packages[file]
+		if was.Deleting && !was.ending(now) || !was.Deleting && (indexed || !stored) {
 			delete(all, file)
 		}
 	}
 	for _, file := range slices.Sorted(maps.Keys(all)) {
 		was := all[file]
-		if !was.Deleting && now.Sub(time.Unix(was.At, 0)) < grace {
+		switch {
+		case was.Deleted != 0:
+		case !was.Deleting && now.Sub(time.Unix(was.At, 0)) < grace:
 			waiting = append(waiting, file)
-			continue
+		default:
+			all[file] = removal{At: was.At, Deleting: true}
+			due = append(due, file)
 		}
-		all[file] = removal{was.At, true}
-		due = append(due, file)
 	}
 	return due, waiting
 }
@@ -275,9 +282,10 @@ func (r *run) deleteMarked(ctx context.Context, marked []string) (deleted []stri
 		}
 		deleted = append(deleted, file)
 	}
+	now := r.now().Unix()
 	return deleted, r.noteRemovals(ctx, false, func(all removals) error {
 		for _, file := range deleted {
-			delete(all, file)
+			all[file] = removal{At: all[file].At, Deleting: true, Deleted: now}
 		}
 		return nil
 	})

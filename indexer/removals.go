@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"time"
 
 	"github.com/condaworker/condaworker/store"
 )
@@ -17,13 +18,27 @@ import (
 const removedName = ".condaworker-removed.json"
 
 // removal is of one package that is in the index no more and whose object is
-// still there.
+// still there, or was a short while ago.
 type removal struct {
 	At int64 `json:"at"` // in seconds since 1970
 
 	// Deleting says that the object is about to be deleted, or is deleted: from
 	// now on the package cannot be restored.
 	Deleting bool `json:"deleting,omitempty"`
+
+	// Deleted is when the object was deleted, in seconds since 1970, 0 before. What
+	// is stored under its name again cannot be restored for a while: a request to
+	// delete the first one that was lost could still land, and take the second.
+	Deleted int64 `json:"deleted,omitempty"`
+}
+
+// landsWithin is how long after it was sent a request may land: S3 takes none
+// whose signature is fifteen minutes old. The rest is for clocks that are off.
+const landsWithin = time.Hour
+
+// ending tells whether the object is being deleted, or may be once more.
+func (was removal) ending(now time.Time) bool {
+	return was.Deleting && (was.Deleted == 0 || now.Sub(time.Unix(was.Deleted, 0)) < landsWithin)
 }
 
 // removals are by file name.
@@ -85,10 +100,10 @@ func (r *run) noteRemovals(ctx context.Context, inAnyCase bool, change func(remo
 }
 
 // forget takes files out that are restored.
-func (all removals) forget(files []string, subdir string) error {
+func (all removals) forget(files []string, subdir string, now time.Time) error {
 	for _, file := range files {
-		if all[file].Deleting {
-			return fmt.Errorf("restore %s/%s: it is being deleted; build it again, with another build number: %w", subdir, file, fs.ErrNotExist)
+		if all[file].ending(now) {
+			return fmt.Errorf("restore %s/%s: it was deleted less than an hour ago, or is about to be: build it again with another build number, or wait: %w", subdir, file, fs.ErrNotExist)
 		}
 		delete(all, file)
 	}

@@ -26,7 +26,9 @@ func Remove(ctx context.Context, s store.Store, keys []string, o Options) (Repor
 		now := r.now().Unix()
 		if err := r.noteRemovals(ctx, false, func(all removals) error {
 			for _, file := range files {
-				all[file] = removal{now, all[file].Deleting}
+				was := all[file]
+				was.At = now
+				all[file] = was
 			}
 			return nil
 		}); err != nil {
@@ -63,7 +65,7 @@ func Restore(ctx context.Context, s store.Store, keys []string, o Options) (Repo
 		if _, err := r.restorable(ctx, files); err != nil {
 			return SubdirReport{}, err
 		}
-		if err := r.noteRemovals(ctx, true, func(all removals) error { return all.forget(files, r.subdir) }); err != nil {
+		if err := r.noteRemovals(ctx, true, func(all removals) error { return all.forget(files, r.subdir, r.now()) }); err != nil {
 			return SubdirReport{}, err
 		}
 		// What is there now stays. A Prune that was done before may have left the

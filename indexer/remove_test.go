@@ -368,6 +368,46 @@ func TestRestoreAgainstPrune(t *testing.T) {
 	}
 }
 
+// A package that was deleted and is stored again waits until no request to delete
+// the first one can land any more; meanwhile, and after, no prune deletes it.
+func TestRestoreOfWhatIsStoredAgain(t *testing.T) {
+	const key, file = "linux-64/tool-1.0-0.conda", "tool-1.0-0.conda"
+	for _, again := range []string{"restored", "pruned and restored", "removed and pruned"} {
+		s := &mem.Store{}
+		c := &clock{time.Unix(1_800_000_000, 0)}
+		p := PruneOptions{Grace: 2 * time.Hour}
+		builds(t, s, "tool", nil, 0, 1)
+		removeOK(t, s, Options{Now: c.now}, key)
+		c.at = c.at.Add(p.Grace)
+		pruneOK(t, s, p, c)
+		builds(t, s, "tool", nil, 0)
+		c.at = c.at.Add(time.Hour - time.Second)
+		if _, err := Restore(t.Context(), s, []string{key}, Options{Now: c.now}); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "less than an hour ago") {
+			t.Errorf("restored within the hour: %v", err)
+		}
+		if again == "removed and pruned" {
+			removeOK(t, s, Options{Now: c.now}, key)
+		}
+		if diff := cmp.Diff(Pruned{}, pruneOK(t, s, p, c)); diff != "" {
+			t.Error(again, diff)
+		}
+		c.at = c.at.Add(time.Second)
+		var want Pruned
+		switch again {
+		case "removed and pruned":
+			want.Waiting = []string{key}
+			fallthrough
+		case "pruned and restored":
+			if diff := cmp.Diff(want, pruneOK(t, s, p, c)); diff != "" {
+				t.Error(again, diff)
+			}
+		}
+		if _, err := Restore(t.Context(), s, []string{key}, Options{Now: c.now}); err != nil || !slices.Contains(files(t, s, "linux-64"), file) {
+			t.Errorf("%s: restored after the hour: %v", again, err)
+		}
+	}
+}
+
 // A prune that runs while a restore writes leaves the very text that the restore
 // writes: it is taken for written, and the object is gone all the same.
 func TestRestoreWhilePruneRuns(t *testing.T) {

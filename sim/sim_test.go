@@ -70,9 +70,11 @@ func number(t *testing.T, name string, otherwise uint64) uint64 {
 //	a package back that was deleted
 //	163200: a prune forgot another one's mark, since the index that it had read
 //	was older; the package was restored, and then deleted
+//	3050961: a package was deleted, a publish of it that had been lost landed, it
+//	was restored, and then another attempt to delete it landed
 func TestSeedsThatFoundSomething(t *testing.T) {
 	all := packages(t)
-	for _, seed := range []uint64{22, 27, 226, 257, 1378, 4729, 67726, 163200} {
+	for _, seed := range []uint64{22, 27, 226, 257, 1378, 4729, 67726, 163200, 3050961} {
 		if r := Schedule(t, seed, all, true); len(r.Violations) > 0 {
 			t.Errorf("seed %d:\n%s\n%s", seed, strings.Join(r.Violations, "\n"), strings.Join(r.Trace, "\n"))
 		}

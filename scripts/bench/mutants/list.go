@@ -41,7 +41,7 @@ var mutants = []mutant{
 	{"a waiter leaves with work that had begun before it came", "lock/record.go", "if s.Epoch <= epoch {", "if s.Epoch < epoch {"},
 	{"a text of the index comes twice", "indexer/edition.go", "	e.sign(r.now())\n", ""},
 	{"a text of the removals comes twice", "indexer/removals.go", "file.Edit++", ""},
-	{"a package that is being deleted is restored", "indexer/removals.go", "if all[file].Deleting {", "if false {"},
+	{"a package that is being deleted is restored", "indexer/removals.go", "if all[file].ending(now) {", "if false {"},
 	{"a removed package is not listed as removed", "indexer/remove.go", "		e.base.Removed = append(e.base.Removed, file)\n", ""},
 	{"a listing brings removed packages back", "indexer/merge.go", "		delete(stored, file)\n", "		_ = file\n"},
 	{"a build number is claimed without a condition", "indexer/claim.go", "Cond: store.IfAbsent", "Cond: store.Always"},
