@@ -25,7 +25,10 @@ const (
 	removeAndRestore  job = "publish, remove and restore"
 	removeAndPrune    job = "publish, remove and prune"
 	claim             job = "claim a build number"
-	foreignIndexer    job = "index as others did" // never drawn: see staff
+
+	// drawn apart: see staff
+	foreignIndexer job = "index as others did"
+	publishAgain   job = "publish, remove, prune, publish again and restore"
 )
 
 var jobs = []job{
@@ -34,7 +37,7 @@ var jobs = []job{
 }
 
 func (j job) publishes() bool {
-	return j == publishAndCommit || j == publishAndReindex || j == removeAndRestore || j == removeAndPrune
+	return j == publishAndCommit || j == publishAndReindex || j == removeAndRestore || j == removeAndPrune || j == publishAgain
 }
 
 // worker is a process on a host of the farm.
@@ -117,6 +120,8 @@ func (w *worker) steps() []step {
 		return []step{w.publish(w.commit), w.remove, w.restore, w.remove, w.restore}
 	case removeAndPrune:
 		return []step{w.publish(w.commit), w.remove, w.prune}
+	case publishAgain:
+		return []step{w.publish(w.commit), w.remove, w.prune, w.store, w.comeBack}
 	}
 	return []step{w.claim, w.claim}
 }
@@ -208,6 +213,26 @@ func (w *worker) prune(ctx context.Context, s store.Store) error {
 		return err
 	}
 	_, err := indexer.Prune(ctx, s, indexer.PruneOptions{Grace: grace}, options)
+	return err
+}
+
+// store stores the package that was taken out, if it is there no more.
+func (w *worker) store(ctx context.Context, s store.Store) error {
+	_, err := indexer.Publish(ctx, s, indexer.Package{Path: w.packages[0].Path})
+	return err
+}
+
+// comeBack restores what was deleted and is stored again, once that may be.
+func (w *worker) comeBack(ctx context.Context, s store.Store) error {
+	w.world.mayReturn(w.packages[0])
+	_, err := indexer.Restore(ctx, s, w.keys(), options)
+	if err == nil {
+		w.world.take(w.packages[0], false)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		const lull = 10 * time.Minute
+		return errors.Join(err, store.Pause(ctx, lull, lull), w.store(ctx, s))
+	}
 	return err
 }
 

@@ -139,6 +139,8 @@ func (w *world) staff(draw *rand.Rand) []*worker {
 	}
 	if draw.IntN(10) == 0 {
 		w.others, w.foreign, all[0].job = true, true, foreignIndexer
+	} else if last := all[workers-1]; last.job == removeAndPrune && draw.IntN(3) == 0 {
+		last.job = publishAgain
 	}
 	for _, k := range all {
 		if k.job.publishes() {
