@@ -110,9 +110,12 @@ func (r *run) edit(ctx context.Context, change func(*edition, *SubdirReport) err
 	}
 	e.again(parts)
 	if e.changed() {
-		if err := r.commit(ctx, e, &report); err != nil {
-			return report, err
-		}
+		err = r.commit(ctx, e, &report)
+	} else if len(parts) > len(derivedNames) { // versions that were asked for after the index was read
+		err = r.confirm(ctx, e)
+	}
+	if err != nil {
+		return report, err
 	}
 	return report, r.derive(ctx, e, parts, &report)
 }

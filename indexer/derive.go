@@ -211,8 +211,18 @@ func (r *run) derive(ctx context.Context, e *edition, parts map[string]*part, re
 		if err := store.Backoff(ctx, attempt); err != nil {
 			return err
 		}
-		var newest map[string]*part
-		if newest, err = r.ask(ctx, e.names()); err != nil {
+		if err := r.renew(ctx, e, parts); err != nil {
+			return err
+		}
+	}
+}
+
+// renew asks for the derived objects anew, and after that makes e the newest edition,
+// which may have more of them.
+func (r *run) renew(ctx context.Context, e *edition, parts map[string]*part) error {
+	for {
+		newest, err := r.ask(ctx, e.names())
+		if err != nil {
 			return err
 		}
 		clear(parts)
@@ -221,8 +231,12 @@ func (r *run) derive(ctx context.Context, e *edition, parts map[string]*part, re
 		for _, name := range []string{runExportsName, shards.IndexName} {
 			parts[name].again = len(e.learnt) > 0 // whoever was first need not know it
 		}
-		if err := r.catchUp(ctx, e); err != nil {
-			return errors.Join(err, closeAll(parts))
+		err = r.catchUp(ctx, e)
+		if err == nil && !slices.ContainsFunc(e.names(), func(name string) bool { return parts[name] == nil }) {
+			return nil
+		}
+		if err = errors.Join(err, closeAll(parts)); err != nil {
+			return err
 		}
 	}
 }

@@ -193,26 +193,26 @@ func lacking(builds []build, spec conda.MatchSpec, gone map[string]bool) (back b
 // that the write of a Restore which was lost before cannot land any more, and a
 // package that it names is not deleted.
 func (r *run) deleteRemoved(ctx context.Context, p PruneOptions, done *Pruned) error {
-	data, err := readIndex(ctx, r.s, r.subdir)
-	if err != nil {
-		return err
-	}
-	l, err := r.list(ctx, data)
-	if err != nil {
-		return err
-	}
 	var due, waiting []string
-	sort := func(all removals) error {
-		due, waiting = all.due(data, l, r.now(), p.Grace)
-		return nil
-	}
-	if p.DryRun {
-		file, _, err := r.readRemovals(ctx)
+	sort := func(all removals) error { // by what is newer than they are
+		data, err := readIndex(ctx, r.s, r.subdir)
 		if err != nil {
 			return err
 		}
-		_ = sort(file.Files)
-	} else if err := r.noteRemovals(ctx, false, sort); err != nil {
+		l, err := r.list(ctx, data)
+		due, waiting = all.due(data, l, r.now(), p.Grace)
+		return err
+	}
+	var err error
+	if p.DryRun {
+		var file removalFile
+		if file, _, err = r.readRemovals(ctx); err == nil {
+			err = sort(file.Files)
+		}
+	} else {
+		err = r.noteRemovals(ctx, false, sort)
+	}
+	if err != nil {
 		return err
 	}
 	for _, file := range waiting {
@@ -231,8 +231,7 @@ func (r *run) deleteRemoved(ctx context.Context, p PruneOptions, done *Pruned) e
 
 // due marks and returns the files whose grace is over; the others wait. Those
 // that are in the index again, or whose object is gone, are forgotten; but a mark
-// stays: data and l may be older than it, and whoever made it may be about to
-// delete, or have deleted a moment ago.
+// stays: whoever made it may be about to delete, or have deleted a moment ago.
 func (all removals) due(data *conda.RepoData, l listing, now time.Time, grace time.Duration) (due, waiting []string) {
 	for file, was := range all {
 		if was.At > was.Deleted && !was.ending(now) { // what came in the place of a deleted one was removed, too

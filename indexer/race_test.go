@@ -3,6 +3,7 @@ package indexer
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/condaworker/condaworker/conda"
 	"github.com/condaworker/condaworker/store/mem"
 )
 
@@ -107,6 +109,58 @@ func TestARecordOfAnotherSizeIsMadeAnew(t *testing.T) {
 		putRaw(t, s, "linux-64/repodata.json", wrong)
 		if r := reindexOK(t, s, Options{}).Subdirs[0]; len(r.Updated) != 1 || anonymous(text) != anonymous(stored(t, s, "linux-64/repodata.json")) {
 			t.Errorf("%+v", r)
+		}
+	})
+}
+
+// What instructions hid comes back with other ones, also when the run that hid it
+// died right after it had committed the index.
+func TestHiddenOnesAreKnown(t *testing.T) {
+	const file = "tool-1.0-0.conda"
+	s := &mem.Store{}
+	builds(t, s, "tool", nil, 0, 1)
+	patch := func(text string) Options { return Options{Patches: map[string][]byte{"linux-64": []byte(text)}} }
+	dead := false
+	s.Fault = func(key string) (bool, error) {
+		if dead {
+			return false, errors.New("dead")
+		}
+		dead = key == "linux-64/"+indexName
+		return true, nil
+	}
+	if _, err := Reindex(t.Context(), s, patch(`{"patch_instructions_version": 1, "remove": ["`+file+`"]}`)); err == nil {
+		t.Fatal("the run did not die")
+	}
+	s.Fault = nil
+	if hidden := removedList(t, s); !slices.Contains(hidden, file) {
+		t.Errorf("hidden: %q", hidden)
+	}
+	reindexOK(t, s, patch(`{"patch_instructions_version": 1}`))
+	if got := files(t, s, "linux-64"); !slices.Contains(got, file) {
+		t.Errorf("shown again: %q", got)
+	}
+}
+
+// A channel may get objects that are derived from its index while one derives the
+// others.
+func TestMoreIsDerivedMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &mem.Store{}
+		builds(t, s, "tool", nil, 0)
+		s.Fault = once("linux-64/"+zstName, func() {
+			reindexOK(t, s, Options{Current: true})
+			builds(t, s, "other", nil, 0)
+		})
+		builds(t, s, "tool", nil, 1)
+		derivedRight(t, s)
+		current, err := conda.ParseRepoData(stored(t, s, "linux-64/"+currentName))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range []string{"tool-1.0-1.conda", "other-1.0-0.conda"} {
+			if _, found := current.Record(file); !found {
+				t.Errorf("%s lacks %s", currentName, file)
+			}
 		}
 	})
 }

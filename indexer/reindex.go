@@ -359,19 +359,31 @@ func (r *run) write(ctx context.Context, e *edition, parts map[string]*part, rep
 		if current, err := r.current(ctx, e, parts); err != nil || current {
 			return err
 		}
-		now, _, err := head(ctx, r.s, r.subdir+"/"+indexName)
+		if err := r.confirm(ctx, e); err != nil {
+			return err
+		}
+		return r.derive(ctx, e, parts, report)
+	}
+	if e.patch != nil { // first the records as they are: from patched ones alone nobody can tell what the instructions hid
+		written, err := r.deriveOne(ctx, e, unpatchedKey, parts)
 		if err != nil {
 			return err
 		}
-		if now.Version != e.index.info.Version {
-			return fmt.Errorf("derive from %s: %w", indexName, store.ErrConflict)
-		}
-		return r.derive(ctx, e, parts, report)
+		report.Written += written
 	}
 	if err := r.commit(ctx, e, report); err != nil {
 		return err
 	}
 	return r.derive(ctx, e, parts, report)
+}
+
+// confirm makes sure that no other index was committed since e's was read.
+func (r *run) confirm(ctx context.Context, e *edition) error {
+	now, _, err := head(ctx, r.s, r.subdir+"/"+indexName)
+	if err == nil && now.Version != e.index.info.Version {
+		err = fmt.Errorf("derive from %s: %w", indexName, store.ErrConflict)
+	}
+	return err
 }
 
 // commit puts e's text in place of the one that it was made from.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/condaworker/condaworker/store"
@@ -97,6 +98,31 @@ func (r *run) noteRemovals(ctx context.Context, inAnyCase bool, change func(remo
 			return err
 		}
 	}
+}
+
+// settle makes the removals agree with an index in which files were just changed:
+// what a prune or another command made of the index that was there before would
+// let a removed package come back, or a restored one go. Each attempt reads the
+// index after the removals, and writes in any case, so that whoever read them
+// before the index was changed meets a conflict.
+func (r *run) settle(ctx context.Context, files []string) error {
+	return r.noteRemovals(ctx, true, func(all removals) error {
+		data, err := readIndex(ctx, r.s, r.subdir)
+		if err != nil {
+			return err
+		}
+		for _, file := range files {
+			was, noted := all[file]
+			_, indexed := data.Record(file)
+			switch {
+			case indexed && !was.Deleting:
+				delete(all, file)
+			case !noted && slices.Contains(data.Removed, file):
+				all[file] = removal{At: r.now().Unix()}
+			}
+		}
+		return nil
+	})
 }
 
 // forget takes files out that are restored.

@@ -34,7 +34,11 @@ func Remove(ctx context.Context, s store.Store, keys []string, o Options) (Repor
 		}); err != nil {
 			return SubdirReport{}, err
 		}
-		return r.edited(ctx, func(e *edition, report *SubdirReport) error { return e.remove(files, report) })
+		report, err := r.edited(ctx, func(e *edition, report *SubdirReport) error { return e.remove(files, report) })
+		if err != nil {
+			return report, err
+		}
+		return report, r.settle(ctx, files)
 	})
 }
 
@@ -74,7 +78,7 @@ func Restore(ctx context.Context, s store.Store, keys []string, o Options) (Repo
 		if err != nil {
 			return SubdirReport{}, err
 		}
-		return r.edited(ctx, func(e *edition, report *SubdirReport) error {
+		report, err := r.edited(ctx, func(e *edition, report *SubdirReport) error {
 			e.renew = true // likewise, a removal that was lost
 			for i, file := range files {
 				e.base.Removed = slices.DeleteFunc(e.base.Removed, func(f string) bool { return f == file })
@@ -82,6 +86,10 @@ func Restore(ctx context.Context, s store.Store, keys []string, o Options) (Repo
 			}
 			return nil
 		})
+		if err != nil {
+			return report, err
+		}
+		return report, r.settle(ctx, files)
 	})
 }
 

@@ -408,6 +408,37 @@ func TestRestoreOfWhatIsStoredAgain(t *testing.T) {
 	}
 }
 
+// Whatever another command made of the index that was there before, the removals
+// agree with the new one in the end.
+func TestRemovalsFollowTheIndex(t *testing.T) {
+	const key, file = "linux-64/tool-1.0-0.conda", "tool-1.0-0.conda"
+	s := &mem.Store{}
+	c := &clock{time.Unix(1_800_000_000, 0)}
+	o := Options{Now: c.now}
+	builds(t, s, "tool", nil, 0, 1)
+	noted := func() bool {
+		r := run{s: s, subdir: "linux-64"}
+		all, _, err := r.readRemovals(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, found := all.Files[file]
+		return found
+	}
+	s.Fault = once("linux-64/"+indexName, func() { pruneOK(t, s, PruneOptions{Grace: time.Hour}, c) }) // which sees it indexed
+	removeOK(t, s, o, key)
+	if !noted() {
+		t.Error("a prune made its removal forgotten")
+	}
+	s.Fault = once("linux-64/"+indexName, func() { removeOK(t, s, o, key) })
+	if _, err := Restore(t.Context(), s, []string{key}, o); err != nil {
+		t.Fatal(err)
+	}
+	if noted() || !slices.Contains(files(t, s, "linux-64"), file) {
+		t.Errorf("restored, and noted as removed: %v", noted())
+	}
+}
+
 // A prune that runs while a restore writes leaves the very text that the restore
 // writes: it is taken for written, and the object is gone all the same.
 func TestRestoreWhilePruneRuns(t *testing.T) {

@@ -81,6 +81,30 @@ func (w *world) mayReturn(p Package) {
 	w.out[p.Key] = false
 }
 
+// corrected is the licence that instructions give.
+const corrected = "corrected"
+
+// correct notes that p is corrected, and holds that clients see it so.
+func (w *world) correct(p Package) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.patched[p.Key] = true
+	w.checkCorrect("at success", p.Key)
+}
+
+func (w *world) checkCorrect(when, key string) {
+	subdir, file, _ := strings.Cut(key, "/")
+	data, err := conda.ParseRepoData(w.bucket.objects[subdir+"/repodata.json"].body)
+	if err != nil {
+		w.wrong("%s: %v", when, err)
+		return
+	}
+	var record struct{ License string }
+	if raw, found := data.Record(file); !found || json.Unmarshal(raw, &record) != nil || record.License != corrected {
+		w.wrong("%s: %s has the licence %q and not that of its instructions", when, key, record.License)
+	}
+}
+
 func (w *world) inRemoved(subdir, file string) error {
 	data, err := conda.ParseRepoData(w.bucket.objects[subdir+"/repodata.json"].body)
 	if err == nil && !slices.Contains(data.Removed, file) {

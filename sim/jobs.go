@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -29,6 +31,8 @@ const (
 	// drawn apart: see staff
 	foreignIndexer job = "index as others did"
 	publishAgain   job = "publish, remove, prune, publish again and restore"
+	patch          job = "publish, hide and show by patch instructions"
+	thorough       job = "reindex with all there is"
 )
 
 var jobs = []job{
@@ -36,8 +40,13 @@ var jobs = []job{
 	removeAndRestore, removeAndPrune, removeAndPrune, claim,
 }
 
+// rarely is what the last worker does now and then in place of j.
+func (j job) rarely() job {
+	return map[job]job{removeAndPrune: publishAgain, removeAndRestore: patch, reindexUnlocked: thorough}[j]
+}
+
 func (j job) publishes() bool {
-	return j == publishAndCommit || j == publishAndReindex || j == removeAndRestore || j == removeAndPrune || j == publishAgain
+	return slices.Contains([]job{publishAndCommit, publishAndReindex, removeAndRestore, removeAndPrune, publishAgain, patch}, j)
 }
 
 // worker is a process on a host of the farm.
@@ -122,6 +131,10 @@ func (w *worker) steps() []step {
 		return []step{w.publish(w.commit), w.remove, w.prune}
 	case publishAgain:
 		return []step{w.publish(w.commit), w.remove, w.prune, w.store, w.comeBack}
+	case thorough:
+		return []step{w.reindexFully, w.reindexFully}
+	case patch:
+		return []step{w.publish(w.commit), w.hide, w.show}
 	}
 	return []step{w.claim, w.claim}
 }
@@ -159,6 +172,14 @@ func (w *worker) commit(ctx context.Context, s store.Store, done []indexer.Publi
 
 func (w *worker) reindexFreely(ctx context.Context, s store.Store) error {
 	_, err := indexer.Reindex(ctx, s, options)
+	return err
+}
+
+// reindexFully looks into every package again, and makes what no other run does.
+func (w *worker) reindexFully(ctx context.Context, s store.Store) error {
+	o := options
+	o.Full, o.Current, o.ChannelData = true, true, true
+	_, err := indexer.Reindex(ctx, s, o)
 	return err
 }
 
@@ -224,15 +245,49 @@ func (w *worker) store(ctx context.Context, s store.Store) error {
 
 // comeBack restores what was deleted and is stored again, once that may be.
 func (w *worker) comeBack(ctx context.Context, s store.Store) error {
+	const lull, rounds = 10 * time.Minute, 12
+	for round := 1; ; round++ {
+		w.world.mayReturn(w.packages[0])
+		_, err := indexer.Restore(ctx, s, w.keys(), options)
+		if err == nil {
+			w.world.take(w.packages[0], false)
+		}
+		if !errors.Is(err, fs.ErrNotExist) || round == rounds {
+			return err
+		}
+		if err := errors.Join(store.Pause(ctx, lull, lull+time.Second), w.store(ctx, s)); err != nil {
+			return err
+		}
+	}
+}
+
+// hide takes the package out by instructions.
+func (w *worker) hide(ctx context.Context, s store.Store) error {
+	subdir, file, _ := strings.Cut(w.packages[0].Key, "/")
+	w.world.take(w.packages[0], true)
+	err := w.reindexWith(ctx, s, subdir, fmt.Sprintf(`{"patch_instructions_version": 1, "remove": [%q]}`, file))
+	if err == nil {
+		w.world.checkTaken(w.packages[0])
+	}
+	return err
+}
+
+// show corrects its record instead.
+func (w *worker) show(ctx context.Context, s store.Store) error {
+	subdir, file, _ := strings.Cut(w.packages[0].Key, "/")
 	w.world.mayReturn(w.packages[0])
-	_, err := indexer.Restore(ctx, s, w.keys(), options)
+	err := w.reindexWith(ctx, s, subdir, fmt.Sprintf(`{"patch_instructions_version": 1, "packages.conda": {%q: {"license": %q}}}`, file, corrected))
 	if err == nil {
 		w.world.take(w.packages[0], false)
+		w.world.correct(w.packages[0])
 	}
-	if errors.Is(err, fs.ErrNotExist) {
-		const lull = 10 * time.Minute
-		return errors.Join(err, store.Pause(ctx, lull, lull), w.store(ctx, s))
-	}
+	return err
+}
+
+func (w *worker) reindexWith(ctx context.Context, s store.Store, subdir, instructions string) error {
+	o := options
+	o.Patches = map[string][]byte{subdir: []byte(instructions)}
+	_, err := indexer.Reindex(ctx, s, o)
 	return err
 }
 

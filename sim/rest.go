@@ -133,6 +133,9 @@ func (w *world) atRest() {
 	}
 	w.foreign = false // from here on the index is ours again
 	w.checkKept()
+	for key := range w.patched {
+		w.checkCorrect("at rest", key)
+	}
 }
 
 // checkKept holds that whatever is stored is in the index, or listed as removed
