@@ -56,6 +56,7 @@ type worker struct {
 	packages []Package
 	job      job
 	begin    time.Duration // when it comes
+	clock    time.Duration // how far its own is off
 	done     int           // steps of the job that were reported as done
 
 	mu    sync.Mutex     // guards what follows
@@ -139,9 +140,11 @@ func (w *worker) steps() []step {
 	return []step{w.claim, w.claim}
 }
 
-// options are those of every index run. A worker makes one request at a time
-// where it can, so that a seed repeats itself.
-var options = indexer.Options{Concurrency: 1}
+// options are those of every index run of a host whose clock is off. A worker makes
+// one request at a time where it can, so that a seed repeats itself.
+func options(off time.Duration) indexer.Options {
+	return indexer.Options{Concurrency: 1, Now: func() time.Time { return time.Now().Add(off) }}
+}
 
 // publish is a step that ends with an index run.
 func (w *worker) publish(index func(context.Context, store.Store, []indexer.Published) error) step {
@@ -163,7 +166,7 @@ func (w *worker) publish(index func(context.Context, store.Store, []indexer.Publ
 }
 
 func (w *worker) commit(ctx context.Context, s store.Store, done []indexer.Published) error {
-	_, err := indexer.Commit(ctx, s, done, options)
+	_, err := indexer.Commit(ctx, s, done, options(w.clock))
 	if _, none := errors.AsType[*indexer.NoIndexError](err); none {
 		return w.reindexLocked(ctx, s, done)
 	}
@@ -171,14 +174,14 @@ func (w *worker) commit(ctx context.Context, s store.Store, done []indexer.Publi
 }
 
 func (w *worker) reindexFreely(ctx context.Context, s store.Store) error {
-	_, err := indexer.Reindex(ctx, s, options)
+	_, err := indexer.Reindex(ctx, s, options(w.clock))
 	return err
 }
 
 // reindexFully looks into every package again, and makes what no other run does.
 func (w *worker) reindexFully(ctx context.Context, s store.Store) error {
-	o := options
-	o.Full, o.Current, o.ChannelData = true, true, true
+	o := options(w.clock)
+	o.Full, o.Current, o.RSS, o.URL = true, true, true, "s3://bucket"
 	_, err := indexer.Reindex(ctx, s, o)
 	return err
 }
@@ -195,7 +198,7 @@ func (w *worker) reindexLocked(ctx context.Context, s store.Store, _ []indexer.P
 	if err != nil {
 		return err
 	}
-	_, err = indexer.Reindex(locked, s, options)
+	_, err = indexer.Reindex(locked, s, options(w.clock))
 	_ = lease.Release(context.WithoutCancel(ctx), err == nil) // others take it over
 	return err
 }
@@ -205,7 +208,7 @@ func (w *worker) keys() []string { return []string{w.packages[0].Key} }
 
 func (w *worker) remove(ctx context.Context, s store.Store) error {
 	w.world.take(w.packages[0], true)
-	_, err := indexer.Remove(ctx, s, w.keys(), options)
+	_, err := indexer.Remove(ctx, s, w.keys(), options(w.clock))
 	if w.world.others && errors.Is(err, fs.ErrNotExist) {
 		return nil // a foreign index without it
 	}
@@ -217,7 +220,7 @@ func (w *worker) remove(ctx context.Context, s store.Store) error {
 
 func (w *worker) restore(ctx context.Context, s store.Store) error {
 	w.world.mayReturn(w.packages[0])
-	_, err := indexer.Restore(ctx, s, w.keys(), options)
+	_, err := indexer.Restore(ctx, s, w.keys(), options(w.clock))
 	if w.world.prunes && errors.Is(err, fs.ErrNotExist) {
 		return nil // it came too late
 	}
@@ -233,7 +236,7 @@ func (w *worker) prune(ctx context.Context, s store.Store) error {
 	if err := store.Pause(ctx, 0, 2*grace); err != nil {
 		return err
 	}
-	_, err := indexer.Prune(ctx, s, indexer.PruneOptions{Grace: grace}, options)
+	_, err := indexer.Prune(ctx, s, indexer.PruneOptions{Grace: grace}, options(w.clock))
 	return err
 }
 
@@ -248,7 +251,7 @@ func (w *worker) comeBack(ctx context.Context, s store.Store) error {
 	const lull, rounds = 10 * time.Minute, 12
 	for round := 1; ; round++ {
 		w.world.mayReturn(w.packages[0])
-		_, err := indexer.Restore(ctx, s, w.keys(), options)
+		_, err := indexer.Restore(ctx, s, w.keys(), options(w.clock))
 		if err == nil {
 			w.world.take(w.packages[0], false)
 		}
@@ -285,7 +288,7 @@ func (w *worker) show(ctx context.Context, s store.Store) error {
 }
 
 func (w *worker) reindexWith(ctx context.Context, s store.Store, subdir, instructions string) error {
-	o := options
+	o := options(w.clock)
 	o.Patches = map[string][]byte{subdir: []byte(instructions)}
 	_, err := indexer.Reindex(ctx, s, o)
 	return err

@@ -114,10 +114,10 @@ func (w *world) atRest() {
 	w.mu.Lock()
 	w.checkVisible("S1 at rest", w.acked)
 	w.mu.Unlock()
-	_, err := indexer.Reindex(w.t.Context(), door{w}, options)
+	_, err := indexer.Reindex(w.t.Context(), door{w}, options(0))
 	var r indexer.Report
 	if err == nil {
-		check := options
+		check := options(0)
 		check.Check = true
 		r, err = indexer.Reindex(w.t.Context(), door{w}, check)
 	}

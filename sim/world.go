@@ -135,6 +135,7 @@ func (w *world) staff(draw *rand.Rand) []*worker {
 		left = left[n:]
 		k.skew = []time.Duration{0, 0, 0, 10 * time.Minute, -10 * time.Minute, 20 * time.Minute}[draw.IntN(6)]
 		k.begin = time.Duration(draw.Int64N(int64(time.Minute)))
+		k.clock = []time.Duration{0, 0, 10 * time.Minute, -10 * time.Minute}[k.draw(request{method: "clock"}).IntN(4)]
 		w.prunes = w.prunes || k.job == removeAndPrune
 		all = append(all, k)
 	}
