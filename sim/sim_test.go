@@ -72,9 +72,13 @@ func number(t *testing.T, name string, otherwise uint64) uint64 {
 //	was older; the package was restored, and then deleted
 //	3050961: a package was deleted, a publish of it that had been lost landed, it
 //	was restored, and then another attempt to delete it landed
+//	2657: a prune forgot a removal that was being made, and with patch instructions
+//	the package came back
+//	3699: what instructions hid stayed hidden, since the run that hid it was
+//	overtaken
 func TestSeedsThatFoundSomething(t *testing.T) {
 	all := packages(t)
-	for _, seed := range []uint64{22, 27, 226, 257, 1378, 4729, 67726, 163200, 3050961} {
+	for _, seed := range []uint64{22, 27, 226, 257, 1378, 4729, 67726, 163200, 3050961, 2657, 3699} {
 		if r := Schedule(t, seed, all, true); len(r.Violations) > 0 {
 			t.Errorf("seed %d:\n%s\n%s", seed, strings.Join(r.Violations, "\n"), strings.Join(r.Trace, "\n"))
 		}
