@@ -133,7 +133,7 @@ func (w *worker) steps() []step {
 	case publishAgain:
 		return []step{w.publish(w.commit), w.remove, w.prune, w.store, w.comeBack}
 	case thorough:
-		return []step{w.reindexFully, w.reindexFully}
+		return []step{w.reindexFully}
 	case patch:
 		return []step{w.publish(w.commit), w.hide, w.show}
 	}
@@ -248,7 +248,7 @@ func (w *worker) store(ctx context.Context, s store.Store) error {
 
 // comeBack restores what was deleted and is stored again, once that may be.
 func (w *worker) comeBack(ctx context.Context, s store.Store) error {
-	const lull, rounds = 10 * time.Minute, 12
+	const lull, rounds = 30 * time.Minute, 5
 	for round := 1; ; round++ {
 		w.world.mayReturn(w.packages[0])
 		_, err := indexer.Restore(ctx, s, w.keys(), options(w.clock))

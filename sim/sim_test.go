@@ -97,7 +97,7 @@ func TestSchedules(t *testing.T) {
 	var mu sync.Mutex
 	total := Result{Met: map[operation]map[outcome]int{}}
 	var wg sync.WaitGroup
-	for range runtime.GOMAXPROCS(0) {
+	for range 2 * runtime.GOMAXPROCS(0) { // one is always between two goroutines
 		wg.Go(func() {
 			for {
 				i := next.Add(1) - 1
