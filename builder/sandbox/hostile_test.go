@@ -45,6 +45,8 @@ func tool(args []string) {
 		fmt.Println(len(all))
 	case "memfd": // MiB in a file without a name for a while, mapped if there is a second argument
 		memfd(args[1], len(args) > 2)
+	case "remap":
+		remap()
 	case "connect":
 		c, err := net.Dial(args[1], args[2])
 		if err != nil {
@@ -106,6 +108,17 @@ func memfd(size string, mapped bool) {
 	time.Sleep(time.Second)
 }
 
+// remap maps 200 MiB of a file without a name again and again.
+func remap() {
+	fd, err := unix.MemfdCreate("unnamed", 0)
+	err = errors.Join(err, unix.Ftruncate(fd, 200*mebi))
+	for range 100 {
+		text, more := unix.Mmap(fd, 0, 200*mebi, unix.PROT_READ, unix.MAP_SHARED|unix.MAP_POPULATE)
+		err = errors.Join(err, more, unix.Munmap(text))
+	}
+	fmt.Println("remapped", err)
+}
+
 // hostile is one kind of attack.
 type hostile struct {
 	name   string
@@ -126,6 +139,7 @@ var attacks = []hostile{
 	{name: "memory in a file without a name", script: `$TOOL memfd 4096`, limits: Limits{Memory: 256 * mebi}, want: "--max-memory"},
 	{name: "memory in files of many", script: `for i in 1 2 3 4 5 6; do $TOOL memfd 100 & done; wait; sleep 60`, limits: Limits{Memory: 512 * mebi}, want: "--max-memory"},
 	{name: "memory in a file, mapped", script: `$TOOL memfd 200 mapped`, limits: Limits{Memory: 320 * mebi}, says: "memfd <nil>"},
+	{name: "memory in a file, mapped again and again", script: `$TOOL remap`, limits: Limits{Memory: 320 * mebi}, says: "remapped <nil>"},
 	{name: "disk fill", script: `cat /dev/zero > fill; sleep 60`, want: "fills the disk", small: "size=1m"},
 	{name: "disk fill of a moment", script: `cat /dev/zero > fill`, want: "fills the disk", small: "size=2m"},
 	{name: "file fill of a moment", script: `mkdir -p {1..3}/{1..300}`, want: "with files", small: "size=3m,nr_inodes=500"},

@@ -20,7 +20,11 @@ func (k *keeper) memoryAbove(most Size, pids []int) bool {
 	if sum(pids, resident)+files-k.shmem <= most {
 		return false
 	}
-	held, mapped := sum(pids, proportional), sum(pids, mappedFiles)
+	var held, mapped Size
+	for _, pid := range pids {
+		all, files := proportional(pid)
+		held, mapped = held+all, mapped+files
+	}
 	return held+max(0, k.filesInMemory(pids)-mapped) > most
 }
 
@@ -52,20 +56,19 @@ func statm(pid int) (all, own Size) {
 	return Size(pages * page), Size((pages - shared) * page)
 }
 
-// proportional is a process's memory with its part of what it shares. It costs
-// the kernel time in proportion. Where it does not tell, as before 4.14 or of a
-// process that lets nobody look, it is the process's own alone.
-func proportional(pid int) Size {
-	if held := kilobytes(rollup(pid), "Pss"); held > 0 {
-		return held
+// proportional is a process's memory with its part of what it shares, and how
+// much of that is files in memory, of one moment: a file that it lets go of between
+// two readings would count twice. It costs the kernel time in proportion. Where it
+// does not tell, as before 4.14 or of a process that lets nobody look, it is the
+// process's own alone; it tells of files since 5.4.
+func proportional(pid int) (held, files Size) {
+	text, _ := os.ReadFile(rollup(pid)) // of one that has ended there is none
+	if held = kilobytes(text, "Pss"); held > 0 {
+		return held, kilobytes(text, "Pss_Shmem")
 	}
-	_, own := statm(pid)
-	return own
+	_, held = statm(pid)
+	return held, 0
 }
-
-// mappedFiles is a process's part of the files in memory that are in its
-// address space; 0 before 5.4.
-func mappedFiles(pid int) Size { return kilobytes(rollup(pid), "Pss_Shmem") }
 
 func rollup(pid int) string { return fmt.Sprintf("/proc/%d/smaps_rollup", pid) }
 
@@ -131,11 +134,13 @@ func systemVMemory() Size {
 }
 
 // machineMemory is a line of /proc/meminfo.
-func machineMemory(name string) Size { return kilobytes("/proc/meminfo", name) }
+func machineMemory(name string) Size {
+	text, _ := os.ReadFile("/proc/meminfo") // without it nothing is known
+	return kilobytes(text, name)
+}
 
-// kilobytes finds "name: n kB" in a file.
-func kilobytes(file, name string) Size {
-	text, _ := os.ReadFile(file) // without it nothing is known
+// kilobytes finds "name: n kB".
+func kilobytes(text []byte, name string) Size {
 	for line := range strings.Lines(string(text)) {
 		if value, ok := strings.CutPrefix(line, name+":"); ok {
 			n, _ := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(value), "kB")), 10, 64)
