@@ -230,25 +230,28 @@ func (r *run) deleteRemoved(ctx context.Context, p PruneOptions, done *Pruned) e
 }
 
 // due marks and returns the files whose grace is over; the others wait. Those
-// that are in the index again, or whose object is gone, are forgotten; but a mark
-// stays: whoever made it may be about to delete, or have deleted a moment ago.
+// that are in the index again, or whose object is gone, are forgotten after a
+// while: a Remove may just have noted them, and write the index next. A mark stays
+// in any case: whoever made it may be about to delete, or have deleted a moment ago.
 func (all removals) due(data *conda.RepoData, l listing, now time.Time, grace time.Duration) (due, waiting []string) {
-	for file, was := range all {
+	for _, file := range slices.Sorted(maps.Keys(all)) {
+		was := all[file]
 		if was.At > was.Deleted && !was.ending(now) { // what came in the place of a deleted one was removed, too
 			was = removal{At: was.At}
 			all[file] = was
 		}
+		age := now.Sub(time.Unix(was.At, 0))
 		_, indexed := data.Record(file)
 		_, stored := l.packages[file]
-		if was.Deleting && !was.ending(now) || !was.Deleting && (indexed || !stored) {
-			delete(all, file)
-		}
-	}
-	for _, file := range slices.Sorted(maps.Keys(all)) {
-		was := all[file]
 		switch {
+		case was.Deleting && !was.ending(now):
+			delete(all, file)
 		case was.Deleted != 0:
-		case !was.Deleting && now.Sub(time.Unix(was.At, 0)) < grace:
+		case !was.Deleting && (indexed || !stored):
+			if age >= landsWithin {
+				delete(all, file)
+			}
+		case !was.Deleting && age < grace:
 			waiting = append(waiting, file)
 		default:
 			all[file] = removal{At: was.At, Deleting: true}

@@ -425,7 +425,10 @@ func TestRemovalsFollowTheIndex(t *testing.T) {
 		_, found := all.Files[file]
 		return found
 	}
-	s.Fault = once("linux-64/"+indexName, func() { pruneOK(t, s, PruneOptions{Grace: time.Hour}, c) }) // which sees it indexed
+	s.Fault = once("linux-64/"+indexName, func() { // a prune sees it indexed, much later
+		c.at = c.at.Add(landsWithin)
+		pruneOK(t, s, PruneOptions{Grace: time.Hour}, c)
+	})
 	removeOK(t, s, o, key)
 	if !noted() {
 		t.Error("a prune made its removal forgotten")
@@ -436,6 +439,26 @@ func TestRemovalsFollowTheIndex(t *testing.T) {
 	}
 	if noted() || !slices.Contains(files(t, s, "linux-64"), file) {
 		t.Errorf("restored, and noted as removed: %v", noted())
+	}
+}
+
+// A prune between the two writes of a remove leaves what the remove has noted: a
+// run with patch instructions right after the second would take the package in
+// again, as one that other instructions had hidden.
+func TestPruneDuringRemove(t *testing.T) {
+	s := &mem.Store{}
+	c := &clock{time.Unix(1_800_000_000, 0)}
+	o := Options{Now: c.now}
+	builds(t, s, "tool", nil, 0, 1)
+	putRaw(t, s, "linux-64/"+patchName, []byte(`{"patch_instructions_version":1}`))
+	reindexOK(t, s, o)
+	s.Fault = once("linux-64/"+indexName, func() {
+		pruneOK(t, s, PruneOptions{Grace: time.Hour}, c)
+		s.Fault = once("linux-64/"+removedName, func() { reindexOK(t, s, o) })
+	})
+	removeOK(t, s, o, "linux-64/tool-1.0-0.conda")
+	if got := files(t, s, "linux-64"); !slices.Equal(got, []string{"tool-1.0-1.conda"}) {
+		t.Errorf("in the index: %q", got)
 	}
 }
 

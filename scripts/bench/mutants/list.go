@@ -42,7 +42,6 @@ var mutants = []mutant{
 	{"a text of the index comes twice", "indexer/edition.go", "	e.sign(r.now())\n", ""},
 	{"a text of the removals comes twice", "indexer/removals.go", "file.Edit++", ""},
 	{"a package that is being deleted is restored", "indexer/removals.go", "if all[file].ending(now) {", "if false {"},
-	{"a removal is forgotten that a prune did not see in the index", "indexer/removals.go", "case !noted && slices.Contains(data.Removed, file):", "case false && !noted && slices.Contains(data.Removed, file):"},
 	{"what instructions hid is known after the index alone", "indexer/reindex.go", "if e.patch != nil { // first", "if false { // first"},
 	{"what is stored again is restored at once", "indexer/removals.go", "now.Sub(time.Unix(was.Deleted, 0)) < landsWithin", "false"},
 	{"a removed package is not listed as removed", "indexer/remove.go", "		e.base.Removed = append(e.base.Removed, file)\n", ""},
