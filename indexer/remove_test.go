@@ -1,6 +1,7 @@
 package indexer
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io/fs"
@@ -305,6 +306,31 @@ func TestPruneLeavesWhatOthersHide(t *testing.T) {
 		if _, found, err := Stored(t.Context(), s, file); err != nil || !found {
 			t.Errorf("%s is gone: %v", file, err)
 		}
+	}
+}
+
+// A package whose removal another indexer forgot is not deleted, and once it was
+// taken in and is removed again, it can be restored.
+func TestPruneLeavesWhatOthersForget(t *testing.T) {
+	const key = "linux-64/tool-1.0-0.conda"
+	s := &mem.Store{}
+	c := &clock{time.Unix(1_800_000_000, 0)}
+	o := Options{Now: c.now}
+	builds(t, s, "tool", nil, 0, 1)
+	removeOK(t, s, o, key)
+	listed := stored(t, s, "linux-64/"+indexName)
+	putRaw(t, s, "linux-64/"+indexName, bytes.Replace(listed, []byte(`"tool-1.0-0.conda"`), nil, 1))
+	c.at = c.at.Add(landsWithin)
+	if diff := cmp.Diff(Pruned{}, pruneOK(t, s, PruneOptions{}, c)); diff != "" {
+		t.Error(diff)
+	}
+	reindexOK(t, s, o)
+	removeOK(t, s, o, key)
+	if _, err := Restore(t.Context(), s, []string{key}, o); err != nil {
+		t.Error(err)
+	}
+	if got := files(t, s, "linux-64"); len(got) != 2 {
+		t.Errorf("in the index: %q", got)
 	}
 }
 
