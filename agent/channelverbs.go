@@ -30,7 +30,7 @@ type channelWork func(context.Context, store.Store, channelOptions, *progress, *
 
 // channelCommand declares the verbs remove, restore and prune.
 func (d *desk) channelCommand() *cobra.Command {
-	removing := indexChange{"remove", false, "taken out of the index", "; channel restore brings them back until channel prune deletes them", indexer.Remove}
+	removing := indexChange{"remove", false, "taken out of the index", "; until channel prune deletes what was taken out, channel restore brings it back", indexer.Remove}
 	restoring := indexChange{"restore", true, "taken into the index again", "", indexer.Restore}
 	return verbs("channel", "Take packages out of a channel, bring them back, or clean up",
 		d.channelVerb(&cobra.Command{

@@ -17,7 +17,7 @@ import (
 func (k *keeper) memoryAbove(most Size, pids []int) bool {
 	files := machineMemory("Shmem")
 	k.shmem = min(k.shmem, files)
-	if sum(pids, resident)+files-k.shmem <= most {
+	if resident(pids)+files-k.shmem <= most {
 		return false
 	}
 	var held, mapped Size
@@ -28,19 +28,13 @@ func (k *keeper) memoryAbove(most Size, pids []int) bool {
 	return held+max(0, k.filesInMemory(pids)-mapped) > most
 }
 
-// sum adds up what each process uses; one that has ended uses nothing.
-func sum(pids []int, use func(pid int) Size) Size {
-	var all Size
+// resident is the processes' memory; what they share counts fully for each.
+func resident(pids []int) (held Size) {
 	for _, pid := range pids {
-		all += use(pid)
+		all, _ := statm(pid)
+		held += all
 	}
-	return all
-}
-
-// resident is a process's memory; what it shares counts fully.
-func resident(pid int) Size {
-	all, _ := statm(pid)
-	return all
+	return held
 }
 
 // statm is a process's memory, and how much of it is its own.
