@@ -36,7 +36,8 @@ func (e noPlace) Error() string { return string(e) }
 func (noPlace) Is(target error) bool { return target == ErrNoChannel || target == fs.ErrNotExist }
 
 // ErrCredentials reports that a store takes the credentials for nobody's, or for
-// nobody's any more: it refuses whatever is asked. It matches fs.ErrPermission.
+// nobody's any more, or this machine's clock for wrong: it refuses whatever is
+// asked. It matches fs.ErrPermission.
 var ErrCredentials error = noCredentials{}
 
 type noCredentials struct{}

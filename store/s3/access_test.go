@@ -305,6 +305,35 @@ func TestCredentialsThatStayExpired(t *testing.T) {
 	}
 }
 
+// A refusal that was cut on the way, so that it does not say why, is no refusal of
+// the key: the next answer tells. One that never tells is none either.
+func TestARefusalThatIsCut(t *testing.T) {
+	for _, status := range []int{http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden} {
+		for name, do := range each {
+			for _, cut := range []int32{1, 1000} {
+				var n atomic.Int32
+				s := answering(t, s3.Options{}, func(w http.ResponseWriter, r *http.Request) {
+					_, _ = io.Copy(io.Discard, r.Body)
+					if r.Method != http.MethodHead && n.Add(1) <= cut {
+						w.Header().Set("Content-Length", "100")
+						w.WriteHeader(status)
+						_, _ = io.WriteString(w, "<Error><Code>Expired")
+						return
+					}
+					w.Header().Set("ETag", `"e"`)
+					if r.URL.Query().Has("list-type") {
+						_, _ = io.WriteString(w, `<ListBucketResult></ListBucketResult>`)
+					}
+				})
+				err := do(store.WithChance(t.Context(), func(int64) int64 { return 0 }), s) // no pauses
+				if cut == 1 && err != nil || errors.Is(err, fs.ErrPermission) || cut > 1 && n.Load() > 1 && err == nil {
+					t.Errorf("%d, %s, cut %d times: %v", status, name, cut, err)
+				}
+			}
+		}
+	}
+}
+
 // The server of a profile (endpoint_url) is another make's like that of the
 // environment: it is asked whether it honours conditions.
 func TestAnEndpointOfAProfileIsProbed(t *testing.T) {

@@ -176,10 +176,10 @@ func (s *Store) explain(ctx context.Context, action, key string, err error) erro
 	case st == http.StatusNotFound:
 		return fmt.Errorf("%s: %w", what, fs.ErrNotExist)
 	case code(err) == "RequestTimeTooSkewed":
-		return fmt.Errorf("%s: this machine's clock %s; set it right: %w", what, clockOff(err), fs.ErrPermission)
+		return fmt.Errorf("%s: this machine's clock %s; set it right: %w", what, clockOff(err), store.ErrCredentials)
 	case judge(err) == expired:
 		return fmt.Errorf("%s: the credentials are no longer good (%s): %w", what, code(err), store.ErrCredentials)
-	case st == http.StatusForbidden || st == http.StatusUnauthorized:
+	case code(err) != "" && (st == http.StatusForbidden || st == http.StatusUnauthorized):
 		return fmt.Errorf("%s is refused (%s): %s: %w", what, code(err), s.allow(action, key), fs.ErrPermission)
 	case judge(err) == moved && regionOf(err) == "":
 		return fmt.Errorf("%s: the bucket is in another region, and the answer does not say which: set AWS_REGION: %w", what, err)

@@ -22,7 +22,7 @@ const (
 	refused                // 412, or 404 for If-Match: the condition is false, or an earlier attempt of ours landed
 	busy                   // 409: another write is in flight, nothing was written
 	expired                // the credentials are no longer good, or this machine's clock is off: nothing was done
-	unknown                // 5xx, throttling, a lost connection, damage on the way, 200 with an error body: it may have landed
+	unknown                // 5xx, throttling, a lost connection, damage on the way, 200 with an error body, another error whose body was cut or is not S3's: it may have landed
 	gone                   // the upload is there no more: another that sent the same completed or aborted it
 	moved                  // the bucket is in another region: nothing was done
 	fatal                  // anything else: trying again cannot help
@@ -60,6 +60,8 @@ func judge(err error) outcome {
 	case s == http.StatusMovedPermanently, s == http.StatusBadRequest && code(err) == "BadRequest" && regionOf(err) != "": // a HEAD has no room for the reason
 		return moved
 	case s == 0 || s >= 500 || s == http.StatusTooManyRequests || s == http.StatusRequestTimeout || s == http.StatusOK:
+		return unknown
+	case code(err) == "": // 403 alone does not tell a key that is refused from credentials that have expired
 		return unknown
 	}
 	return fatal
