@@ -127,10 +127,12 @@ func (d *desk) release(ctx context.Context, to destination, packages []candidate
 }
 
 // addToIndex shows clients what was published. Where there is no index yet, one
-// of the workers that come at once makes it for all of them.
+// of the workers that come at once makes it for all of them; the others see that
+// theirs are in it, for it leaves out what its maker's credentials may not read.
 func (d *desk) addToIndex(ctx context.Context, to destination, done []indexer.Published, p *progress) (indexer.Report, error) {
 	end := p.Phase("index")
-	index, err := indexer.Commit(ctx, to, done, indexer.Options{Log: p.Info, Warn: p.Warn})
+	o := indexer.Options{Log: p.Info, Warn: p.Warn}
+	index, err := indexer.Commit(ctx, to, done, o)
 	none, ok := errors.AsType[*indexer.NoIndexError](err)
 	if !ok {
 		end(err)
@@ -141,7 +143,7 @@ func (d *desk) addToIndex(ctx context.Context, to destination, done []indexer.Pu
 	anew, err := d.indexLocked(ctx, to, reindexOptions{url: to.url.String(), subdirs: none.Subdirs, timeout: defaultLockTimeout}, p)
 	if errors.Is(err, lock.ErrServed) {
 		p.Info("another worker's run made it")
-		return index, nil
+		anew, err = indexer.Commit(ctx, to, done, o)
 	}
 	index.Add(anew)
 	return index, err
