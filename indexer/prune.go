@@ -262,7 +262,7 @@ func (all removals) due(data *conda.RepoData, l listing, now time.Time, grace ti
 }
 
 // deleteMarked deletes the objects that the index still lists as removed, and
-// returns them. The marks of the others come off: they stay, and can be restored.
+// returns them.
 func (r *run) deleteMarked(ctx context.Context, marked []string) (deleted []string, err error) {
 	if len(marked) == 0 {
 		return nil, nil
@@ -286,14 +286,8 @@ func (r *run) deleteMarked(ctx context.Context, marked []string) (deleted []stri
 	}
 	now := r.now().Unix()
 	return deleted, r.noteRemovals(ctx, false, func(all removals) error {
-		for _, file := range marked {
-			was := all[file]
-			switch {
-			case slices.Contains(deleted, file):
-				all[file] = removal{At: was.At, Deleting: true, Deleted: now}
-			case was.Deleting && was.Deleted == 0: // another indexer lost the list of the removed, or took it in
-				all[file] = removal{At: was.At}
-			}
+		for _, file := range deleted {
+			all[file] = removal{At: all[file].At, Deleting: true, Deleted: now}
 		}
 		return nil
 	})

@@ -309,29 +309,41 @@ func TestPruneLeavesWhatOthersHide(t *testing.T) {
 	}
 }
 
-// A package whose removal another indexer forgot is not deleted, and once it was
-// taken in and is removed again, it can be restored.
-func TestPruneLeavesWhatOthersForget(t *testing.T) {
+// A prune that stands still before it deletes, while another indexer lets the index
+// forget what was removed and another prune comes: a restore is refused all the same.
+func TestAMarkOutlivesTheIndex(t *testing.T) {
 	const key = "linux-64/tool-1.0-0.conda"
 	s := &mem.Store{}
 	c := &clock{time.Unix(1_800_000_000, 0)}
 	o := Options{Now: c.now}
 	builds(t, s, "tool", nil, 0, 1)
 	removeOK(t, s, o, key)
-	listed := stored(t, s, "linux-64/"+indexName)
-	putRaw(t, s, "linux-64/"+indexName, bytes.Replace(listed, []byte(`"tool-1.0-0.conda"`), nil, 1))
 	c.at = c.at.Add(landsWithin)
-	if diff := cmp.Diff(Pruned{}, pruneOK(t, s, PruneOptions{}, c)); diff != "" {
-		t.Error(diff)
-	}
-	reindexOK(t, s, o)
-	removeOK(t, s, o, key)
-	if _, err := Restore(t.Context(), s, []string{key}, o); err != nil {
+	first := lateDeletion{s, func() {
+		listed := stored(t, s, "linux-64/"+indexName)
+		putRaw(t, s, "linux-64/"+indexName, bytes.Replace(listed, []byte(`"tool-1.0-0.conda"`), nil, 1))
+		pruneOK(t, s, PruneOptions{}, c)
+		if _, err := Restore(t.Context(), s, []string{key}, o); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("restored what is being deleted: %v", err)
+		}
+	}}
+	if _, err := Prune(t.Context(), first, PruneOptions{}, o); err != nil {
 		t.Error(err)
 	}
-	if got := files(t, s, "linux-64"); len(got) != 2 {
+	if got := files(t, s, "linux-64"); !slices.Equal(got, []string{"tool-1.0-1.conda"}) {
 		t.Errorf("in the index: %q", got)
 	}
+}
+
+// lateDeletion is a store where something happens before each deletion.
+type lateDeletion struct {
+	store.Store
+	before func()
+}
+
+func (l lateDeletion) Delete(ctx context.Context, key string) error {
+	l.before()
+	return l.Store.Delete(ctx, key)
 }
 
 // What a prune has marked stays marked, though another one that read the index
