@@ -90,7 +90,7 @@ func TestSameMemory(t *testing.T) {
 // TestChildBeforeExec looks while children are started, so that sooner or
 // later one is seen that still has all of this process's memory.
 func TestChildBeforeExec(t *testing.T) {
-	const size = 200 << 20
+	const size = 400 << 20 // well over what the tests and the children have of their own
 	held := allocate(size)
 	fill(held)
 	debug.FreeOSMemory() // what earlier tests left
