@@ -103,8 +103,18 @@ func pageData(ctx context.Context, r *run, e *edition, parts map[string]*part) (
 	return site.Data(e.subdir, e.data, e.source, old, changed), nil
 }
 
+// unpatchedText has, ahead of the commit, also what e takes out: by a listing that
+// is older than the index, that may be what another run took in and then hid. e's
+// commit fails then, and without the record nobody could tell what hid it.
 func unpatchedText(_ context.Context, _ *run, e *edition, _ map[string]*part) (*conda.Text, error) {
-	return e.base.Encode(), nil
+	for file, record := range e.dropped {
+		e.base.Set(file, record)
+	}
+	text := e.base.Encode()
+	for file := range e.dropped {
+		e.base.Delete(file)
+	}
+	return text, nil
 }
 
 // ask finds out the versions of derived objects, a request for each at a time.
@@ -311,8 +321,11 @@ func (r *run) deriveOne(ctx context.Context, e *edition, name string, parts map[
 		return 0, nil
 	}
 	meta := map[string]string{metaSource: e.source}
-	if p.adopted || e.lost && (name == shards.IndexName || name == runExportsName) {
+	switch {
+	case p.adopted, e.lost && (name == shards.IndexName || name == runExportsName):
 		meta = nil // of the other packages it says what it said
+	case name == unpatchedKey && len(e.dropped) > 0:
+		meta = nil // it is made again after the commit
 	}
 	in, err := r.s.Put(ctx, r.subdir+"/"+name, text.Reader(), store.PutOptions{
 		Cond: p.over(), Meta: meta,

@@ -40,6 +40,7 @@ type edition struct {
 	learnt  map[string]json.RawMessage // run_exports of packages that were looked into
 	exports *conda.RunExports          // of all, once they are asked for
 	lost    bool                       // of some they should be known and are not: a run that lists the subdir looks again
+	dropped map[string]json.RawMessage // records that it takes out, until it is committed; see unpatchedText
 	shards  *shardFolder               // nil: not looked at
 }
 
@@ -85,7 +86,7 @@ func (r *run) complete(ctx context.Context, e *edition, l listing) error {
 func (r *run) successor(index *object) *edition {
 	e := &edition{
 		subdir: r.subdir, index: index, was: noText, meta: map[string]string{}, files: map[string]bool{},
-		learnt: map[string]json.RawMessage{},
+		learnt: map[string]json.RawMessage{}, dropped: map[string]json.RawMessage{},
 	}
 	maps.Copy(e.meta, index.info.Meta)
 	if index.exists {

@@ -190,11 +190,12 @@ func (r *run) take(e *edition, known state, file string, l looked, report *Subdi
 
 // drop takes a file's record out, if there is one.
 func (e *edition) drop(file string) {
-	if _, found := e.base.Record(file); !found {
+	record, found := e.base.Record(file)
+	if !found {
 		return
 	}
 	e.base.Delete(file)
-	e.files[file] = true
+	e.files[file], e.dropped[file] = true, record
 }
 
 // restamp gives a record back the time at which it was first indexed (CEP 47):

@@ -2,9 +2,11 @@ package indexer
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"testing"
@@ -12,6 +14,7 @@ import (
 	"time"
 
 	"github.com/condaworker/condaworker/conda"
+	"github.com/condaworker/condaworker/store"
 	"github.com/condaworker/condaworker/store/mem"
 )
 
@@ -138,6 +141,83 @@ func TestHiddenOnesAreKnown(t *testing.T) {
 	reindexOK(t, s, patch(`{"patch_instructions_version": 1}`))
 	if got := files(t, s, "linux-64"); !slices.Contains(got, file) {
 		t.Errorf("shown again: %q", got)
+	}
+}
+
+// oldListing is a store where something happens in the middle of the first listing
+// of a subdir: the packages come as they were before, what else there is as it is
+// after that.
+type oldListing struct {
+	store.Store
+	amid func()
+}
+
+func (s *oldListing) List(ctx context.Context, prefix string, o store.ListOptions) iter.Seq2[store.Info, error] {
+	if prefix != "linux-64/" || s.amid == nil {
+		return s.Store.List(ctx, prefix, o)
+	}
+	before := s.Store.List(ctx, prefix, o)
+	return func(yield func(store.Info, error) bool) {
+		for in, err := range before {
+			if isPackage(in.Key) && !yield(in, err) {
+				return
+			}
+		}
+		s.amid()
+		s.amid = nil
+		for in, err := range s.Store.List(ctx, prefix, o) {
+			if !isPackage(in.Key) && !yield(in, err) {
+				return
+			}
+		}
+	}
+}
+
+// A run whose listing is older than a package does not let the others forget that it
+// was instructions that hid it.
+func TestAnOldListingForgetsNoHiddenOne(t *testing.T) {
+	const file, none = "tool-1.0-0.conda", `{"patch_instructions_version": 1}`
+	patch := func(text string) Options { return Options{Patches: map[string][]byte{"linux-64": []byte(text)}} }
+	synctest.Test(t, func(t *testing.T) {
+		s := &mem.Store{}
+		builds(t, s, "other", nil, 0)
+		old := &oldListing{s, func() {
+			builds(t, s, "tool", nil, 0)
+			reindexOK(t, s, patch(`{"patch_instructions_version": 1, "remove": ["`+file+`"]}`))
+			putRaw(t, s, "linux-64/"+patchName, []byte(none)) // as a run does that shows it again
+		}}
+		if r := reindexOK(t, old, Options{}).Subdirs[0]; r.Attempts != 2 {
+			t.Errorf("%+v", r)
+		}
+		reindexOK(t, s, patch(none))
+		if got := files(t, s, "linux-64"); !slices.Contains(got, file) {
+			t.Errorf("shown again: %q", got)
+		}
+		if r := reindexOK(t, s, Options{}).Subdirs[0]; r.Written != 0 {
+			t.Errorf("nothing has changed: %+v", r)
+		}
+	})
+}
+
+// What is taken out of a channel with instructions is gone from all its objects.
+func TestWhatIsGoneIsKeptNowhere(t *testing.T) {
+	const file = "tool-1.0-0.conda"
+	s := &mem.Store{}
+	builds(t, s, "tool", nil, 0, 1)
+	reindexOK(t, s, Options{Patches: map[string][]byte{"linux-64": []byte(`{"patch_instructions_version": 1}`)}})
+	if err := s.Delete(t.Context(), "linux-64/"+file); err != nil {
+		t.Fatal(err)
+	}
+	if r := reindexOK(t, s, Options{}).Subdirs[0]; !slices.Equal(r.Removed, []string{file}) {
+		t.Errorf("%+v", r)
+	}
+	for _, name := range []string{indexName, unpatchedKey} {
+		if bytes.Contains(stored(t, s, "linux-64/"+name), []byte(file)) {
+			t.Errorf("%s has %s still", name, file)
+		}
+	}
+	if r := reindexOK(t, s, Options{}).Subdirs[0]; r.Written != 0 {
+		t.Errorf("nothing has changed: %+v", r)
 	}
 }
 

@@ -396,6 +396,7 @@ func (r *run) commit(ctx context.Context, e *edition, report *SubdirReport) erro
 		return err
 	}
 	e.index = &object{info: in, exists: true}
+	clear(e.dropped)
 	report.Written += e.text.Len()
 	return nil
 }

@@ -83,9 +83,12 @@ func number(t *testing.T, name string, otherwise uint64) uint64 {
 //	2662300: a prune took off the mark of a package that another indexer had let
 //	the index forget; it was restored, and then a prune that had marked it before
 //	deleted it
+//	4982269: a run whose listing was older than a package wrote
+//	repodata_from_packages.json without it; that instructions had hidden the
+//	package was forgotten, and it did not come back
 func TestSeedsThatFoundSomething(t *testing.T) {
 	all := packages(t)
-	for _, seed := range []uint64{22, 27, 226, 257, 1378, 4729, 67726, 163200, 3050961, 2657, 3699, 1073300, 2293882, 2662300} {
+	for _, seed := range []uint64{22, 27, 226, 257, 1378, 4729, 67726, 163200, 3050961, 2657, 3699, 1073300, 2293882, 2662300, 4982269} {
 		if r := Schedule(t, seed, all, true); len(r.Violations) > 0 {
 			t.Errorf("seed %d:\n%s\n%s", seed, strings.Join(r.Violations, "\n"), strings.Join(r.Trace, "\n"))
 		}
