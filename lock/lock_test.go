@@ -166,17 +166,16 @@ func TestATakingOfUnknownEndIsUndone(t *testing.T) {
 
 func TestPausedHolderCannotStealBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &mem.Store{}
-		l, ctx, err := Acquire(t.Context(), s, Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		var hung atomic.Bool
-		s.Fault = func(string) (bool, error) { // the next renewal hangs, then lands
-			if !hung.Swap(true) {
+		var writes atomic.Int32
+		s := &mem.Store{Fault: func(string) (bool, error) {
+			if writes.Add(1) == 2 { // the first renewal hangs, then lands
 				time.Sleep(5 * time.Minute)
 			}
 			return true, nil
+		}}
+		l, ctx, err := Acquire(t.Context(), s, Options{})
+		if err != nil {
+			t.Fatal(err)
 		}
 		<-ctx.Done()
 		next, nextCtx, err := Acquire(t.Context(), s, Options{})
