@@ -182,7 +182,13 @@ func TestPausedHolderCannotStealBack(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(10 * time.Minute)
+		epoch := next.record.Epoch
+		for range 600 { // more often than the new holder renews, which would cover what landed
+			time.Sleep(time.Second)
+			if cur, err := read(t.Context(), s, Key); err != nil || cur.epoch != epoch {
+				t.Fatalf("the lock is that of epoch %d, not of %d: %v", cur.epoch, epoch, err)
+			}
+		}
 		if nextCtx.Err() != nil {
 			t.Error("the new holder lost its lease to the paused one")
 		}
