@@ -59,15 +59,16 @@ func faults(op operation) []fault {
 // scarce operations meet faults more often than others, so that the few there
 // are meet all.
 func (w *world) rateOf(op operation) float64 {
+	rate := w.trouble.rate
 	switch {
-	case w.rate == 0:
+	case rate == 0:
 		return 0
 	case op == remove:
 		return 0.8
 	case op == put, op == over:
-		return 2 * w.rate
+		return 2 * rate
 	}
-	return w.rate
+	return rate
 }
 
 var errReset = errors.New("connection reset by peer")

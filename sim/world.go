@@ -32,7 +32,7 @@ type Result struct {
 type world struct {
 	t        *testing.T
 	seed     uint64
-	rate     float64 // of faults
+	trouble  trouble
 	packages []Package
 	start    time.Time
 	keep     bool // the trace
@@ -56,10 +56,18 @@ type world struct {
 	pending  sync.WaitGroup
 }
 
-// troubled is how long there are faults; after that all must come right.
-const troubled = 30 * time.Minute
+// trouble is how many of the requests meet faults, and for how long; after that
+// all must come right.
+type trouble struct {
+	rate  float64
+	lasts time.Duration
+}
 
-func (w *world) faulty() bool { return time.Since(w.start) < troubled }
+// troubles are those of which a schedule has one. The more faults, the sooner they
+// end: in a longer time of many faults, the same is only tried more often.
+var troubles = []trouble{{0, 30 * time.Minute}, {0.03, 30 * time.Minute}, {0.1, 20 * time.Minute}, {0.3, 10 * time.Minute}}
+
+func (w *world) faulty() bool { return time.Since(w.start) < w.trouble.lasts }
 
 func (w *world) serve(q request) answer {
 	w.mu.Lock()
@@ -106,7 +114,7 @@ func Schedule(t *testing.T, seed uint64, packages []Package, keep bool) Result {
 	synctest.Test(t, func(t *testing.T) {
 		draw := rand.New(rand.NewPCG(seed, 0))
 		w := &world{t: t, seed: seed, packages: packages, start: time.Now(), keep: keep, taken: map[string]bool{}, restored: map[string]bool{}, out: map[string]bool{}, patched: map[string]bool{}, numbers: map[int]int{}, texts: map[string]bool{}}
-		w.rate = []float64{0, 0.03, 0.1, 0.3}[draw.IntN(4)]
+		w.trouble = troubles[draw.IntN(len(troubles))]
 		w.result = Result{Seed: seed, Met: map[operation]map[outcome]int{}}
 		w.bucket = bucket{objects: map[string]object{}, landed: w.landed, page: []int{3, 1000}[draw.IntN(2)]}
 		w.run(w.staff(draw))
@@ -115,8 +123,8 @@ func Schedule(t *testing.T, seed uint64, packages []Package, keep bool) Result {
 	return result
 }
 
-// large is how often a schedule is one of many workers: those cost as much as
-// all the small ones between them, and small ones find most defects.
+// large is how often a schedule is one of many workers: it costs as much as four
+// small ones, and small ones find most defects.
 const large = 50
 
 // staff draws the workers and what each does.
