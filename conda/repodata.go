@@ -445,6 +445,13 @@ const editionKey = "condaworker_edition"
 // know. An info that is no object is replaced.
 func (r *RepoData) SetEdition(edition string) { r.setInfo(editionKey, edition) }
 
+// HasEdition tells whether the index has the note of SetEdition: other indexers
+// leave it out of what they write.
+func (r *RepoData) HasEdition() bool {
+	info, err := readObject(r.Other["info"], "info of repodata.json")
+	return err == nil && info[editionKey] != nil
+}
+
 // SetSubdir makes info name the subdir, as clients expect, where it does not.
 func (r *RepoData) SetSubdir(subdir string) {
 	if r.subdir() != subdir {

@@ -32,7 +32,6 @@ type edition struct {
 	packed func() packed     // text, compressed; nil: nobody has begun to
 
 	was     func() string              // the sha256 of the text it replaces, "" if that was none
-	anew    bool                       // what it replaces is no index: it is made from what is stored alone
 	files   map[string]bool            // by which the two differ
 	all     bool                       // or any other
 	renew   bool                       // it is written also when nothing in it has changed
@@ -135,7 +134,6 @@ func readable(text []byte) (*conda.RepoData, error) {
 func (e *edition) parse(r *run) {
 	e.data = conda.NewRepoData(e.subdir)
 	e.base = e.data
-	e.anew = true
 	if !e.index.exists {
 		return
 	}
@@ -159,23 +157,29 @@ func (e *edition) parse(r *run) {
 		}
 	}
 	data.SetSubdir(e.subdir)
-	e.data, e.base, e.anew = data, data, false
+	e.data, e.base = data, data
 }
 
-// removedByHand lists as removed, in an edition that is made from what is stored,
-// what somebody took out: with the index only the list of that was lost.
-func (r *run) removedByHand(ctx context.Context, e *edition, l listing) error {
-	if _, found := l.others[removedName]; !found || !e.anew {
-		return nil
-	}
+// removedByHand takes out again what somebody took out, where the list of that was
+// lost with the index, or another indexer wrote over it, who finds all that is stored.
+func (r *run) removedByHand(ctx context.Context, e *edition) error {
 	byHand, _, err := r.readRemovals(ctx)
 	if err != nil {
 		return err
 	}
+	listed := setOf(e.base.Removed)
+	var back []string
 	for _, file := range slices.Sorted(maps.Keys(byHand.Files)) {
-		if _, stored := l.packages[file]; stored {
-			e.data.Removed = append(e.data.Removed, file)
+		if _, found := e.base.Record(file); found {
+			e.drop(file)
+			back = append(back, file)
 		}
+		if !listed[file] {
+			e.base.Removed = append(e.base.Removed, file)
+		}
+	}
+	if len(back) > 0 {
+		r.warn(fmt.Sprintf("%s: another indexer had taken in again what was removed, and it is taken out: %s; condaworker channel restore brings it back", r.subdir, strings.Join(back, ", ")))
 	}
 	return nil
 }

@@ -241,7 +241,8 @@ func (all removals) due(data *conda.RepoData, l listing, now time.Time, grace ti
 			all[file] = was
 		}
 		age := now.Sub(time.Unix(was.At, 0))
-		_, indexed := data.Record(file)
+		_, found := data.Record(file)
+		indexed := found && data.HasEdition() // another indexer finds all that is stored
 		_, stored := l.packages[file]
 		switch {
 		case was.Deleting && !was.ending(now):

@@ -290,8 +290,10 @@ func (r *run) once(ctx context.Context) (SubdirReport, error) {
 	if err != nil {
 		return report, err
 	}
-	if err := r.removedByHand(ctx, e, stored); err != nil {
-		return report, err
+	if _, found := stored.others[removedName]; found && !e.data.HasEdition() {
+		if err := r.removedByHand(ctx, e); err != nil {
+			return report, err
+		}
 	}
 	if err := r.complete(ctx, e, stored); err != nil {
 		return report, err

@@ -104,7 +104,8 @@ func (r *run) noteRemovals(ctx context.Context, inAnyCase bool, change func(remo
 // what a prune or another command made of the index that was there before would
 // let a removed package come back, or a restored one go. Each attempt reads the
 // index after the removals, and writes in any case, so that whoever read them
-// before the index was changed meets a conflict.
+// before the index was changed meets a conflict. An index of another indexer, who finds
+// all that is stored, says nothing of what is meant to be out.
 func (r *run) settle(ctx context.Context, files []string) error {
 	return r.noteRemovals(ctx, true, func(all removals) error {
 		data, err := readIndex(ctx, r.s, r.subdir)
@@ -115,7 +116,7 @@ func (r *run) settle(ctx context.Context, files []string) error {
 			was, noted := all[file]
 			_, indexed := data.Record(file)
 			switch {
-			case indexed && !was.Deleting:
+			case indexed && data.HasEdition() && !was.Deleting:
 				delete(all, file)
 			case !noted && slices.Contains(data.Removed, file):
 				all[file] = removal{At: r.now().Unix()}

@@ -50,6 +50,9 @@ func (e *edition) remove(files []string, report *SubdirReport) error {
 		_, found := e.base.Record(file)
 		switch {
 		case slices.Contains(e.base.Removed, file) && !found:
+			if e.dropped[file] != nil { // another indexer had taken it in again
+				report.Removed = append(report.Removed, file)
+			}
 			continue
 		case !found:
 			return fmt.Errorf("%s/%s is not in the index: %w", e.subdir, file, fs.ErrNotExist)

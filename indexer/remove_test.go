@@ -353,6 +353,7 @@ func TestAMarkStays(t *testing.T) {
 	const file = "tool-1.0-0.conda"
 	indexed, empty := conda.NewRepoData("linux-64"), conda.NewRepoData("linux-64")
 	indexed.PackagesConda.Set(file, []byte(`{}`))
+	indexed.SetEdition("ours")
 	for name, c := range map[string]struct {
 		data *conda.RepoData
 		l    listing

@@ -1,7 +1,11 @@
 package indexer
 
 import (
+	"errors"
+	"io/fs"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/condaworker/condaworker/conda"
 	"github.com/condaworker/condaworker/store"
@@ -44,4 +48,42 @@ func TestRunExportsComeBackWithTheirPackage(t *testing.T) {
 		t.Errorf("run_exports of a: %s, %v", exports.Get("a-1.0-0.conda"), err)
 	}
 	derivedRight(t, s)
+}
+
+// An indexer that finds all that is stored takes in again what was removed. Whatever
+// ours does next takes it out, and it is pruned in its time.
+func TestRemovedStaysRemovedAfterOthers(t *testing.T) {
+	const gone = "tool-1.0-0.conda"
+	c := &clock{time.Unix(1_800_000_000, 0)}
+	o := Options{Now: c.now}
+	for name, next := range map[string]func(s *mem.Store){
+		"reindex":        func(s *mem.Store) { reindexOK(t, s, o) },
+		"commit":         func(s *mem.Store) { commitOK(t, s, publishOK(t, s, simple(t, "new"))) },
+		"remove":         func(s *mem.Store) { removeOK(t, s, o, "linux-64/tool-1.0-1.conda") },
+		"removed again":  func(s *mem.Store) { removeOK(t, s, o, "linux-64/"+gone) },
+		"prune":          func(s *mem.Store) { pruneOK(t, s, PruneOptions{}, c) },
+		"prune, waiting": func(s *mem.Store) { pruneOK(t, s, PruneOptions{Grace: 24 * time.Hour}, c); reindexOK(t, s, o) },
+	} {
+		for _, listed := range [][]string{{gone, "tool-1.0-1.conda"}, {"tool-1.0-1.conda"}} {
+			s := &mem.Store{}
+			builds(t, s, "tool", nil, 0, 1)
+			all, err := conda.ParseRepoData(stored(t, s, "linux-64/"+indexName))
+			if err != nil {
+				t.Fatal(err)
+			}
+			removeOK(t, s, o, "linux-64/"+gone)
+			foreignIndex(t, s, all, listed...)
+			c.at = c.at.Add(2 * landsWithin)
+			next(s)
+			reindexOK(t, s, o)
+			if got := files(t, s, "linux-64"); slices.Contains(got, gone) {
+				t.Errorf("%s, of %q: in the index: %q", name, listed, got)
+			}
+			_, _, err = s.Get(t.Context(), "linux-64/"+gone, 0, 0)
+			if got := removedList(t, s); !slices.Contains(got, gone) || errors.Is(err, fs.ErrNotExist) != (name == "prune") {
+				t.Errorf("%s, of %q: removed: %q, stored: %v", name, listed, got, err)
+			}
+			derivedRight(t, s)
+		}
+	}
 }

@@ -81,6 +81,13 @@ func (w *world) mayReturn(p Package) {
 	w.out[p.Key] = false
 }
 
+// mayStay notes that p was not taken out, since no index had it.
+func (w *world) mayStay(p Package) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.restored[p.Key] = true
+}
+
 // corrected is the licence that instructions give.
 const corrected = "corrected"
 

@@ -210,6 +210,7 @@ func (w *worker) remove(ctx context.Context, s store.Store) error {
 	w.world.take(w.packages[0], true)
 	_, err := indexer.Remove(ctx, s, w.keys(), options(w.clock))
 	if w.world.others && errors.Is(err, fs.ErrNotExist) {
+		w.world.mayStay(w.packages[0])
 		return nil // a foreign index without it
 	}
 	if err == nil {

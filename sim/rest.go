@@ -151,6 +151,10 @@ func (w *world) checkKept() {
 		switch {
 		case !stored && acked[p.Key] && (!w.taken[p.Key] || !w.prunes):
 			w.wrong("L4: %s is gone", p.Key)
+		case stored && w.taken[p.Key] && !w.restored[p.Key]: // whatever others made of it
+			if w.inRemoved(subdir, file) != nil || w.inJSON(subdir, file) == nil {
+				w.wrong("L4: %s was removed and is back", p.Key)
+			}
 		case stored && (w.taken[p.Key] || w.others && w.restored[p.Key]): // others bring bytes back upon which an old removal may land
 			if w.inRemoved(subdir, file) != nil && w.inJSON(subdir, file) != nil {
 				w.wrong("L4: %s is neither in the index nor listed as removed", p.Key)
