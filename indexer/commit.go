@@ -99,7 +99,7 @@ func (r *run) edit(ctx context.Context, change func(*edition, *SubdirReport) err
 	e := r.successor(index)
 	e.base, e.part = data, true
 	if !data.HasEdition() {
-		if err := r.removedByHand(ctx, e); err != nil {
+		if _, err := r.removedByHand(ctx, e); err != nil {
 			return report, err
 		}
 	}

@@ -162,13 +162,13 @@ func (e *edition) parse(r *run) {
 
 // removedByHand takes out again what somebody took out, where the list of that was
 // lost with the index, or another indexer wrote over it, who finds all that is stored.
-func (r *run) removedByHand(ctx context.Context, e *edition) error {
+// It returns what was in the index.
+func (r *run) removedByHand(ctx context.Context, e *edition) (back []string, err error) {
 	byHand, _, err := r.readRemovals(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	listed := setOf(e.base.Removed)
-	var back []string
 	for _, file := range slices.Sorted(maps.Keys(byHand.Files)) {
 		if _, found := e.base.Record(file); found {
 			e.drop(file)
@@ -178,10 +178,19 @@ func (r *run) removedByHand(ctx context.Context, e *edition) error {
 			e.base.Removed = append(e.base.Removed, file)
 		}
 	}
-	if len(back) > 0 {
-		r.warn(fmt.Sprintf("%s: another indexer had taken in again what was removed, and it is taken out: %s; condaworker channel restore brings it back", r.subdir, strings.Join(back, ", ")))
+	return back, nil
+}
+
+// warnOfReturns names what removedByHand takes out of another indexer's index.
+func (r *run) warnOfReturns(back []string) {
+	if len(back) == 0 {
+		return
 	}
-	return nil
+	says := "it is taken out once more"
+	if r.o.Check {
+		says = "a reindex takes it out once more"
+	}
+	r.warn(fmt.Sprintf("%s: another indexer took in again what channel remove had taken out: %s; %s", r.subdir, strings.Join(back, ", "), says))
 }
 
 // instructions are the subdir's patch instructions; nil when there are none.

@@ -291,9 +291,11 @@ func (r *run) once(ctx context.Context) (SubdirReport, error) {
 		return report, err
 	}
 	if _, found := stored.others[removedName]; found && !e.data.HasEdition() {
-		if err := r.removedByHand(ctx, e); err != nil {
+		back, err := r.removedByHand(ctx, e)
+		if err != nil {
 			return report, err
 		}
+		r.warnOfReturns(back)
 	}
 	if err := r.complete(ctx, e, stored); err != nil {
 		return report, err
