@@ -130,3 +130,16 @@ func exists(file string) bool {
 	_, err := os.Stat(file)
 	return err == nil
 }
+
+// A package has a URL in each spelling that its channel has one.
+func TestPublishFromAFileURL(t *testing.T) {
+	work := t.TempDir()
+	file := filepath.ToSlash(noarch(t, "a", "x"))
+	for i, url := range []string{"file:" + file, "FILE:" + file, "file://" + file, "file://localhost" + file} {
+		channel := filepath.Join(work, "channel", string(rune('a'+i)))
+		out, code := run(t, work, "publish", url, "--to", channel)
+		if code != 0 || !slices.Equal(indexed(t, channel), []string{"a-1.0-0.conda"}) {
+			t.Errorf("%s: exit code %d\n%s", url, code, out)
+		}
+	}
+}
