@@ -58,18 +58,18 @@ func (l *lockFlag) add(c *cobra.Command) {
 	c.Flags().StringVar((*string)(l), "lock", "strict", "strict, or best-effort: write to a store that does not honour conditional writes too; then two workers at once may lose packages")
 }
 
-// lockTimeout is how long a verb waits for the channel's lock.
+// lockTimeout is how long a verb waits for the channel's lock; 0 is without end.
 type lockTimeout time.Duration
 
 const defaultLockTimeout = lockTimeout(30 * time.Minute)
 
 func (l *lockTimeout) add(c *cobra.Command) {
-	c.Flags().DurationVar((*time.Duration)(l), "lock-timeout", time.Duration(defaultLockTimeout), "give up when the channel's lock is not got in this time")
+	c.Flags().DurationVar((*time.Duration)(l), "lock-timeout", time.Duration(defaultLockTimeout), "give up when the channel's lock is not got in this time (0: never)")
 }
 
 func (l lockTimeout) validate() error {
 	if l < 0 {
-		return usageError{fmt.Errorf("--lock-timeout %s: it is a time such as 30m", time.Duration(l))}
+		return usageError{fmt.Errorf("--lock-timeout %s: it is a time such as 30m, or 0 for none", time.Duration(l))}
 	}
 	return nil
 }

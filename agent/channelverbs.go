@@ -108,7 +108,7 @@ func (d *desk) changeChannel(ctx context.Context, o channelOptions, do channelWo
 		if err != nil {
 			return "", err
 		}
-		if err := mustExist(ctx, s, url.String(), "change"); err != nil {
+		if err := mustBeChannel(ctx, s, url.String()); err != nil {
 			return "", err
 		}
 		o.url = url.String()
@@ -121,6 +121,22 @@ func (d *desk) changeChannel(ctx context.Context, o channelOptions, do channelWo
 		})
 		return text, err
 	})
+}
+
+// mustBeChannel refuses a place without a channel before anything is written
+// there. In a bucket every misspelt prefix is such a place: none is missing.
+func mustBeChannel(ctx context.Context, s store.Store, url string) error {
+	if err := mustExist(ctx, s, url, "change"); err != nil {
+		return err
+	}
+	exists, err := indexer.Exists(ctx, s)
+	if err == nil && !exists {
+		err = fmt.Errorf("it has no index: correct the URL, or, where it is one, condaworker reindex %s", url)
+	}
+	if err != nil {
+		return fmt.Errorf("change channel %s: %w", url, err)
+	}
+	return nil
 }
 
 // indexChange is what remove and restore have in common: packages that are

@@ -29,8 +29,12 @@ type original struct {
 
 func (o original) key() string { return path.Join(o.subdir, o.file) }
 
-// isURL tells a package in a channel from one on disk.
-func isURL(text string) bool { return strings.Contains(text, "://") }
+// isURL tells a package in a channel from one on disk. A folder's URL may have a
+// single slash, as that of a channel.
+func isURL(text string) bool {
+	scheme, _, found := strings.Cut(text, ":")
+	return strings.Contains(text, "://") || found && strings.EqualFold(scheme, string(store.Folder))
+}
 
 // findOriginal asks what is known of the package at a URL: its hash travels
 // with it, or is in the index of its channel.

@@ -32,6 +32,10 @@ func (d *desk) publishCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "publish PACKAGE... --to URL",
 		Short: "Put finished packages, from disk or from another channel, into a channel; never replaces one",
+		Long: `Put finished packages, from disk or from another channel, into a channel; never replaces one.
+
+Files that no channel would take are named before anything is stored. At the first package that fails
+after that it stops: clients see those before it, and those after it, which may need it, are not tried.`,
 		Example: `  condaworker publish out/linux-64/*.conda --to s3://studio-packages/Conda/Default
   condaworker publish s3://test-packages/Conda/linux-64/blender-4.2.5-hb0f4dca_0.conda --to s3://studio-packages/Conda/Default`,
 		Args: cobra.MinimumNArgs(1),
@@ -48,8 +52,10 @@ func (d *desk) publishCommand() *cobra.Command {
 	return c
 }
 
-// publish is the verb. It stops at the first package that fails; run again,
-// those before it are there already.
+// publish is the verb. What is wrong in a file is found before anything is
+// stored. It stops at the first package that fails all the same, for those
+// after it may need it, and shows those before it to clients; run again, they
+// are there already.
 func (d *desk) publish(ctx context.Context, o publishOptions) error {
 	return d.run(ctx, o.reportOptions, func(p *progress, r *report) (string, error) {
 		if o.to == "" {
@@ -69,6 +75,9 @@ func (d *desk) publish(ctx context.Context, o publishOptions) error {
 			} else {
 				packages[i].Path = path
 			}
+		}
+		if err := checkCandidates(packages); err != nil {
+			return "", fmt.Errorf("publish to %s: %w", url, err)
 		}
 		err = d.release(ctx, destination{target, url, o.noIndex, o.workDir}, packages, p, r)
 		return fmt.Sprintf("published %s%s", picture.Count(len(r.Packages), "package"), seen(url, r.Index)), err
@@ -90,17 +99,53 @@ type candidate struct {
 	stored string // its key in the channel; "" for one that is not known to be there
 }
 
-// release publishes packages and adds them to the channel's index.
+// checkCandidates names all files that would be refused by any channel.
+func checkCandidates(packages []candidate) error {
+	var all []error
+	for _, one := range packages {
+		if one.from == "" {
+			all = append(all, damaged(indexer.Check(one.Package)))
+		}
+	}
+	return errors.Join(all...)
+}
+
+// release publishes packages and adds them to the channel's index, up to the
+// first that fails.
 func (d *desk) release(ctx context.Context, to destination, packages []candidate, p *progress, r *report) error {
-	var done []indexer.Published
 	to.Store = observedStore{to.Store, d.out}
+	done, failed := d.publishAll(ctx, to, packages, p, r)
+	before := "published before it"
+	if !to.noIndex && len(done) > 0 && (failed == nil || ctx.Err() == nil) {
+		err := d.show(ctx, to, done, p, r)
+		switch {
+		case failed == nil:
+			return err
+		case err != nil:
+			p.Warn(err.Error()) // the run fails by what came first
+		case len(r.Index.Skipped) == 0:
+			before += ", and in the index"
+		}
+	}
+	return stopped(failed, before, len(done), len(packages))
+}
+
+// stopped adds to why one of several packages failed what came of the others.
+func stopped(err error, before string, done, all int) error {
+	if err == nil || all == 1 {
+		return err
+	}
+	return fmt.Errorf("%w; %s: %s; not tried: %s", err, before, picture.Count(done, "package"), picture.Count(all-done-1, "package"))
+}
+
+// publishAll publishes packages and reports them, up to the first that fails.
+func (d *desk) publishAll(ctx context.Context, to destination, packages []candidate, p *progress, r *report) (done []indexer.Published, err error) {
 	end := p.Phase("publish")
+	defer func() { end(err) }()
 	for _, one := range packages {
 		got, err := d.publishOne(ctx, to, one, p)
 		if err != nil {
-			err = fmt.Errorf("publish to %s: %w", to.url, damaged(err))
-			end(err)
-			return err
+			return done, fmt.Errorf("publish to %s: %w", to.url, damaged(err))
 		}
 		text := "published"
 		if got.Existed {
@@ -110,10 +155,11 @@ func (d *desk) release(ctx context.Context, to destination, packages []candidate
 		r.Packages = append(r.Packages, published{Path: one.Path, From: one.from, Key: got.Key, Channel: to.url.String(), SHA256: got.SHA256, Size: got.Size, Existed: got.Existed})
 		done = append(done, got)
 	}
-	end(nil)
-	if to.noIndex {
-		return nil
-	}
+	return done, nil
+}
+
+// show adds what was published to the channel's index, and reports it.
+func (d *desk) show(ctx context.Context, to destination, done []indexer.Published, p *progress, r *report) error {
 	index, err := d.addToIndex(ctx, to, done, p)
 	if err != nil {
 		err = fmt.Errorf("add to the index of %s what is published there now: %w; condaworker reindex %s does it as well", to.url, err, to.url)

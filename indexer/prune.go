@@ -1,7 +1,6 @@
 package indexer
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -35,7 +34,7 @@ type Pruned struct {
 // and deletes the objects of packages that were removed a grace ago. Of each
 // package, version and variant (the build string without hash and number) the
 // KeepBuilds highest build numbers stay, and what a package that stays can get
-// in no newer build. Only objects of packages that Remove or Prune took out are
+// on its platform in no newer build. Only objects of packages that Remove or Prune took out are
 // deleted: what patch instructions or another tool hide may be meant to come
 // back.
 func Prune(ctx context.Context, s store.Store, p PruneOptions, o Options) (Pruned, error) {
@@ -114,25 +113,22 @@ const hashLength = 8
 // that are needed.
 func superseded(all []build, keep int) (old, needed []string) {
 	type line struct{ subdir, name, version, variant string }
-	lines := map[line]map[int]bool{}
 	of := func(b build) line {
 		return line{b.record.Subdir, b.record.Name, b.record.Version, variant(b.record)}
 	}
+	numbers := map[line][]int{}
 	for _, b := range all {
-		if lines[of(b)] == nil {
-			lines[of(b)] = map[int]bool{}
-		}
-		lines[of(b)][b.record.BuildNumber] = true
+		numbers[of(b)] = append(numbers[of(b)], b.record.BuildNumber)
+	}
+	lowest := map[line]int{} // that stays
+	for l, has := range numbers {
+		slices.Sort(has)
+		has = slices.Compact(has)
+		lowest[l] = has[max(0, len(has)-keep)]
 	}
 	gone := map[string]bool{}
 	for _, b := range all {
-		newer := 0
-		for number := range lines[of(b)] {
-			if number > b.record.BuildNumber {
-				newer++
-			}
-		}
-		gone[b.key] = newer >= keep
+		gone[b.key] = b.record.BuildNumber < lowest[of(b)]
 	}
 	needed = keepNeeded(all, gone)
 	for _, b := range all {
@@ -144,28 +140,30 @@ func superseded(all []build, keep int) (old, needed []string) {
 }
 
 // keepNeeded takes back what a package that stays depends on and finds in no
-// build that stays: of those that satisfy it the highest build number.
+// build that stays: of those that satisfy it the highest build number. A
+// package of noarch is looked at on each platform that it may come to.
 func keepNeeded(all []build, gone map[string]bool) (needed []string) {
-	byName := map[string][]build{}
-	for _, b := range all {
-		byName[b.record.Name] = append(byName[b.record.Name], b)
-	}
-	hasOld := map[string]bool{}
-	for _, b := range all {
-		hasOld[b.record.Name] = hasOld[b.record.Name] || gone[b.key]
-	}
+	offers := offersOf(all, gone)
+	platforms := platformsOf(all)
+	type question struct{ platform, spec string }
+	asked := map[question]bool{} // many packages ask for the same, and what was answered once stays so
 	stay := slices.DeleteFunc(slices.Clone(all), func(b build) bool { return gone[b.key] })
 	for len(stay) > 0 {
 		b := stay[0]
 		stay = stay[1:]
-		for _, text := range b.record.Depends {
-			spec, err := conda.ParseMatchSpec(text)
-			if err != nil || !hasOld[spec.Name] {
-				continue
-			}
-			if back, found := lacking(byName[spec.Name], spec, gone); found {
-				gone[back.key] = false
-				needed, stay = append(needed, back.key), append(stay, back)
+		on := []string{b.record.Subdir}
+		if b.record.Subdir == noarch {
+			on = platforms
+		}
+		for _, platform := range on {
+			for _, spec := range b.record.Depends {
+				if q := (question{platform, spec}); !asked[q] {
+					asked[q] = true
+					if back, found := offers.lacking(platform, spec, gone); found {
+						gone[back.key] = false
+						needed, stay = append(needed, back.key), append(stay, back)
+					}
+				}
 			}
 		}
 	}
@@ -173,18 +171,58 @@ func keepNeeded(all []build, gone map[string]bool) (needed []string) {
 	return needed
 }
 
-// lacking is the build that spec needs back, if none that stays satisfies it.
-func lacking(builds []build, spec conda.MatchSpec, gone map[string]bool) (back build, found bool) {
-	var fit []build
-	for _, b := range builds {
-		if spec.Match(&b.record) {
-			fit = append(fit, b)
+// noarch is the subdir of what any platform can install.
+const noarch = "noarch"
+
+// platformsOf are the subdirs that have packages, and noarch: it stands for the
+// platforms that the channel has nothing else for.
+func platformsOf(all []build) []string {
+	found := map[string]bool{noarch: true}
+	for _, b := range all {
+		found[b.record.Subdir] = true
+	}
+	return slices.Sorted(maps.Keys(found))
+}
+
+// offers are the builds that a subdir has of each name. Only names of which a
+// build is to go are there.
+type offers map[offer][]build
+
+type offer struct{ subdir, name string }
+
+func offersOf(all []build, gone map[string]bool) offers {
+	hasOld := map[string]bool{}
+	for _, b := range all {
+		hasOld[b.record.Name] = hasOld[b.record.Name] || gone[b.key]
+	}
+	o := offers{}
+	for _, b := range all {
+		if at := (offer{b.record.Subdir, b.record.Name}); hasOld[at.name] {
+			o[at] = append(o[at], b)
 		}
 	}
-	if len(fit) == 0 || slices.ContainsFunc(fit, func(b build) bool { return !gone[b.key] }) {
+	return o
+}
+
+// lacking is the build that has to come back for who asks for spec on platform,
+// if no build that stays and is found there satisfies it.
+func (o offers) lacking(platform, text string, gone map[string]bool) (back build, found bool) {
+	spec, err := conda.ParseMatchSpec(text)
+	if err != nil {
 		return build{}, false
 	}
-	return slices.MaxFunc(fit, func(a, b build) int { return cmp.Compare(a.record.BuildNumber, b.record.BuildNumber) }), true
+	for _, subdir := range slices.Compact([]string{platform, noarch}) {
+		for _, b := range o[offer{subdir, spec.Name}] {
+			switch {
+			case !spec.Match(&b.record):
+			case !gone[b.key]:
+				return build{}, false
+			case !found || b.record.BuildNumber > back.record.BuildNumber:
+				back, found = b, true
+			}
+		}
+	}
+	return back, found
 }
 
 // deleteRemoved deletes the objects of packages that were removed a grace ago.

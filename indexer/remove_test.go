@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -259,6 +261,93 @@ func TestPruneKeepsWhatIsNeeded(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, pruneOK(t, s, PruneOptions{KeepBuilds: 1, Grace: time.Hour}, c)); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// A client finds the builds of its own platform and those of noarch, no others: what
+// win-64 still has is of no use on linux-64, and what linux-64 asks for none on win-64.
+func TestPruneLooksAtEachPlatform(t *testing.T) {
+	const pin = "lib 1.0 0"
+	for name, tt := range map[string]struct {
+		all    []build
+		needed []string
+	}{
+		"another platform has one": {
+			[]build{entry("linux-64", "lib", 0), entry("linux-64", "lib", 1), entry("linux-64", "app", 0, pin), entry("win-64", "lib", 0)},
+			[]string{"linux-64/lib-1.0-0.conda"},
+		},
+		"another platform asks": {
+			[]build{entry("linux-64", "lib", 0), entry("linux-64", "lib", 1), entry("win-64", "app", 0, pin)}, nil,
+		},
+		"noarch has one": {
+			[]build{entry("linux-64", "lib", 0), entry("linux-64", "lib", 1), entry("linux-64", "app", 0, pin), entry("noarch", "lib", 0)}, nil,
+		},
+		"only noarch's will do": {
+			[]build{entry("noarch", "lib", 0), entry("noarch", "lib", 1), entry("linux-64", "app", 0, pin), entry("win-64", "lib", 0)},
+			[]string{"noarch/lib-1.0-0.conda"},
+		},
+		"noarch asks on each platform": {
+			[]build{
+				entry("linux-64", "lib", 0), entry("linux-64", "lib", 1), entry("noarch", "app", 0, pin),
+				entry("osx-64", "lib", 1), entry("win-64", "lib", 0), entry("win-64", "lib", 1), entry("win-arm64", "lib", 0),
+			},
+			[]string{"linux-64/lib-1.0-0.conda", "win-64/lib-1.0-0.conda"},
+		},
+		"noarch alone": {
+			[]build{entry("noarch", "app", 0, pin), entry("noarch", "lib", 0), entry("noarch", "lib", 1)},
+			[]string{"noarch/lib-1.0-0.conda"},
+		},
+		"a platform without packages": { // as any that the channel does not have
+			[]build{entry("linux-64", "lib", 0), entry("noarch", "app", 0, pin), entry("noarch", "lib", 0), entry("noarch", "lib", 1)},
+			[]string{"noarch/lib-1.0-0.conda"},
+		},
+		"what is kept asks too": {
+			[]build{
+				entry("linux-64", "base", 0), entry("linux-64", "base", 1), entry("noarch", "app", 0, pin),
+				entry("noarch", "lib", 0, "base 1.0 0"), entry("noarch", "lib", 1), entry("win-64", "base", 0),
+			},
+			[]string{"linux-64/base-1.0-0.conda", "noarch/lib-1.0-0.conda"},
+		},
+	} {
+		old, needed := superseded(tt.all, 1)
+		if diff := cmp.Diff(tt.needed, needed); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+		for _, key := range needed {
+			if slices.Contains(old, key) {
+				t.Errorf("%s: %s is needed and superseded", name, key)
+			}
+		}
+	}
+}
+
+// entry is build number n of name-1.0 in the index.
+func entry(subdir, name string, n int, depends ...string) build {
+	text := strconv.Itoa(n)
+	return build{
+		fmt.Sprintf("%s/%s-1.0-%d.conda", subdir, name, n),
+		conda.Record{Name: name, Version: "1.0", Build: text, BuildNumber: n, Subdir: subdir, Depends: depends},
+	}
+}
+
+// A large channel is pruned in seconds: many builds of a version, and many packages
+// that ask for the same.
+func TestPruneOfManyPackages(t *testing.T) {
+	const many = 100_000
+	all := make([]build, 0, many)
+	for n := range many / 4 {
+		all = append(all, entry("linux-64", "lib", n), entry("win-64", "lib", n))
+	}
+	for n := range many / 2 {
+		all = append(all, entry("noarch", "app-"+strconv.Itoa(n), 0, "lib 1.0 0", "lib >=1.0"))
+	}
+	start := time.Now()
+	old, needed := superseded(all, 1)
+	if len(old) != many/2-4 || len(needed) != 2 {
+		t.Errorf("%d superseded, needed: %q", len(old), needed)
+	}
+	if took := time.Since(start); took > 20*time.Second {
+		t.Errorf("it took %s", took)
 	}
 }
 
