@@ -122,10 +122,12 @@ func whyInvalid(text []byte) error {
 // Encode returns repodata.json: keys sorted, no blanks, no line end. The same
 // contents give the same bytes. Its top-level keys info, packages,
 // packages.conda, removed and repodata_version are always there. Records that
-// need no change share their memory with the result.
+// need no change share their memory with the result. What info says of the records
+// in v3, if it says anything, is made right (CEP 48).
 func (r *RepoData) Encode() *Text {
 	top := map[string]json.RawMessage{"info": json.RawMessage("{}"), "repodata_version": json.RawMessage("1")}
 	maps.Copy(top, r.Other)
+	top["info"] = r.recounted(top["info"])
 	v3 := maps.Clone(r.V3Other)
 	if v3 == nil {
 		v3 = map[string]json.RawMessage{}
@@ -150,6 +152,63 @@ func (r *RepoData) Encode() *Text {
 		}
 	})
 	return e.text
+}
+
+const revisionsKey = "repodata_revisions"
+
+// recounted is info with the numbers of another indexer made right; a message stays.
+// What the index has no map of its own for goes, and so does a list, which only
+// drafts of CEP 48 had.
+func (r *RepoData) recounted(info json.RawMessage) json.RawMessage {
+	if !bytes.Contains(info, []byte(revisionsKey)) {
+		return info
+	}
+	keys, err := readObject(info, "info of repodata.json")
+	if err != nil || keys[revisionsKey] == nil {
+		return info
+	}
+	revisions, err := readObject(keys[revisionsKey], revisionsKey)
+	if err != nil {
+		delete(keys, revisionsKey)
+		return encodeObject(keys)
+	}
+	for name := range revisions {
+		if _, has := r.Other[name]; !has && name != "v3" {
+			delete(revisions, name)
+		}
+	}
+	if revisions["v3"] != nil {
+		revisions["v3"] = r.countV3(revisions["v3"])
+	}
+	keys[revisionsKey] = encodeObject(revisions)
+	return encodeObject(keys)
+}
+
+// countV3 is a revision with the number of records in v3 and, if all of them say
+// it, when the first and the last were indexed.
+func (r *RepoData) countV3(revision json.RawMessage) json.RawMessage {
+	keys, err := readObject(revision, "v3 of "+revisionsKey)
+	if err != nil {
+		keys = map[string]json.RawMessage{}
+	}
+	var stamps []int64
+	n := 0
+	for _, records := range r.V3 {
+		for _, record := range records {
+			n++
+			if at := Stamped(record); at != 0 {
+				stamps = append(stamps, at)
+			}
+		}
+	}
+	delete(keys, "oldest")
+	delete(keys, "newest")
+	keys["n_packages"] = fmt.Appendf(nil, "%d", n)
+	if n > 0 && len(stamps) == n {
+		keys["oldest"] = fmt.Appendf(nil, "%d", slices.Min(stamps))
+		keys["newest"] = fmt.Appendf(nil, "%d", slices.Max(stamps))
+	}
+	return encodeObject(keys)
 }
 
 // encoder writes JSON to a text.
@@ -250,6 +309,10 @@ func (r *RepoData) Record(file string) (json.RawMessage, bool) {
 	if record, found := r.Packages.Get(file); found {
 		return record, true
 	}
+	return r.inV3(file)
+}
+
+func (r *RepoData) inV3(file string) (json.RawMessage, bool) {
 	kind := kindOf(file)
 	record, found := r.V3[kind][strings.TrimSuffix(file, "."+kind)]
 	return record, found
@@ -272,6 +335,32 @@ func (r *RepoData) Set(file string, record json.RawMessage) {
 	default:
 		r.Packages.Set(file, record)
 	}
+}
+
+// Refile moves the records of the older maps that belong into v3, and leaves a
+// file that is in both in one map only: another indexer may have filed them
+// otherwise. Of two records that of v3 stays, which newer clients go by. It
+// returns the files.
+func (r *RepoData) Refile() (moved []string) {
+	for _, records := range []*Records{&r.Packages, &r.PackagesConda} {
+		for file, record := range records.All() {
+			both := false
+			if len(r.V3) > 0 {
+				_, both = r.inV3(file)
+			}
+			if both || needsV3(record) && kindOf(file) != "" {
+				moved = append(moved, file)
+			}
+		}
+	}
+	for _, file := range moved {
+		record, found := r.inV3(file)
+		if !found {
+			record, _ = r.Record(file)
+		}
+		r.Set(file, record)
+	}
+	return moved
 }
 
 // Delete takes the record of a package file out.
@@ -316,10 +405,8 @@ func (r *RepoData) Len() int {
 // needsV3 tells whether a record says something that clients of the older maps
 // would ignore and so resolve wrongly.
 func needsV3(record json.RawMessage) bool {
-	if !bytes.Contains(record, []byte("schema_version")) && !bytes.Contains(record, []byte("repodata_revision")) &&
-		!bytes.Contains(record, []byte("extra_depends")) && !bytes.Contains(record, []byte(`"flags"`)) &&
-		!bytes.Contains(record, []byte("when=")) {
-		return false // spares decoding hundreds of thousands
+	if !mayNeedV3(record) {
+		return false
 	}
 	var v struct {
 		Schema       int                 `json:"schema_version"`
@@ -339,6 +426,35 @@ func needsV3(record json.RawMessage) bool {
 		slices.ContainsFunc(v.Depends, conditional) || slices.ContainsFunc(v.Constrains, conditional)
 }
 
+// mayNeedV3 spares decoding hundreds of thousands, and most of them a search for
+// each word: it looks first where characters are that no record has many of.
+func mayNeedV3(record []byte) bool {
+	has := func(word string) bool { return bytes.Contains(record, []byte(word)) }
+	switch {
+	case comesAfter(record, '_', "a", true) && (has("schema_version") || has("repodata_revision") || has("extra_depends")):
+	case has(`gs"`) && has(`"flags"`):
+	case comesAfter(record, '[', ":,[ \t\r\n", false): // no array begins there: it is inside a match spec
+	default:
+		return false
+	}
+	return true
+}
+
+// comesAfter tells whether some c in text comes after one of others, or, if not
+// in, after a byte that is none of them.
+func comesAfter(text []byte, c byte, others string, in bool) bool {
+	for i := 1; i < len(text); i++ {
+		n := bytes.IndexByte(text[i:], c)
+		if n < 0 {
+			return false
+		}
+		if i += n; strings.IndexByte(others, text[i-1]) >= 0 == in {
+			return true
+		}
+	}
+	return false
+}
+
 // Names returns the names of all packages in the index, in no order.
 func (r *RepoData) Names() []string {
 	r.once.Do(r.group)
@@ -355,8 +471,7 @@ func (r *RepoData) Names() []string {
 // first call of Records or Names; later changes of the maps are not seen.
 func (r *RepoData) Records(name string) ([]Record, []error) {
 	r.once.Do(r.group)
-	files := r.byName[name]
-	slices.Sort(files)
+	files := slices.Sorted(slices.Values(r.byName[name])) // several may ask at a time
 	var records []Record
 	var broken []error
 	for _, file := range files {

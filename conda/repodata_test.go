@@ -216,6 +216,13 @@ func BenchmarkRepoData(b *testing.B) {
 			r.Encode().Bytes()
 		}
 	})
+	b.Run("Refile", func(b *testing.B) {
+		for b.Loop() {
+			if moved := r.Refile(); moved != nil {
+				b.Fatal(moved)
+			}
+		}
+	})
 	b.Run("FirstRecords", func(b *testing.B) {
 		for b.Loop() {
 			fresh := RepoData{Packages: r.Packages, PackagesConda: r.PackagesConda, Other: r.Other}
@@ -252,4 +259,74 @@ func FuzzParseRepoData(f *testing.F) {
 			t.Errorf("the first time %s, the second %s", out, second)
 		}
 	})
+}
+
+// What another indexer left in an older map, or in both, is filed anew; of two
+// records that of v3 stays.
+func TestRefile(t *testing.T) {
+	record := func(more string) string {
+		return `{"name":"a","version":"1","build":"0","build_number":0,"license_family":"a_vote","tags":["flags"]` + more + `}`
+	}
+	for more, want := range map[string]bool{
+		``:                                       false,
+		`,"depends":["python >=3.8","b[md5=0]"]`: false,
+		`,"schema_version":1`:                    false,
+		`,"schema_version":3`:                    true,
+		`,"repodata_revision": 3`:                true,
+		`,"extra_depends":{"g":["x"]}`:           true,
+		`,"flags":["gpu"]`:                       true,
+		`,"depends":["b[when=\"python>3\"]"]`:    true,
+		`,"depends":["b[extras=[c]]"]`:           true,
+		`,"constrains":["b[flags=[c]]"]`:         true,
+	} {
+		for _, file := range []string{"a-1-0.conda", "a-1-0.tar.bz2"} {
+			r := NewRepoData("noarch")
+			if kindOf(file) == "conda" {
+				r.PackagesConda.Set(file, json.RawMessage(record(more)))
+			} else {
+				r.Packages.Set(file, json.RawMessage(record(more)))
+			}
+			moved := r.Refile()
+			if _, is := r.inV3(file); is != want || (len(moved) == 1) != want || r.Len() != 1 {
+				t.Errorf("%s %s: in v3: %t, moved %q, %d records", file, more, is, moved, r.Len())
+			}
+		}
+	}
+	r := parse(t, `{"packages.conda":{"a-1-0.conda":`+record("")+`,"b-1-0.conda":`+record("")+`},
+		"v3":{"conda":{"a-1-0":`+record(`,"schema_version":3`)+`,"b-1-0":`+record(`,"license":"MIT"`)+`}}}`)
+	moved := r.Refile()
+	_, is := r.inV3("a-1-0.conda")
+	b, _ := r.PackagesConda.Get("b-1-0.conda")
+	if !slices.Equal(moved, []string{"a-1-0.conda", "b-1-0.conda"}) || !is || r.Len() != 2 || !strings.Contains(string(b), "MIT") {
+		t.Errorf("moved %q, left %s", moved, r.Encode().Bytes())
+	}
+}
+
+// Another indexer's numbers of revisions are made right (CEP 48).
+func TestRepodataRevisions(t *testing.T) {
+	const v3 = `"v3":{"conda":{"a-1-0":{"indexed_timestamp":7},"b-1-0":{"indexed_timestamp":5}}}`
+	for text, want := range map[string]string{
+		`{"info":{"repodata_revisions":{"v3":{"message":"x","n_packages":9,"newest":1,"oldest":1}}},` + v3 + `}`:   `{"v3":{"message":"x","n_packages":2,"newest":7,"oldest":5}}`,
+		`{"info":{"repodata_revisions":{"v3":{"n_packages":9,"newest":1}}},"v3":{"whl":{"a":{}},"tar.bz2":{}}}`:    `{"v3":{"n_packages":1}}`,
+		`{"info":{"repodata_revisions":{"v3":null}}}`:                                                              `{"v3":{"n_packages":0}}`,
+		`{"info":{"repodata_revisions":{"v0":{"n_packages":1},"v4":{"n_packages":3},"v5":{}}},"v4":{},` + v3 + `}`: `{"v4":{"n_packages":3}}`,
+		`{"info":{"repodata_revisions":[{"revision":3,"n_packages":9}]},` + v3 + `}`:                               ``,
+		`{"info":{"subdir":"noarch"},` + v3 + `}`:                                                                  ``,
+		`{"info":7,` + v3 + `}`:                               ``,
+		`{"info":{"subdir":"repodata_revisions"},` + v3 + `}`: ``,
+	} {
+		once := parse(t, text).Encode().Bytes()
+		var got struct {
+			Info struct {
+				Revisions json.RawMessage `json:"repodata_revisions"`
+			} `json:"info"`
+		}
+		_ = json.Unmarshal(once, &got) // info may be anything
+		if string(got.Info.Revisions) != want {
+			t.Errorf("%s: %s, want %s", text, got.Info.Revisions, want)
+		}
+		if again := parse(t, string(once)).Encode().Bytes(); !bytes.Equal(again, once) {
+			t.Errorf("%s, then %s", once, again)
+		}
+	}
 }

@@ -33,8 +33,10 @@ const metaSource = "repodata-sha256"
 
 // maker makes the text of a derived object.
 type maker struct {
-	make        func(ctx context.Context, r *run, e *edition, parts map[string]*part) (*conda.Text, error)
+	make        makeText
 	reads       bool // it is made from its older self
+	exports     bool // it says what packages export
+	kept        bool // it is another indexer's, and never made where there is none
 	contentType string
 }
 
@@ -43,12 +45,34 @@ var derivedNames = []string{runExportsName, shards.IndexName, site.DataName, zst
 
 // makers has one for each object that can be derived.
 var makers = map[string]*maker{
-	zstName:          {make: zstd, contentType: "application/zstd"},
-	runExportsName:   {make: makeRunExports, reads: true, contentType: "application/json"},
-	shards.IndexName: {make: makeShards, reads: true, contentType: "application/octet-stream"},
+	zstName:          {make: zstd, contentType: zstdType},
+	runExportsName:   {make: makeRunExports, reads: true, exports: true, contentType: "application/json"},
+	shards.IndexName: {make: makeShards, reads: true, exports: true, contentType: "application/octet-stream"},
 	unpatchedKey:     {make: unpatchedText, contentType: "application/json"},
 	currentName:      {make: currentText, contentType: "application/json"},
 	site.DataName:    {make: pageData, reads: true, contentType: "text/javascript; charset=utf-8"},
+
+	runExportsName + zstdEnding: {make: compressed(makeRunExports), exports: true, kept: true, contentType: zstdType},
+	currentName + zstdEnding:    {make: compressed(currentText), kept: true, contentType: zstdType},
+}
+
+const (
+	zstdEnding = ".zst"
+	zstdType   = "application/zstd"
+)
+
+type makeText func(ctx context.Context, r *run, e *edition, parts map[string]*part) (*conda.Text, error)
+
+// compressed makes what another does and compresses it.
+func compressed(text makeText) makeText {
+	return func(ctx context.Context, r *run, e *edition, parts map[string]*part) (*conda.Text, error) {
+		plain, err := text(ctx, r, e, parts)
+		if err != nil {
+			return nil, err
+		}
+		b, err := archive.ZstdOf(plain.Reader(), plain.Len())
+		return conda.TextOf(b), err
+	}
 }
 
 func zstd(_ context.Context, _ *run, e *edition, _ map[string]*part) (*conda.Text, error) {
@@ -238,8 +262,8 @@ func (r *run) renew(ctx context.Context, e *edition, parts map[string]*part) err
 		clear(parts)
 		maps.Copy(parts, newest)
 		e.exports = nil // they were made with what is there no more
-		for _, name := range []string{runExportsName, shards.IndexName} {
-			parts[name].again = len(e.learnt) > 0 // whoever was first need not know it
+		for name, p := range parts {
+			p.again = makers[name].exports && len(e.learnt) > 0 // whoever was first need not know it
 		}
 		err = r.catchUp(ctx, e)
 		if err == nil && !slices.ContainsFunc(e.names(), func(name string) bool { return parts[name] == nil }) {
@@ -278,8 +302,8 @@ func (r *run) catchUp(ctx context.Context, e *edition) error {
 // is mostly waiting. An error that is no conflict comes before one that is.
 func (r *run) deriveOnce(ctx context.Context, e *edition, parts map[string]*part, report *SubdirReport) error {
 	due := slices.DeleteFunc(e.names(), func(name string) bool { return !e.due(parts[name]) })
-	if slices.Contains(due, runExportsName) || slices.Contains(due, shards.IndexName) {
-		if _, err := r.runExports(ctx, e, parts); err != nil { // which both need
+	if slices.ContainsFunc(due, func(name string) bool { return makers[name].exports }) {
+		if _, err := r.runExports(ctx, e, parts); err != nil { // which all of these need
 			return fmt.Errorf("derive %s: %w", runExportsName, err)
 		}
 	}
@@ -300,10 +324,11 @@ func (r *run) deriveOnce(ctx context.Context, e *edition, parts map[string]*part
 
 // due tells whether p has to be made from e. The shards of a channel that another
 // indexer keeps without any are as many as its packages, and left to a run that
-// lists the subdir.
+// lists the subdir. What was kept for another indexer, and is gone, somebody
+// deleted.
 func (e *edition) due(p *part) bool {
 	isShards := p.name == shards.IndexName
-	if isShards && e.part && !p.exists && e.meta[metaShards] == "" {
+	if !p.exists && (makers[p.name].kept || isShards && e.part && e.meta[metaShards] == "") {
 		return false
 	}
 	return !p.exists || p.source != e.source || p.again || isShards && !e.shards.complete()
@@ -317,12 +342,14 @@ func (r *run) deriveOne(ctx context.Context, e *edition, name string, parts map[
 	if err != nil {
 		return 0, fmt.Errorf("derive %s: %w", name, err)
 	}
-	if current && p.text != nil && bytes.Equal(text.Bytes(), p.text) {
-		return 0, nil
+	if current {
+		if old, err := r.older(ctx, p); err != nil || bytes.Equal(text.Bytes(), old) {
+			return 0, err
+		}
 	}
 	meta := map[string]string{metaSource: e.source}
 	switch {
-	case p.adopted, e.lost && (name == shards.IndexName || name == runExportsName):
+	case p.adopted, e.lost && makers[name].exports:
 		meta = nil // of the other packages it says what it said
 	case name == unpatchedKey && len(e.dropped) > 0:
 		meta = nil // it is made again after the commit

@@ -393,6 +393,73 @@ func TestCurrentRepodata(t *testing.T) {
 	right("when it was asked for")
 }
 
+// Clients ask for compressed files of another indexer before they ask for ours:
+// where there are such they are kept right, by commits too, until somebody deletes
+// them.
+func TestCompressedFilesOfAnotherIndexer(t *testing.T) {
+	s := &mem.Store{}
+	commitOK(t, s, publishOK(t, s, exporting(t, "tool")))
+	of := map[string]string{}
+	for name, m := range makers {
+		if m.kept {
+			of[name] = strings.TrimSuffix(name, zstdEnding)
+			putRaw(t, s, "linux-64/"+name, []byte("old"))
+		}
+	}
+	putRaw(t, s, "linux-64/"+currentName, []byte("{}"))
+	right := func(when string) {
+		t.Helper()
+		for name, plain := range of {
+			if got := unpacked(t, stored(t, s, "linux-64/"+name)); !bytes.Equal(got, stored(t, s, "linux-64/"+plain)) {
+				t.Errorf("%s: %s is of another text: %s", when, name, got)
+			}
+		}
+		stale := reindexOK(t, s, Options{Check: true}).Subdirs[0].Stale
+		reindexOK(t, s, Options{}) // after a commit it has to learn
+		puts := s.Counts()["put"]
+		reindexOK(t, s, Options{})
+		if n := s.Counts()["put"] - puts; stale != nil || n != 0 {
+			t.Errorf("%s: stale %q, and %d writes without a change", when, stale, n)
+		}
+	}
+	if stale := reindexOK(t, s, Options{Check: true}).Subdirs[0].Stale; len(stale) != 1+len(of) {
+		t.Errorf("stale %q, want %v and %s", stale, of, currentName)
+	}
+	reindexOK(t, s, Options{})
+	right("after a reindex")
+	commitOK(t, s, publishOK(t, s, exporting(t, "lib")))
+	right("after a commit")
+	for name := range of {
+		putRaw(t, s, "linux-64/"+name, []byte("old"))
+		reindexOK(t, s, Options{})
+		right("once only " + name + " was old")
+	}
+	for name := range of {
+		if err := s.Delete(t.Context(), "linux-64/"+name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	commitOK(t, s, publishOK(t, s, simple(t, "more")))
+	reindexOK(t, s, Options{})
+	for name := range of {
+		if _, exists, err := head(t.Context(), s, "linux-64/"+name); exists || err != nil {
+			t.Errorf("%s was deleted, and made again: %v", name, err)
+		}
+	}
+	of = nil
+	right("after they were deleted")
+}
+
+// unpacked is what a compressed file has.
+func unpacked(t *testing.T, packed []byte) []byte {
+	t.Helper()
+	text, err := archive.Unzstd(packed, 1<<30)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
 // A first run that dies anywhere leaves a channel of which the commit of another
 // package makes all of the index, so that readers of shards lose nothing.
 func TestACommitMendsADeadRunOfAnother(t *testing.T) {
@@ -474,6 +541,41 @@ func TestV3PackagesAreKeptFromOldClients(t *testing.T) {
 		if r := reindexOK(t, s, Options{Full: true}).Subdirs[0]; r.Packages != 2 || r.Removed != nil || r.Added != nil {
 			t.Errorf("%+v", r)
 		}
+	}
+}
+
+// Another indexer leaves such packages in the older maps, or in both: a reindex
+// files them, also those that it need not look into.
+func TestV3PackagesOfAnotherIndexerAreFiled(t *testing.T) {
+	s := &mem.Store{}
+	in := index("tool", "1.0", 0, "linux-64")
+	in["extra_depends"] = map[string][]string{"gui": {"qt"}}
+	commitOK(t, s, publishOK(t, s, makePackage(t, "tool-1.0-0.conda", in, "x")), publishOK(t, s, simple(t, "lib")))
+	data, err := conda.ParseRepoData(stored(t, s, "linux-64/repodata.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tool, lib := data.V3["conda"]["tool-1.0-0"], "lib-1.0-0.conda"
+	data.Other["info"] = json.RawMessage(`{"subdir":"linux-64","repodata_revisions":{"v3":{}}}`)
+	for record, move := range map[string]func(){
+		"in the older map": func() { data.Delete("tool-1.0-0.conda"); data.PackagesConda.Set("tool-1.0-0.conda", tool) },
+		"in both": func() {
+			record, _ := data.Record(lib)
+			data.V3 = map[string]map[string]json.RawMessage{"conda": {"tool-1.0-0": tool, "lib-1.0-0": record}}
+			data.PackagesConda.Set("tool-1.0-0.conda", tool)
+		},
+	} {
+		move()
+		putRaw(t, s, "linux-64/repodata.json", data.Encode().Bytes())
+		sub := reindexOK(t, s, Options{}).Subdirs[0]
+		got, err := conda.ParseRepoData(stored(t, s, "linux-64/repodata.json"))
+		if err != nil || sub.Packages != 2 || got.PackagesConda.Len() != 1 || got.V3["conda"]["tool-1.0-0"] == nil || len(got.V3["conda"]) != 1 {
+			t.Errorf("%s: %+v, %s, %v", record, sub, got.Encode().Bytes(), err)
+		}
+		if !bytes.Contains(stored(t, s, "linux-64/repodata.json"), []byte(`"repodata_revisions":{"v3":{"n_packages":1,`)) {
+			t.Errorf("%s: info is %s", record, got.Other["info"])
+		}
+		derivedRight(t, s)
 	}
 }
 

@@ -15,7 +15,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/condaworker/condaworker/conda"
-	"github.com/condaworker/condaworker/conda/shards"
 )
 
 // edition is a version of a subdir's index in the making: what it replaces,
@@ -64,9 +63,7 @@ func (r *run) complete(ctx context.Context, e *edition, l listing) error {
 		return err
 	}
 	e.patch = patch
-	if _, current := l.others[currentName]; current || r.o.Current {
-		e.meta[metaAlso] = currentName
-	}
+	e.also(l, r.o.Current)
 	_, kept := l.others[unpatchedKey]
 	if !readable || e.patch == nil && (e.meta[metaPatched] == "" || !kept) {
 		return nil
@@ -79,6 +76,22 @@ func (r *run) complete(ctx context.Context, e *edition, l listing) error {
 		e.meta[metaPatched] = "yes"
 	}
 	return err
+}
+
+// also notes what further objects are kept up to date: current_repodata.json, once
+// there was one or it is asked for, and what another indexer made, while it is there.
+func (e *edition) also(l listing, current bool) {
+	var names []string
+	for _, name := range slices.Sorted(maps.Keys(makers)) {
+		_, listed := l.others[name]
+		if name == currentName && (listed || current || slices.Contains(strings.Fields(e.meta[metaAlso]), name)) || makers[name].kept && listed {
+			names = append(names, name)
+		}
+	}
+	delete(e.meta, metaAlso)
+	if names != nil {
+		e.meta[metaAlso] = strings.Join(names, " ")
+	}
 }
 
 // successor is an edition that will replace index.
@@ -332,10 +345,13 @@ func nonNil(m map[string]string) map[string]string {
 // records stay: whoever added those may have died before it derived anything.
 func (e *edition) again(parts map[string]*part) {
 	for file := range e.learnt {
-		if !e.files[file] {
-			parts[runExportsName].again, parts[shards.IndexName].again = true, true
-			return
+		if e.files[file] {
+			continue
 		}
+		for name, p := range parts {
+			p.again = makers[name].exports
+		}
+		return
 	}
 }
 

@@ -129,7 +129,8 @@ func (r *run) exportsAtFirst(ctx context.Context, e *edition, known state) (*con
 }
 
 // dropGone takes out records whose objects are gone, and those that lie in the
-// map of another kind of package, where clients would not find them.
+// map of another kind of package, where clients would not find them. Those that
+// older clients would misunderstand it moves to v3.
 func (e *edition) dropGone(stored map[string]store.Info, report *SubdirReport) {
 	for kind, records := range map[string]*conda.Records{".tar.bz2": &e.base.Packages, ".conda": &e.base.PackagesConda} {
 		var misplaced []string
@@ -142,6 +143,11 @@ func (e *edition) dropGone(stored map[string]store.Info, report *SubdirReport) {
 			records.Delete(file)
 		}
 		report.Removed = append(report.Removed, misplaced...)
+	}
+	if !e.data.HasEdition() { // ours files each where it belongs
+		for _, file := range e.base.Refile() {
+			e.files[file] = true
+		}
 	}
 	var gone []string
 	for file := range e.base.All() {
