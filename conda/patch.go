@@ -21,7 +21,9 @@ type Patch struct {
 	Revoke        []string                              // file names to make uninstallable; likewise
 }
 
-// ParsePatch reads patch_instructions.json.
+// ParsePatch reads patch_instructions.json. {} are instructions that change
+// nothing. Another object without a key of theirs is not taken for those: what
+// earlier ones withdrew would come back.
 func ParsePatch(text []byte) (*Patch, error) {
 	if !json.Valid(text) {
 		return nil, fmt.Errorf("read patch instructions: %w", whyInvalid(text))
@@ -36,6 +38,9 @@ func ParsePatch(text []byte) (*Patch, error) {
 	if err := json.Unmarshal(text, &p); err != nil {
 		return nil, fmt.Errorf("read patch instructions: %w", inWords(err))
 	}
+	if err := checkPatchKeys(text); err != nil {
+		return nil, fmt.Errorf("read patch instructions: %w", err)
+	}
 	if p.Version > 2 {
 		return nil, fmt.Errorf("read patch instructions: their version is %d; 1 and 2 are known", p.Version)
 	}
@@ -47,6 +52,17 @@ func ParsePatch(text []byte) (*Patch, error) {
 		}
 	}
 	return &Patch{Packages: p.Packages, PackagesConda: p.PackagesConda, Remove: p.Remove, Revoke: p.Revoke}, nil
+}
+
+// checkPatchKeys refuses an object of something else, e.g. records by file name.
+func checkPatchKeys(text []byte) error {
+	known := []string{"patch_instructions_version", "packages", "packages.conda", "remove", "revoke"}
+	keys, err := readObject(text, "them")
+	has := func(key string) bool { _, found := keys[key]; return found }
+	if err != nil || len(keys) == 0 || slices.ContainsFunc(known, has) {
+		return err
+	}
+	return fmt.Errorf("they are an object with none of the keys %s", strings.Join(known, ", "))
 }
 
 // checkChanges refuses what would leave a record that clients cannot read: some

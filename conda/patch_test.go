@@ -67,6 +67,16 @@ func TestPatchesThatAreNone(t *testing.T) {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
+	for _, text := range []string{`{"aa":{}}`, `{"a-1-0.conda":{"depends":[]}}`, `{"Packages":{}}`} {
+		if _, err := ParsePatch([]byte(text)); err == nil || !strings.Contains(err.Error(), "none of the keys patch_instructions_version, packages, packages.conda, remove, revoke") {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+	for _, text := range []string{`{}`, ` { } `, `{"remove":[],"mine":1}`, `{"patch_instructions_version":1}`} {
+		if p, err := ParsePatch([]byte(text)); err != nil || len(p.changes()) != 0 {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
 	r := NewRepoData("noarch")
 	r.Set("a-1-0.conda", json.RawMessage(`7`))
 	p := &Patch{Revoke: []string{"a-1-0.conda"}}

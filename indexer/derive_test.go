@@ -317,12 +317,14 @@ func TestPatchInstructions(t *testing.T) {
 		t.Errorf("run_exports %v", exports)
 	}
 
-	putRaw(t, s, "linux-64/"+patchName, []byte(`{"packages`))
-	r := reindexOK(t, s, Options{})
-	if len(r.Skipped) != 1 || !strings.Contains(r.Skipped[0].Reason, "correct it") {
-		t.Errorf("%+v", r.Skipped)
+	for how, text := range map[string]string{"are cut": `{"packages`, "are none": `{"tool":{}}`} {
+		putRaw(t, s, "linux-64/"+patchName, []byte(text))
+		r := reindexOK(t, s, Options{})
+		if len(r.Skipped) != 1 || !strings.Contains(r.Skipped[0].Reason, "correct it") {
+			t.Errorf("%+v", r.Skipped)
+		}
+		check("with instructions that " + how)
 	}
-	check("with instructions that are cut")
 
 	putRaw(t, s, "linux-64/"+patchName, []byte(strings.Replace(instructions, `"remove": ["old-1.0-0.conda"], `, "", 1)))
 	reindexOK(t, s, Options{})
