@@ -159,6 +159,21 @@ func (p *Patch) RunExports(file string) (json.RawMessage, bool) {
 	return changes, found
 }
 
+// ChangesRunExports tells whether the instructions say anything of run_exports.
+func (p *Patch) ChangesRunExports() bool {
+	if p == nil {
+		return false
+	}
+	for _, all := range []map[string]map[string]json.RawMessage{p.Packages, p.PackagesConda} {
+		for _, changes := range all {
+			if _, found := changes["run_exports"]; found {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // patchFields sets keys, and deletes those that are null. run_exports are no
 // part of the index.
 func patchFields(fields, changes map[string]json.RawMessage) {

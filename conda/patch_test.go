@@ -101,6 +101,23 @@ func TestNormalRunExports(t *testing.T) {
 	}
 }
 
+func TestPatchedRunExports(t *testing.T) {
+	var r RunExports
+	r.SetPatched("a-1-0.conda", json.RawMessage(`{"weak":["a"]}`))
+	back, err := ParseRunExports(r.Encode("linux-64", "").Bytes())
+	if err != nil || string(back.Get("a-1-0.conda")) != `{"weak":["a"]}` || !back.Patched("a-1-0.conda") || back.Patched("b-1-0.conda") || back.Patched("a.txt") {
+		t.Errorf("%v, %v", back, err)
+	}
+	back.Set("a-1-0.conda", json.RawMessage(`{"weak":["a"]}`))
+	if !back.Patched("a-1-0.conda") {
+		t.Error("the same, and not known as patched any more")
+	}
+	back.Set("a-1-0.conda", json.RawMessage(`{}`))
+	if back.Patched("a-1-0.conda") || string(back.Get("a-1-0.conda")) != "{}" {
+		t.Errorf("%s", back.Get("a-1-0.conda"))
+	}
+}
+
 func TestRunExportsThereAndBack(t *testing.T) {
 	var r RunExports
 	r.Set("a-1-0.conda", json.RawMessage(`{}`))

@@ -50,10 +50,36 @@ func (r *RunExports) Get(file string) json.RawMessage {
 	return keys["run_exports"]
 }
 
-const exportsBegin = `{"run_exports":`
+const (
+	exportsBegin = `{"run_exports":`
+	patchedBegin = `{"patched":true,"run_exports":`
+)
 
-// Set notes what a file exports; nil: it is not known.
+// Set notes what a file exports; nil: it is not known. What patch instructions
+// say of it already stays known as theirs.
 func (r *RunExports) Set(file string, exports json.RawMessage) {
+	if exports == nil || !r.Patched(file) || !bytes.Equal(r.Get(file), exports) {
+		r.set(file, exportsBegin, exports)
+	}
+}
+
+// SetPatched notes what patch instructions say that a file exports.
+func (r *RunExports) SetPatched(file string, exports json.RawMessage) {
+	r.set(file, patchedBegin, exports)
+}
+
+// Patched tells whether what a file exports was said by patch instructions, and
+// need not be what its package says.
+func (r *RunExports) Patched(file string) bool {
+	of := r.of(file)
+	if of == nil {
+		return false
+	}
+	entry, _ := of.Get(file)
+	return bytes.HasPrefix(entry, []byte(patchedBegin))
+}
+
+func (r *RunExports) set(file, begin string, exports json.RawMessage) {
 	of := r.of(file)
 	if of == nil {
 		return
@@ -62,7 +88,7 @@ func (r *RunExports) Set(file string, exports json.RawMessage) {
 		of.Delete(file)
 		return
 	}
-	entry := slices.Concat([]byte(exportsBegin), exports, []byte{'}'})
+	entry := slices.Concat([]byte(begin), exports, []byte{'}'})
 	if was, _ := of.Get(file); !bytes.Equal(was, entry) {
 		of.Set(file, entry)
 	}

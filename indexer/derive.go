@@ -292,6 +292,7 @@ func (r *run) catchUp(ctx context.Context, e *edition) error {
 	if err != nil {
 		return err // whoever broke it knows more
 	}
+	e.instructed = e.instructed && e.patch == nil && index.info.Meta[metaPatched] == e.meta[metaPatched] // else another run knows more
 	e.index, e.data, e.base, e.text, e.source = index, data, data, conda.TextOf(index.text), hexSHA256(index.text)
 	e.packed = nil
 	e.was, e.all, e.patch, e.meta = noText, true, nil, nonNil(maps.Clone(index.info.Meta))

@@ -24,48 +24,50 @@ type edition struct {
 	index  *object           // the repodata.json that it replaces, or is once committed
 	base   *conda.RepoData   // records as their packages have them
 	data   *conda.RepoData   // records as clients see them: base, patched
-	patch  *conda.Patch      // nil: there are no instructions
+	patch  *conda.Patch      // nil: there are no instructions, or none that were read
 	meta   map[string]string // of repodata.json
 	text   *conda.Text       // repodata.json
 	source string            // the sha256 of text
 	packed func() packed     // text, compressed; nil: nobody has begun to
 
-	was     func() string              // the sha256 of the text it replaces, "" if that was none
-	files   map[string]bool            // by which the two differ
-	all     bool                       // or any other
-	renew   bool                       // it is written also when nothing in it has changed
-	part    bool                       // only these files are known to be right: nothing was listed
-	learnt  map[string]json.RawMessage // run_exports of packages that were looked into
-	exports *conda.RunExports          // of all, once they are asked for
-	lost    bool                       // of some they should be known and are not: a run that lists the subdir looks again
-	dropped map[string]json.RawMessage // records that it takes out, until it is committed; see unpatchedText
-	shards  *shardFolder               // nil: not looked at
+	was        func() string              // the sha256 of the text it replaces, "" if that was none
+	files      map[string]bool            // by which the two differ
+	all        bool                       // or any other
+	instructed bool                       // patch is what the subdir's instructions say: nil, there are none
+	renew      bool                       // it is written also when nothing in it has changed
+	part       bool                       // only these files are known to be right: nothing was listed
+	learnt     map[string]json.RawMessage // run_exports of packages that were looked into
+	exports    *conda.RunExports          // of all, once they are asked for
+	lost       bool                       // of some they should be known and are not: a run that lists the subdir looks again
+	dropped    map[string]json.RawMessage // records that it takes out, until it is committed; see unpatchedText
+	shards     *shardFolder               // nil: not looked at
 }
 
 // metadata of repodata.json
 const (
 	metaAlso    = "also"    // further objects that are derived, separated by blanks
 	metaShards  = "shards"  // there are shards, or a run died that was about to write them
-	metaPatched = "patched" // the records are not those of repodata_from_packages.json
+	metaPatched = "patched" // the records are not those of repodata_from_packages.json: a hash of the instructions that changed them
 )
 
 const (
 	patchName    = "patch_instructions.json"
 	unpatchedKey = "repodata_from_packages.json"
+
+	shortSum = 16 // digits that tell two instructions from one another
 )
 
 // complete adds to a parsed edition what the listing says of the index's other
 // objects.
 func (r *run) complete(ctx context.Context, e *edition, l listing) error {
 	e.meta[metaShards] = "yes"
-	patch, readable, err := r.instructions(ctx, l)
+	sum, err := r.instructions(ctx, e, l)
 	if err != nil {
 		return err
 	}
-	e.patch = patch
 	e.also(l, r.o.Current)
 	_, kept := l.others[unpatchedKey]
-	if !readable || e.patch == nil && (e.meta[metaPatched] == "" || !kept) {
+	if !e.instructed || e.patch == nil && (e.meta[metaPatched] == "" || !kept) {
 		return nil
 	}
 	e.all = true
@@ -73,7 +75,7 @@ func (r *run) complete(ctx context.Context, e *edition, l listing) error {
 	if e.patch == nil {
 		delete(e.meta, metaPatched)
 	} else {
-		e.meta[metaPatched] = "yes"
+		e.meta[metaPatched] = sum
 	}
 	return err
 }
@@ -206,22 +208,27 @@ func (r *run) warnOfReturns(back []string) {
 	r.warn(fmt.Sprintf("%s: another indexer took in again what channel remove had taken out: %s; %s", r.subdir, strings.Join(back, ", "), says))
 }
 
-// instructions are the subdir's patch instructions; nil when there are none.
-// With instructions that cannot be read the records stay as clients see them
-// now: without any, what was withdrawn would come back.
-func (r *run) instructions(ctx context.Context, l listing) (p *conda.Patch, readable bool, err error) {
-	if _, found := l.others[patchName]; !found {
-		return nil, true, nil
+// instructions tell e what the subdir's patch instructions say, and return a hash
+// of their text; "" when there are none. With instructions that cannot be read
+// the records stay as clients see them now: without any, what was withdrawn would
+// come back.
+func (r *run) instructions(ctx context.Context, e *edition, l listing) (sum string, err error) {
+	o := &object{}
+	if _, found := l.others[patchName]; found {
+		if o, err = r.read(ctx, patchName); err != nil {
+			return "", err
+		}
 	}
-	o, err := r.read(ctx, patchName)
-	if err != nil || !o.exists {
-		return nil, true, err
+	e.instructed = true
+	if !o.exists {
+		return "", nil
 	}
-	if p, err = conda.ParsePatch(o.text); err != nil {
+	if e.patch, err = conda.ParsePatch(o.text); err != nil {
+		e.instructed = false
 		r.skip(r.subdir+"/"+patchName, err.Error()+"; correct it: until then no record is patched anew")
-		return nil, false, nil
+		return "", nil
 	}
-	return p, true, nil
+	return hexSHA256(o.text)[:shortSum], nil
 }
 
 // unpatched are the records as their packages have them: those that were kept

@@ -300,6 +300,10 @@ func (r *run) once(ctx context.Context) (SubdirReport, error) {
 	if err := r.complete(ctx, e, stored); err != nil {
 		return report, err
 	}
+	parts := stored.parts(e.names(), known)
+	if err := r.overtaken(ctx, e, parts); err != nil {
+		return report, err
+	}
 	if err := r.merge(ctx, e, known, stored.packages, &report); err != nil {
 		return report, err
 	}
@@ -311,7 +315,6 @@ func (r *run) once(ctx context.Context) (SubdirReport, error) {
 	if err != nil {
 		return report, err
 	}
-	parts := stored.parts(e.names(), known)
 	if r.o.Check {
 		return report, r.check(ctx, e, parts, &report)
 	}
@@ -338,7 +341,8 @@ func (r *run) once(ctx context.Context) (SubdirReport, error) {
 // check notes which index objects write would replace. Packages that came or
 // went are in the report already.
 func (r *run) check(ctx context.Context, e *edition, parts map[string]*part, report *SubdirReport) error {
-	if !e.index.exists || e.source != e.was() {
+	instructed := e.meta[metaPatched] == e.index.info.Meta[metaPatched]
+	if !e.index.exists || e.source != e.was() || !instructed {
 		report.Stale = append(report.Stale, indexName)
 	}
 	for _, name := range e.names() {

@@ -57,9 +57,17 @@ func (r *run) runExports(ctx context.Context, e *edition, parts map[string]*part
 // them, and nobody does now.
 func (e *edition) export(all *conda.RunExports, right bool) (lost []string) {
 	set := func(file string, record json.RawMessage) {
+		if patched, found := e.patch.RunExports(file); found {
+			all.SetPatched(file, patched)
+			return
+		}
+		takenBack := e.instructed && all.Patched(file)
+		if takenBack { // only the package tells what was there before
+			all.Set(file, nil)
+		}
 		exports := e.exportsOf(file, record, all)
 		all.Set(file, exports)
-		if exports == nil && conda.Stamped(record) != 0 {
+		if exports == nil && (takenBack || conda.Stamped(record) != 0) {
 			lost = append(lost, file)
 		}
 	}
@@ -91,7 +99,8 @@ func (e *edition) export(all *conda.RunExports, right bool) (lost []string) {
 
 // findLost looks again into packages that an index run of ours has looked into
 // and whose run_exports are no longer there: another indexer may have left a
-// package out of the index for a while, and lists it again.
+// package out of the index for a while, and lists it again, or instructions for
+// it were taken back.
 func (r *run) findLost(ctx context.Context, e *edition, files []string) error {
 	slices.Sort(files)
 	found, err := r.lookAll(ctx, files, nil)
@@ -107,9 +116,6 @@ func (r *run) findLost(ctx context.Context, e *edition, files []string) error {
 }
 
 func (e *edition) exportsOf(file string, record json.RawMessage, old *conda.RunExports) json.RawMessage {
-	if patched, found := e.patch.RunExports(file); found {
-		return patched
-	}
 	if learnt := e.learnt[file]; learnt != nil {
 		return learnt
 	}
@@ -117,4 +123,17 @@ func (e *edition) exportsOf(file string, record json.RawMessage, old *conda.RunE
 		return known
 	}
 	return conda.RunExportsOf(record)
+}
+
+// overtaken renews the edition if one was committed that did not follow the
+// instructions since they were followed last. What is derived from that has the
+// run_exports of its packages as they are, and in the records nobody sees it.
+func (r *run) overtaken(ctx context.Context, e *edition, parts map[string]*part) error {
+	if !e.patch.ChangesRunExports() {
+		return nil
+	}
+	p := parts[unpatchedKey]
+	err := r.learnSource(ctx, p)
+	e.renew = e.renew || p.source != e.was()
+	return err
 }
