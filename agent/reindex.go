@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -85,7 +86,10 @@ func (d *desk) reindex(ctx context.Context, o reindexOptions) error {
 		if err := mustExist(ctx, target, url.String(), "index"); err != nil {
 			return "", err
 		}
-		if err := knownSubdirs(ctx, target, o.subdirs); err != nil {
+		if err := knownSubdirs(ctx, target, "--subdir", o.subdirs); err != nil {
+			return "", err
+		}
+		if err := knownSubdirs(ctx, target, "--patch "+o.patch+":", slices.Sorted(maps.Keys(o.patches))); err != nil {
 			return "", err
 		}
 		index, err := d.index(ctx, target, o, p)
@@ -196,19 +200,20 @@ func (o *reindexOptions) options(p *progress) indexer.Options {
 	}
 }
 
-// knownSubdirs refuses a subdir that conda does not know and that has no
-// packages: most likely it is misspelt.
-func knownSubdirs(ctx context.Context, s store.Store, subdirs []string) error {
-	for _, subdir := range subdirs {
-		if conda.IsSubdir(subdir) {
-			continue
-		}
-		holds, err := indexer.HoldsPackage(ctx, s, subdir)
-		if err != nil {
-			return err
-		}
-		if !holds {
-			return usageError{fmt.Errorf("--subdir %q is not a platform of conda, e.g. linux-64 or noarch, and the channel has no packages there", subdir)}
+// knownSubdirs refuses a subdir that conda does not know and the channel does not
+// use: most likely it is misspelt. option is where it was named, e.g. "--subdir".
+func knownSubdirs(ctx context.Context, s store.Store, option string, subdirs []string) error {
+	strange := slices.DeleteFunc(slices.Clone(subdirs), conda.IsSubdir)
+	if len(strange) == 0 {
+		return nil
+	}
+	has, err := indexer.Subdirs(ctx, s)
+	if err != nil {
+		return err
+	}
+	for _, subdir := range strange {
+		if !slices.Contains(has, subdir) {
+			return usageError{fmt.Errorf("%s %q is not a platform of conda, e.g. linux-64 or noarch, and the channel has no packages there; it has %s", option, subdir, strings.Join(has, ", "))}
 		}
 	}
 	return nil

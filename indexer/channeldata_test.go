@@ -116,11 +116,14 @@ func TestReadPatches(t *testing.T) {
 	if err := os.WriteFile(file, []byte(patchText), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	pack := condatest.Write(t, "studio-repodata-patches-1.0-0.conda", condatest.Index("studio-repodata-patches", "1.0", 0, "noarch"), map[string]string{"linux-64/" + patchName: patchText, "noarch/" + patchName: `{}`, "readme": "x"})
+	pack := condatest.Write(t, "studio-repodata-patches-1.0-0.conda", condatest.Index("studio-repodata-patches", "1.0", 0, "noarch"), map[string]string{"linux-64/" + patchName: patchText, "noarch/" + patchName: `{}`, "linux_64/" + patchName: `{}`, "a/b/" + patchName: `{}`, patchName: `{}`, "readme": "x"})
 	for from, subdirs := range map[string][]string{folder: nil, file: {"linux-64"}, pack: nil} {
 		got, err := ReadPatches(from, subdirs)
 		if err != nil || string(got["linux-64"]) != patchText {
 			t.Errorf("%s: %q %v", from, got, err)
+		}
+		if _, found := got["linux_64"]; found != (from == pack) || found && len(got) != 3 { // a misspelt one is for the caller to find
+			t.Errorf("%s: %q", from, got)
 		}
 	}
 	broken := makeFile(t, "patch.json", `{"packages": {]}`)

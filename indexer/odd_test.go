@@ -238,3 +238,23 @@ func TestRestoreOfWhatIsDeleted(t *testing.T) {
 		t.Errorf("%q, %v", files(t, s, "linux-64"), err)
 	}
 }
+
+// A studio's own subdir whose last package was deleted still has an index, which
+// names it.
+func TestTheLastPackageOfASubdirOfOnesOwn(t *testing.T) {
+	s := &mem.Store{}
+	p := publishOK(t, s, makePackage(t, "tool-1.0-0.conda", index("tool", "1.0", 0, "farm-gpu"), "x"))
+	reindexOK(t, s, Options{})
+	if err := s.Delete(t.Context(), p.Key); err != nil {
+		t.Fatal(err)
+	}
+	putRaw(t, s, "notes-old/readme.txt", []byte("x")) // no subdir
+	check := reindexOK(t, s, Options{Check: true}).Subdirs
+	if len(check) != 2 || check[0].Subdir != "farm-gpu" || !slices.Equal(check[0].Removed, []string{"tool-1.0-0.conda"}) {
+		t.Errorf("check says %+v", check)
+	}
+	reindexOK(t, s, Options{})
+	if got := files(t, s, "farm-gpu"); len(got) != 0 {
+		t.Errorf("in the index: %q", got)
+	}
+}

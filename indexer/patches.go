@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/condaworker/condaworker/conda"
@@ -99,7 +101,7 @@ func patchesInArchive(from string, size int64) (found map[string][]byte, err err
 	found = map[string][]byte{}
 	err = archive.Walk(f, size, filepath.Base(from), func(e archive.Entry, r io.Reader) error {
 		subdir, name := path.Split(e.Name)
-		if subdir = path.Clean(subdir); name != patchName || !conda.CanBeSubdir(subdir) {
+		if subdir = path.Clean(subdir); name != patchName || subdir == "." || strings.Contains(subdir, "/") {
 			return nil
 		}
 		text, err := io.ReadAll(io.LimitReader(r, maxPatch+1))
@@ -110,6 +112,14 @@ func patchesInArchive(from string, size int64) (found map[string][]byte, err err
 		return err
 	})
 	return found, err
+}
+
+// warnOfPatches names the subdirs whose instructions come into no index.
+func (o *Options) warnOfPatches(indexed []string) {
+	idle := slices.DeleteFunc(slices.Sorted(maps.Keys(o.Patches)), func(subdir string) bool { return slices.Contains(indexed, subdir) })
+	if len(idle) > 0 && o.Warn != nil {
+		o.Warn(fmt.Sprintf("the patch instructions for %s are not put in place: what is indexed is %s", strings.Join(idle, ", "), strings.Join(indexed, ", ")))
+	}
 }
 
 // instruct puts the instructions that the run was given in the place of the

@@ -38,7 +38,7 @@ type Pruned struct {
 // deleted: what patch instructions or another tool hide may be meant to come
 // back.
 func Prune(ctx context.Context, s store.Store, p PruneOptions, o Options) (Pruned, error) {
-	subdirs, err := subdirsOf(ctx, s)
+	subdirs, err := Subdirs(ctx, s)
 	if err != nil {
 		return Pruned{}, err
 	}

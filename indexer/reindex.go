@@ -20,7 +20,7 @@ import (
 
 // Options say what to index.
 type Options struct {
-	Subdirs     []string          // only these, and noarch; empty: all that have packages
+	Subdirs     []string          // only these, and noarch; empty: all, see Subdirs
 	Full        bool              // look into every package again
 	Check       bool              // write nothing: the report says what would be done
 	Concurrency int               // packages looked into, and shards written, at a time; default 16
@@ -117,6 +117,7 @@ func Reindex(ctx context.Context, s store.Store, o Options) (Report, error) {
 	} else if all.Skipped, err = t.strays(ctx, s); err != nil {
 		return all, err
 	}
+	o.warnOfPatches(indexed)
 	for _, subdir := range noarchFirst(indexed) {
 		r := run{s: s, o: o, subdir: subdir}
 		report, err := r.untilCommitted(ctx, r.once)
@@ -184,8 +185,8 @@ func listTop(ctx context.Context, s store.Store) (t top, err error) {
 	return t, nil
 }
 
-// subdirsOf are the subdirs of a channel, sorted.
-func subdirsOf(ctx context.Context, s store.Store) ([]string, error) {
+// Subdirs are the subdirs of a channel, sorted: what a reindex indexes.
+func Subdirs(ctx context.Context, s store.Store) ([]string, error) {
 	t, err := listTop(ctx, s)
 	if err != nil {
 		return nil, err
@@ -194,31 +195,32 @@ func subdirsOf(ctx context.Context, s store.Store) ([]string, error) {
 }
 
 // subdirs are, sorted, the folders of the channel that conda's tools know for a
-// subdir, or that can be one and hold a package; and noarch.
+// subdir, or that can be one and are in use; and noarch.
 func (t top) subdirs(ctx context.Context, s store.Store) ([]string, error) {
 	var found []string
 	for _, folder := range t.folders {
 		if !conda.CanBeSubdir(folder) {
 			continue
 		}
-		holds := conda.IsSubdir(folder)
-		if !holds {
+		used := conda.IsSubdir(folder)
+		if !used {
 			var err error
-			if holds, err = HoldsPackage(ctx, s, folder); err != nil {
+			if used, err = inUse(ctx, s, folder); err != nil {
 				return nil, err
 			}
 		}
-		if holds {
+		if used {
 			found = append(found, folder)
 		}
 	}
 	return withNoarch(found), nil
 }
 
-// HoldsPackage tells whether a package is stored in the subdir.
-func HoldsPackage(ctx context.Context, s store.Store, subdir string) (bool, error) {
-	for in, err := range s.List(ctx, subdir+"/", store.ListOptions{Shallow: true}) {
-		if err != nil || isPackage(in.Key) {
+// inUse tells whether a folder has a package, or an index: that may name some that
+// were there.
+func inUse(ctx context.Context, s store.Store, folder string) (bool, error) {
+	for in, err := range s.List(ctx, folder+"/", store.ListOptions{Shallow: true}) {
+		if err != nil || isPackage(in.Key) || in.Key == folder+"/"+indexName {
 			return err == nil, err
 		}
 	}

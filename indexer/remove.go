@@ -156,7 +156,7 @@ func (r *run) edited(ctx context.Context, change func(*edition, *SubdirReport) e
 // that was killed is run again. For a restore, which restoring says, it must be
 // one. A name that finds nothing, or too much, is a *NameError.
 func Find(ctx context.Context, s store.Store, names []string, restoring bool) ([]string, error) {
-	subdirs, err := subdirsOf(ctx, s)
+	subdirs, err := Subdirs(ctx, s)
 	if err != nil {
 		return nil, err
 	}
