@@ -101,7 +101,7 @@ func (d *desk) reindex(ctx context.Context, o reindexOptions) error {
 			p.Warn(fmt.Sprintf("left out of the index: %s: %s", s.Key, s.Reason))
 		}
 		if o.check {
-			return fmt.Sprintf("the index of %s agrees with what is stored: %s", url, counts(index)), errors.Join(err, disagreement(index, url))
+			return fmt.Sprintf("the index of %s agrees with what is stored: %s", url, counts(index)), errors.Join(err, disagreement(index, o))
 		}
 		if err == nil {
 			warnOfChanges(p, index)
@@ -234,7 +234,7 @@ func (d *desk) index(ctx context.Context, s store.Store, o reindexOptions, p *pr
 }
 
 // disagreement is what a check found, nil for nothing.
-func disagreement(index indexer.Report, url store.URL) error {
+func disagreement(index indexer.Report, o reindexOptions) error {
 	var found []string
 	for _, s := range index.Subdirs {
 		for _, what := range []struct {
@@ -256,7 +256,29 @@ func disagreement(index indexer.Report, url store.URL) error {
 	if found == nil {
 		return nil
 	}
-	return fmt.Errorf("the index of %s does not agree with what is stored:\n%s\ncondaworker reindex %s mends it", url, strings.Join(found, "\n"), url)
+	o.full = o.full || index.NeedsFull()
+	return fmt.Errorf("the index of %s does not agree with what is stored:\n%s\ncondaworker reindex %s mends it", o.url, strings.Join(found, "\n"), strings.Join(append(o.given(), o.url), " "))
+}
+
+// given are the options that say what is indexed, as a command line has them.
+func (o *reindexOptions) given() (all []string) {
+	for _, option := range []struct {
+		name  string
+		given bool
+	}{
+		{"--full", o.full},
+		{"--current-repodata", o.current},
+		{"--channeldata", o.about},
+		{"--rss", o.rss},
+	} {
+		if option.given {
+			all = append(all, option.name)
+		}
+	}
+	for _, subdir := range o.subdirs {
+		all = append(all, "--subdir", subdir)
+	}
+	return all
 }
 
 // indexLocked indexes the channel under its lock, or leaves that to a run of

@@ -44,6 +44,6 @@ func Exists(ctx context.Context, s store.Store) (bool, error) {
 	if exists || err != nil {
 		return exists, err
 	}
-	subdirs, err := subdirsOf(ctx, s)
+	subdirs, err := Subdirs(ctx, s)
 	return len(subdirs) > 1, err // noarch is always one of them
 }

@@ -228,20 +228,33 @@ func TestOldShardsAreSwept(t *testing.T) {
 }
 
 func TestAMissingShardIsWrittenAgain(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := &mem.Store{}
-		commitOK(t, s, publishOK(t, s, simple(t, "tool")), publishOK(t, s, simple(t, "lib")))
-		reindexOK(t, s, Options{})
-		if err := s.Delete(t.Context(), "linux-64/"+shardIndex(t, s).Shards["lib"].Key()); err != nil {
-			t.Fatal(err)
-		}
-		if stale := reindexOK(t, s, Options{Check: true}).Subdirs[0].Stale; len(stale) != 1 || !strings.HasPrefix(stale[0], "shards/") {
-			t.Errorf("check says %q", stale)
-		}
-		time.Sleep(sweepEvery + time.Hour)
-		reindexOK(t, s, Options{})
-		derivedRight(t, s)
-	})
+	for how, spoil := range map[string]func(s *mem.Store, key string){
+		"deleted": func(s *mem.Store, key string) {
+			if err := s.Delete(t.Context(), key); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"cut": func(s *mem.Store, key string) { putRaw(t, s, key, nil) },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &mem.Store{}
+			commitOK(t, s, publishOK(t, s, simple(t, "tool")), publishOK(t, s, simple(t, "lib")))
+			reindexOK(t, s, Options{})
+			for _, later := range []time.Duration{sweepEvery + time.Hour, 0} { // a full run does not wait
+				spoil(s, "linux-64/"+shardIndex(t, s).Shards["lib"].Key())
+				r := reindexOK(t, s, Options{Check: true})
+				if stale := r.Subdirs[0].Stale; len(stale) != 1 || !strings.HasPrefix(stale[0], "shards/") || !r.NeedsFull() {
+					t.Errorf("%s: check says %q", how, stale)
+				}
+				time.Sleep(later)
+				reindexOK(t, s, Options{Full: later == 0})
+				derivedRight(t, s)
+			}
+			if r := reindexOK(t, s, Options{Check: true}); r.NeedsFull() {
+				t.Errorf("%s: %+v", how, r)
+			}
+		})
+	}
 }
 
 // The time of the first indexing stays, whoever rewrites the index (CEP 47).

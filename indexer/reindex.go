@@ -216,11 +216,11 @@ func (t top) subdirs(ctx context.Context, s store.Store) ([]string, error) {
 	return withNoarch(found), nil
 }
 
-// inUse tells whether a folder has a package, or an index: that may name some that
-// were there.
+// inUse tells whether a folder has a package, or had one when it was indexed. A
+// foreign index alone may be somebody's copy, which is not to be emptied.
 func inUse(ctx context.Context, s store.Store, folder string) (bool, error) {
 	for in, err := range s.List(ctx, folder+"/", store.ListOptions{Shallow: true}) {
-		if err != nil || isPackage(in.Key) || in.Key == folder+"/"+indexName {
+		if err != nil || isPackage(in.Key) || in.Key == folder+"/"+stateName {
 			return err == nil, err
 		}
 	}

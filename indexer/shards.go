@@ -169,7 +169,7 @@ func (r *run) putShards(ctx context.Context, all map[string]*shards.Shard, old s
 			delete(sums, name)
 			return nil
 		}
-		sum, err := r.putShard(ctx, s, func(sum shards.Sum) bool { return there.has(sum, old.Shards[name]) })
+		sum, err := r.putShard(ctx, s, there, old.Shards[name])
 		if err != nil {
 			return fmt.Errorf("the shard of %s: %w", name, err)
 		}
@@ -180,18 +180,19 @@ func (r *run) putShards(ctx context.Context, all map[string]*shards.Shard, old s
 	})
 }
 
-func (r *run) putShard(ctx context.Context, s *shards.Shard, stored func(shards.Sum) bool) (shards.Sum, error) {
+// putShard stores a shard in the place of was, unless it is there.
+func (r *run) putShard(ctx context.Context, s *shards.Shard, there *shardFolder, was shards.Sum) (shards.Sum, error) {
 	text, err := s.Encode()
 	if err != nil {
 		return shards.Sum{}, err
 	}
 	packed := archive.ZstdShard(text)
 	sum := shards.Sum(sha256.Sum256(packed))
-	if stored(sum) {
+	if there.has(sum, was) {
 		return sum, nil
 	}
 	_, err = r.s.Put(ctx, r.subdir+"/"+sum.Key(), bytes.NewReader(packed), store.PutOptions{
-		Cond: store.IfAbsent, ContentType: "application/octet-stream", CacheControl: shardCache,
+		Cond: there.over(sum), ContentType: "application/octet-stream", CacheControl: shardCache,
 	})
 	return sum, err
 }
@@ -208,11 +209,23 @@ func (f *shardFolder) complete() bool {
 		return true
 	}
 	for _, sum := range f.named {
-		if _, found := f.stored[sum]; !found {
+		if !f.whole(sum) {
 			return false
 		}
 	}
 	return true
+}
+
+// whole tells whether a shard is stored. One without anything in it was cut.
+func (f *shardFolder) whole(sum shards.Sum) bool { return f.stored[sum].Size > 0 }
+
+// over is the condition for a shard to be written. What was cut is replaced.
+func (f *shardFolder) over(sum shards.Sum) store.Cond {
+	if f == nil {
+		return store.IfAbsent
+	}
+	in, exists := f.stored[sum]
+	return (&object{info: in, exists: exists}).over()
 }
 
 // has tells whether the shard sum need not be written, where an index names
@@ -221,8 +234,7 @@ func (f *shardFolder) has(sum, was shards.Sum) bool {
 	if f == nil {
 		return sum == was
 	}
-	_, found := f.stored[sum]
-	return found
+	return f.whole(sum)
 }
 
 // shardsDue lists the shards, once a day: those that nobody needs are deleted,
@@ -262,7 +274,15 @@ func (r *run) namedShards(ctx context.Context) (map[string]shards.Sum, error) {
 	return x.Shards, err
 }
 
-// missingShards are shards that the index names and that are not stored.
+// NeedsFull tells whether a check found what only a run with Options.Full surely
+// mends: shards that are missing are looked for once a day.
+func (r *Report) NeedsFull() bool {
+	return slices.ContainsFunc(r.Subdirs, func(s SubdirReport) bool {
+		return slices.ContainsFunc(s.Stale, func(name string) bool { return strings.HasPrefix(name, shards.Folder+"/") })
+	})
+}
+
+// missingShards are shards that the index names and that are not stored, or empty.
 func (r *run) missingShards(ctx context.Context, p *part) ([]string, error) {
 	if !p.exists {
 		return nil, nil
@@ -273,7 +293,7 @@ func (r *run) missingShards(ctx context.Context, p *part) ([]string, error) {
 	}
 	var missing []string
 	for _, name := range slices.Sorted(maps.Keys(f.named)) {
-		if _, found := f.stored[f.named[name]]; !found {
+		if !f.whole(f.named[name]) {
 			missing = append(missing, f.named[name].Key())
 		}
 	}
