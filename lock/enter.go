@@ -19,7 +19,8 @@ const enteredTTL = maxTTL
 // already, in a task that is tried again, gets its whole time anew. o.Holder
 // must have a SessionID.
 //
-// Acquire by a process of the session works within it.
+// Acquire by a process of the session works within it. One that an older script
+// has entered goes on as that: the script's exit gives the lock back, and Exit does.
 func Enter(ctx context.Context, s store.Store, o Options) error {
 	if o.Holder.SessionID == "" {
 		return errors.New("a lock is entered by a session: it has no id")

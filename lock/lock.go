@@ -82,6 +82,7 @@ type Lease struct {
 	open   bool       // whether the record's write is of unknown end
 	begun  time.Time  // when the record's first write began
 	within bool       // the session had entered before, and goes on holding
+	script []byte     // what an older script wrote that had entered for the session; it goes back there
 	cancel context.CancelCauseFunc
 	lost   func() bool   // whether the lease's context ended with ErrLost
 	done   chan struct{} // closed when renewing has ended
@@ -164,7 +165,7 @@ func (w *waiter) warn(cur current) {
 func (w *waiter) free(cur current) bool {
 	watched := time.Since(w.since)
 	dead := watched >= cur.ttl || watched >= watchAtLeast && cur.info.Age >= cur.ttl+ageMargin
-	return cur.state == free || dead || cur.record.Entered && cur.record.session(w.o.Holder)
+	return cur.state == free || dead || cur.entered(w.o.Holder)
 }
 
 // take writes our record in place of what was read. The epoch rises with each
@@ -172,7 +173,7 @@ func (w *waiter) free(cur current) bool {
 // be taken for another's.
 func (w *waiter) take(ctx context.Context, cur current) (*Lease, error) {
 	l := &Lease{s: w.s, o: w.o, done: make(chan struct{})}
-	l.within = cur.state == held && cur.record.Entered && cur.record.session(w.o.Holder)
+	l.within, l.script = cur.entered(w.o.Holder), cur.script
 	l.record = record{Holder: w.o.Holder, V: 2, State: stateHeld, Epoch: cur.next(), Nonce: rand.Text(), TTLMillis: w.o.TTL.Milliseconds(), Since: time.Now().UTC().Truncate(time.Second), Served: cur.served}
 	cond := store.IfAbsent
 	if cur.info.Version != "" {
@@ -189,13 +190,13 @@ func (w *waiter) take(ctx context.Context, cur current) (*Lease, error) {
 // signal perhaps.
 const disownTimeout = 3 * time.Second
 
-// disown frees a lock whose taking has an unknown end: nobody would renew it,
+// disown gives back a lock whose taking has an unknown end: nobody would renew it,
 // and the others would wait for its whole time. It is a courtesy and may fail.
 func (l *Lease) disown(ctx context.Context, cond store.Cond) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), disownTimeout)
 	defer cancel()
 	if l.write(ctx, cond) == nil {
-		_ = l.free(ctx, l.record.Served)
+		_ = l.giveBack(ctx, l.record.Served)
 	}
 }
 
@@ -276,16 +277,24 @@ func (l *Lease) Release(ctx context.Context, done bool) error {
 	if done {
 		finished = served{l.record.Epoch, l.o.Scope}
 	}
-	if l.within {
+	return l.giveBack(ctx, finished)
+}
+
+// giveBack leaves the lock to the session that had entered, or to all.
+func (l *Lease) giveBack(ctx context.Context, finished served) error {
+	switch {
+	case l.within && l.script != nil: // its exit knows nothing but its own bytes
+		return l.replace(ctx, l.script)
+	case l.within:
 		l.record.Entered, l.record.TTLMillis, l.record.Served = true, enteredTTL.Milliseconds(), finished
 		return l.write(ctx, store.IfVersion(l.at))
 	}
-	return l.free(ctx, finished)
+	return l.replace(ctx, l.record.tombstone(rand.Text(), finished))
 }
 
-// free puts the tombstone over the version that is ours.
-func (l *Lease) free(ctx context.Context, finished served) error {
-	_, err := l.s.Put(ctx, l.o.Key, bytes.NewReader(l.record.tombstone(rand.Text(), finished)), store.PutOptions{Cond: store.IfVersion(l.at)})
+// replace puts what is no record of ours over the version that is.
+func (l *Lease) replace(ctx context.Context, text []byte) error {
+	_, err := l.s.Put(ctx, l.o.Key, bytes.NewReader(text), store.PutOptions{Cond: store.IfVersion(l.at)})
 	if errors.Is(err, store.ErrConflict) {
 		return nil // nobody may take a lease that lasts, so an attempt before this one landed and the next holder has been quick
 	}

@@ -153,7 +153,14 @@ type current struct {
 	served served
 	ttl    time.Duration // of the one who wrote it
 
-	foreign bool // it is no record of a lock
+	foreign bool   // it is no record of a lock
+	script  []byte // the record of an older script as it wrote it; else nil
+}
+
+// entered tells whether h's session holds the lock from one process to another.
+// The older scripts hold it in no other way.
+func (c current) entered(h Holder) bool {
+	return c.state == held && (c.record.Entered || c.script != nil) && c.record.session(h)
 }
 
 // next is the epoch of the one who takes the lock. Where nobody has left one
@@ -187,6 +194,9 @@ func decode(text []byte, info store.Info) current {
 	switch c.ttl = time.Duration(c.record.TTLMillis) * time.Millisecond; {
 	case c.record.V == 0:
 		c.ttl = maxTTL
+		if !c.foreign {
+			c.script = text
+		}
 	case c.ttl <= 0:
 		c.ttl = defaultTTL
 	}

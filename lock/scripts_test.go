@@ -187,6 +187,96 @@ func TestADeadScriptIsTakenOver(t *testing.T) {
 	})
 }
 
+// What a session does within the lock that a script has entered for it leaves the
+// script's record as it was: the script's exit gives the lock back, and ours does.
+func TestWithinAScriptsLock(t *testing.T) {
+	ids := Holder{FarmID: "farm", QueueID: "queue", FleetID: "fleet", JobID: "job", SessionID: "session", WorkerID: "worker"}
+	ours := ids
+	ours.Host, ours.PID = "host", 7
+	other := Options{Holder: Holder{SessionID: "other", WorkerID: "other"}, Timeout: time.Second}
+	for name, exit := range map[string]func(context.Context, store.Store) error{
+		"theirs": func(ctx context.Context, s store.Store) error { return script{s, ids}.exit(ctx) },
+		"ours": func(ctx context.Context, s store.Store) error {
+			had, err := Exit(ctx, s, ours, "")
+			if !had {
+				err = errors.Join(err, errors.New("the session did not have it"))
+			}
+			return err
+		},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &mem.Store{Delay: 40 * time.Millisecond}
+			if err := (script{s, ids}).enter(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			before := object(t, s)
+			time.Sleep(10 * time.Minute)
+			for range 2 {
+				l, lctx, err := Acquire(t.Context(), s, Options{Holder: ours, Timeout: time.Second})
+				if err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(20 * time.Minute) // longer than the script's lease: ours is renewed
+				if _, _, err := Acquire(t.Context(), s, other); !errors.Is(err, ErrTimeout) || lctx.Err() != nil {
+					t.Errorf("%s: another came in during the work: %v", name, err)
+				}
+				if err := l.Release(t.Context(), true); err != nil {
+					t.Fatal(err)
+				}
+				if after := object(t, s); after != before {
+					t.Errorf("%s: left %s, was %s", name, after, before)
+				}
+			}
+			time.Sleep(14 * time.Minute)
+			if err := Enter(t.Context(), s, Options{Holder: ours, Timeout: time.Second}); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(14 * time.Minute)
+			if _, _, err := Acquire(t.Context(), s, other); !errors.Is(err, ErrTimeout) {
+				t.Errorf("%s: another came in after the work: %v", name, err)
+			}
+			if err := exit(t.Context(), s); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			if who, held, err := Status(t.Context(), s, ""); held || err != nil {
+				t.Errorf("%s: held after exit: %s, %v", name, who, err)
+			}
+		})
+	}
+}
+
+// A script of another session, or of no session, is waited for.
+func TestAScriptOfAnotherSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, ids := range []Holder{{SessionID: "session", WorkerID: "other"}, {SessionID: "other", WorkerID: "worker"}, {WorkerID: "worker"}} {
+			s := &mem.Store{}
+			if err := (script{s, ids}).enter(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			mine := Holder{SessionID: "session", WorkerID: "worker"}
+			if ids.SessionID == "" {
+				mine.SessionID = ""
+			}
+			if _, _, err := Acquire(t.Context(), s, Options{Holder: mine, Timeout: time.Second}); !errors.Is(err, ErrTimeout) {
+				t.Errorf("%+v: %v", ids, err)
+			}
+		}
+	})
+}
+
+func object(t *testing.T, s store.Store) string {
+	t.Helper()
+	body, _, err := s.Get(t.Context(), Key, 0, -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
 // Many of both kinds: each gets its turn, and no two of ours are inside at once.
 // Theirs may be beside one another and beside one of ours, which they overwrite
 // without a look: that is the defect for which they are replaced, and why the
