@@ -9,6 +9,7 @@ package dir
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -237,7 +238,7 @@ func (s *Store) Put(ctx context.Context, key string, body io.ReadSeeker, o store
 	if err != nil {
 		return store.Info{}, err
 	}
-	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+	if err := makeFolder(filepath.Dir(name)); err != nil {
 		return store.Info{}, fmt.Errorf("write %s: %w", key, s.missing(err))
 	}
 	s.sweep(filepath.Dir(name))
@@ -315,6 +316,24 @@ func (s *Store) sweep(folder string) {
 	}
 }
 
+// Who may do what with a channel is for the umask, the folder's group bit and its
+// default ACL to say: several users may share one.
+const (
+	folderMode = 0o777
+	fileMode   = 0o666
+)
+
+// makeFolder makes a folder and those above it, if they are missing.
+func makeFolder(name string) error {
+	return os.MkdirAll(name, folderMode) //nolint:gosec // less the umask
+}
+
+// createTemp makes a new file that others cannot take for an object.
+// os.CreateTemp's are their maker's alone, whatever the umask.
+func createTemp(dir string) (*os.File, error) {
+	return os.OpenFile(filepath.Join(dir, tempMark+rand.Text()), os.O_RDWR|os.O_CREATE|os.O_EXCL, fileMode) //nolint:gosec // less the umask
+}
+
 // temp is a file that was written whole and is becoming durable meanwhile.
 type temp struct {
 	name    string
@@ -327,12 +346,12 @@ func writeTemp(dir string, body io.ReadSeeker) (t temp, err error) {
 	if _, err := body.Seek(0, io.SeekStart); err != nil {
 		return t, err
 	}
-	f, err := os.CreateTemp(dir, tempMark)
+	f, err := createTemp(dir)
 	if err != nil {
 		return t, err
 	}
 	_, err = io.Copy(f, body)
-	err = errors.Join(err, f.Chmod(0o644), f.Close())
+	err = errors.Join(err, f.Close())
 	if err == nil {
 		// The kernel's own time stamps have a few milliseconds; a version must
 		// tell apart two writes that follow one another at once.
@@ -457,7 +476,7 @@ func (s *Store) lock(ctx context.Context) (unlock func() error, err error) {
 
 // lockFile locks the folder against other processes.
 func (s *Store) lockFile(ctx context.Context) (unlock func() error, err error) {
-	if err := os.MkdirAll(filepath.Join(s.root, private), 0o755); err != nil {
+	if err := makeFolder(filepath.Join(s.root, private)); err != nil {
 		return nil, err
 	}
 	return Lock(ctx, filepath.Join(s.root, private, "lock"))
@@ -537,7 +556,7 @@ func (s *Store) putMeta(key string, all []sidecar) error {
 		return err
 	}
 	name := s.metaFile(key)
-	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+	if err := makeFolder(filepath.Dir(name)); err != nil {
 		return err
 	}
 	temp, err := writeTemp(filepath.Dir(name), strings.NewReader(string(text)))

@@ -15,8 +15,9 @@ import (
 // lockPause is how often a lock is asked for that another process holds.
 const lockPause = 5 * time.Millisecond
 
-// readable is a lock file that other users of the folder may hold, too.
-var readable = flock.SetPermissions(0o644)
+// shared is a lock file that other users of the folder may hold, too, as far as
+// the umask lets them.
+var shared = flock.SetPermissions(fileMode)
 
 // ErrHeld says that another process, or call, holds the lock.
 var ErrHeld = errors.New("another process works there")
@@ -31,7 +32,7 @@ func Lock(ctx context.Context, file string) (release func() error, err error) {
 
 // TryLock is Lock that does not wait: the error is ErrHeld where that had to.
 func TryLock(file string) (release func() error, err error) {
-	l := flock.New(file, readable)
+	l := flock.New(file, shared)
 	return hold(l, l.TryLock)
 }
 
@@ -39,7 +40,7 @@ func TryLock(file string) (release func() error, err error) {
 // of Lock, and that for all of them.
 func Share(ctx context.Context, file string) (release func() error, err error) {
 	return patiently(ctx, file, func(file string) (func() error, error) {
-		l := flock.New(file, readable)
+		l := flock.New(file, shared)
 		return hold(l, l.TryRLock)
 	})
 }
