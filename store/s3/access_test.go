@@ -334,6 +334,45 @@ func TestARefusalThatIsCut(t *testing.T) {
 	}
 }
 
+// A refusal without a body, as gateways send them, is one of what was asked for,
+// whatever else is there or is not: never an object that is missing.
+func TestARefusalWithoutABody(t *testing.T) {
+	for want, do := range each {
+		for _, times := range []int32{1, 1000} {
+			var n atomic.Int32
+			head := strings.HasSuffix(want, "without")
+			s := answering(t, s3.Options{}, func(w http.ResponseWriter, r *http.Request) {
+				_, _ = io.Copy(io.Discard, r.Body)
+				asked := head || r.Method != http.MethodGet || r.URL.Query().Has("list-type") || want[:6] == "s3:Get"
+				switch {
+				case !asked:
+					refuse(w, http.StatusNotFound, "NoSuchKey")
+				case n.Add(1) <= times:
+					w.WriteHeader(http.StatusForbidden)
+				default:
+					w.Header().Set("ETag", `"e"`)
+					if r.URL.Query().Has("list-type") {
+						_, _ = io.WriteString(w, `<ListBucketResult></ListBucketResult>`)
+					}
+				}
+			})
+			err := do(store.WithChance(t.Context(), func(int64) int64 { return 0 }), s) // no pauses
+			if times == 1 && !head {
+				if err != nil {
+					t.Errorf("%s: one that may have been of the way: %v", want, err)
+				}
+				continue
+			}
+			if !errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "landed") {
+				t.Errorf("%s: %v after %d requests", want, err, n.Load())
+			}
+			if n.Load() > 8 {
+				t.Errorf("%s: %d requests", want, n.Load())
+			}
+		}
+	}
+}
+
 // The server of a profile (endpoint_url) is another make's like that of the
 // environment: it is asked whether it honours conditions.
 func TestAnEndpointOfAProfileIsProbed(t *testing.T) {

@@ -163,7 +163,7 @@ func isAccount(text string) bool {
 func (s *Store) explain(ctx context.Context, action, key string, err error) error {
 	what := fmt.Sprintf("%s on s3://%s/%s", action, s.bucket, s.key(key))
 	noBucket := status(err) == http.StatusNotFound && code(err) != "NoSuchKey" && code(err) != "InvalidAccessKeyId" && s.bucketMissing(ctx)
-	if noBucket || code(err) == "Forbidden" {
+	if noBucket {
 		err = s.reason(ctx, key, err)
 	}
 	switch st := status(err); {

@@ -146,6 +146,9 @@ func (s *Store) head(ctx context.Context, key string) (store.Info, error) {
 		out, err = s.client().HeadObject(ctx, &s3.HeadObjectInput{Bucket: &s.bucket, Key: aws.String(s.key(key))})
 		return err
 	})
+	if code(err) == "Forbidden" {
+		err = s.reason(ctx, key, err)
+	}
 	if err != nil {
 		return store.Info{}, s.explain(ctx, "s3:GetObject", key, err)
 	}

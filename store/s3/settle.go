@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -23,6 +24,7 @@ const (
 	busy                   // 409: another write is in flight, nothing was written
 	expired                // the credentials are no longer good, or this machine's clock is off: nothing was done
 	unknown                // 5xx, throttling, a lost connection, damage on the way, 200 with an error body, another error whose body was cut or is not S3's: it may have landed
+	mute                   // 403 that does not say why, though it had room for that: nothing was done
 	gone                   // the upload is there no more: another that sent the same completed or aborted it
 	moved                  // the bucket is in another region: nothing was done
 	fatal                  // anything else: trying again cannot help
@@ -53,8 +55,10 @@ func judge(err error) outcome {
 	switch s := status(err); {
 	case s == http.StatusPreconditionFailed:
 		return refused
-	case s == http.StatusForbidden && code(err) == "Forbidden" && ahead(err).Abs() > maxSkew: // a HEAD has no room for the reason
+	case s == http.StatusForbidden && code(err) == "Forbidden" && isHead(err) && ahead(err).Abs() > maxSkew: // a HEAD has no room for the reason
 		return expired
+	case s == http.StatusForbidden && code(err) == "Forbidden" && !isHead(err): // a gateway's word, or what is left of S3's
+		return mute
 	case s == http.StatusConflict:
 		return busy
 	case s == http.StatusMovedPermanently, s == http.StatusBadRequest && code(err) == "BadRequest" && regionOf(err) != "": // a HEAD has no room for the reason
@@ -168,6 +172,12 @@ func (w *write) whose(ctx context.Context) (store.Info, error) {
 		return info, nil
 	}
 	return info, fmt.Errorf("write %s: %w", w.key, store.ErrConflict)
+}
+
+// isHead tells whether the request was a HEAD, whose answer has no room for a reason.
+func isHead(err error) bool {
+	op, ok := errors.AsType[*smithy.OperationError](err)
+	return ok && strings.HasPrefix(op.Operation(), "Head")
 }
 
 // status is the answer's HTTP status, 0 when there was no answer.
