@@ -110,9 +110,13 @@ const answerTimeout = time.Minute
 // client is the one for the bucket's region, as far as that is known.
 func (s *Store) client() *s3.Client { return s.current.Load() }
 
+// region is the one whose server is asked.
+func (s *Store) region() string { return s.client().Options().Region }
+
 // follow goes to the region that an answer says the bucket is in, if another
-// request has not gone there already. It tells whether the answer says it.
-func (s *Store) follow(err error) bool {
+// request has not gone there already. It tells whether that can help: not where the
+// answer names none, or the one that was asked.
+func (s *Store) follow(asked string, err error) bool {
 	s.moving.Lock()
 	defer s.moving.Unlock()
 	o := s.client().Options()
@@ -121,7 +125,7 @@ func (s *Store) follow(err error) bool {
 		o.Region = region
 		s.current.Store(s3.New(o))
 	}
-	return region != ""
+	return region != "" && region != asked
 }
 
 // regionOf is the bucket's region as an answer has it, "" if it has none.
@@ -183,6 +187,9 @@ func (s *Store) explain(ctx context.Context, action, key string, err error) erro
 		return fmt.Errorf("%s is refused (%s): %s: %w", what, code(err), s.allow(action, key), fs.ErrPermission)
 	case judge(err) == moved && regionOf(err) == "":
 		return fmt.Errorf("%s: the bucket is in another region, and the answer does not say which: set AWS_REGION: %w", what, err)
+	case judge(err) == moved && s.endpoint != "":
+		return fmt.Errorf("%s: the bucket is in region %s, and the endpoint %s is another region's (%s): set AWS_ENDPOINT_URL, or the profile's endpoint_url, to that of %[2]s, or to nothing for Amazon's own",
+			what, regionOf(err), s.endpoint, code(err))
 	}
 	return fmt.Errorf("%s: %w", what, err)
 }

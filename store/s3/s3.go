@@ -144,6 +144,9 @@ func (s *Store) head(ctx context.Context, key string) (store.Info, error) {
 	var out *s3.HeadObjectOutput
 	err := s.ask(ctx, func(ctx context.Context) (err error) {
 		out, err = s.client().HeadObject(ctx, &s3.HeadObjectInput{Bucket: &s.bucket, Key: aws.String(s.key(key))})
+		if code(err) == "BadRequest" && (regionOf(err) == "" || regionOf(err) == s.region()) { // it is not the region, or does not end there
+			err = s.reason(ctx, key, err)
+		}
 		return err
 	})
 	if code(err) == "Forbidden" {

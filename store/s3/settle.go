@@ -81,6 +81,7 @@ const attempts = 8
 // until its outcome is known.
 func (s *Store) ask(ctx context.Context, request func(context.Context) error) error {
 	for attempt := 1; ; attempt++ {
+		asked := s.region()
 		err := request(ctx)
 		if ctx.Err() != nil && err != nil {
 			return context.Cause(ctx)
@@ -89,7 +90,7 @@ func (s *Store) ask(ctx context.Context, request func(context.Context) error) er
 		case landed, refused, gone, fatal:
 			return err
 		case moved:
-			if !s.follow(err) {
+			if !s.follow(asked, err) {
 				return err
 			}
 		case expired:
@@ -124,6 +125,7 @@ func (w *write) settle(ctx context.Context, try func(context.Context) (string, e
 				return store.Info{}, fmt.Errorf("write %s: %w", w.key, err)
 			}
 		}
+		asked := w.s.region()
 		version, err := try(ctx)
 		if ctx.Err() != nil {
 			return store.Info{}, fmt.Errorf("write %s: %w", w.key, context.Cause(ctx))
@@ -147,7 +149,7 @@ func (w *write) settle(ctx context.Context, try func(context.Context) (string, e
 				return info, err
 			}
 		case moved:
-			if !w.s.follow(err) {
+			if !w.s.follow(asked, err) {
 				return store.Info{}, w.s.explain(ctx, "s3:PutObject", w.key, err)
 			}
 		case fatal:
