@@ -245,6 +245,33 @@ func TestWithinAScriptsLock(t *testing.T) {
 	}
 }
 
+// A taking within a script's lock whose end is not known leaves the lock to the
+// session.
+func TestATakingOfUnknownEndWithinAScriptsLock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &mem.Store{}
+		ids := Holder{SessionID: "session", WorkerID: "worker"}
+		if err := (script{s, ids}).enter(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		before := object(t, s)
+		ctx, cancel := context.WithCancel(t.Context())
+		s.Fault = func(string) (bool, error) {
+			if ctx.Err() == nil {
+				cancel()
+				return true, errors.New("answer lost")
+			}
+			return true, nil
+		}
+		if _, _, err := Acquire(ctx, s, Options{Holder: ids}); err == nil {
+			t.Fatal("got the lock after the end")
+		}
+		if after := object(t, s); after != before {
+			t.Errorf("left %s, was %s", after, before)
+		}
+	})
+}
+
 // A script of another session, or of no session, is waited for.
 func TestAScriptOfAnotherSession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
