@@ -544,7 +544,7 @@ func TestNextBuildNumber(t *testing.T) {
 
 func FuzzCarried(f *testing.F) {
 	sum, md := strings.Repeat("0a", 32), strings.Repeat("9f", 16)
-	good := `{"name":"tool","version":"1.0","build":"0","subdir":"linux-64","size":5,"sha256":"` + sum + `","md5":"` + md + `"}`
+	good := `{"name":"tool","version":"1.0","build":"0","build_number":0,"subdir":"linux-64","size":5,"sha256":"` + sum + `","md5":"` + md + `"}`
 	if _, ok := carried(store.Info{Size: 5, Meta: map[string]string{metaRecord: good, metaSHA256: sum}}, "linux-64", "tool-1.0-0.conda"); !ok {
 		f.Error("a good record is refused")
 	}

@@ -217,11 +217,7 @@ func (e *edition) restamp(file string, record json.RawMessage, known state) {
 
 // readableRecord tells whether clients can do anything with a record: not all of
 // them pass over one that is no good.
-func readableRecord(record json.RawMessage) bool {
-	var r conda.Record
-	h, ok := conda.HashesOf(record)
-	return ok && usable(h) && h.Size > 0 && json.Unmarshal(record, &r) == nil
-}
+func readableRecord(record json.RawMessage) bool { return conda.CheckRecord(record) == nil }
 
 // sameBytes tells whether two records are of the same archive. The one in the
 // index may have been patched since, and stays.

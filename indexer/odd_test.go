@@ -89,6 +89,28 @@ func TestARecordThatNobodyCanReadIsMadeAnew(t *testing.T) {
 	}
 }
 
+// So is one of which rattler would read no package of its name, as soon as it is
+// looked at.
+func TestARecordThatHidesItsNameIsMadeAnew(t *testing.T) {
+	for key, value := range map[string]any{
+		"build_number": nil, "depends": nil, "timestamp": 1.5e12 + 0.5, "purls": []string{"none"}, "run_exports": []string{"a"}, "license": "\\ud800",
+	} {
+		s := &mem.Store{}
+		publishOK(t, s, simple(t, "tool"))
+		reindexOK(t, s, Options{})
+		want := anonymous(stored(t, s, "linux-64/repodata.json"))
+		edited(t, s, func(r map[string]any) { r[key] = value })
+		text := bytes.Replace(stored(t, s, "linux-64/repodata.json"), []byte(`\\ud800`), []byte(`\ud800`), 1)
+		putRaw(t, s, "linux-64/repodata.json", text)
+		if r := reindexOK(t, s, Options{Full: true}).Subdirs[0]; !slices.Equal(r.Mended, []string{"tool-1.0-0.conda"}) {
+			t.Errorf("%s: %+v", key, r)
+		}
+		if got := anonymous(stored(t, s, "linux-64/repodata.json")); got != want {
+			t.Errorf("%s: %s", key, got)
+		}
+	}
+}
+
 // What a hand changed in a record that clients can read stays.
 func TestARecordThatWasChangedByHandStays(t *testing.T) {
 	s := &mem.Store{}

@@ -172,7 +172,7 @@ func checkedRecord(file string, index []byte, md5, sha256 string, size int64) (j
 // checkIndex returns the subdir that the index.json of a package called file
 // names, or otherwise if it names none, if the two agree. Names become keys and
 // paths, so nothing that could lead elsewhere gets through, nor what would make
-// the whole index unreadable.
+// the whole index unreadable, or all records of one name.
 func checkIndex(file string, index []byte, otherwise string) (string, error) {
 	name, err := conda.ParseFileName(file)
 	if err != nil {
@@ -185,7 +185,7 @@ func checkIndex(file string, index []byte, otherwise string) (string, error) {
 	if err := cmp.Or(json.Unmarshal(index, &r), conda.CheckJSON(index)); err != nil {
 		return "", fmt.Errorf("read its info/index.json: %w: build it again", err)
 	}
-	if err := cmp.Or(conda.ValidName(r.Name), conda.ValidVersion(r.Version), conda.ValidBuild(r.Build), checkFields(r)); err != nil {
+	if err := cmp.Or(conda.ValidName(r.Name), conda.ValidVersion(r.Version), conda.ValidBuild(r.Build), conda.CheckIndex(index)); err != nil {
 		return "", fmt.Errorf("its info/index.json: %w: build it again", err)
 	}
 	if r.Name != name.Name || r.Version != name.Version || r.Build != name.Build {
@@ -197,23 +197,6 @@ func checkIndex(file string, index []byte, otherwise string) (string, error) {
 	}
 	return subdir, nil
 }
-
-// checkFields refuses values with which some client reads none of the records that
-// have this name.
-func checkFields(r conda.Record) error {
-	switch {
-	case r.BuildNumber < 0:
-		return fmt.Errorf("the build_number %d is below zero", r.BuildNumber)
-	case r.Timestamp < 0 || r.Timestamp > lastTimestamp:
-		return errors.New("the timestamp is no time in milliseconds since 1970")
-	case r.Noarch != "" && r.Noarch != "generic" && r.Noarch != "python":
-		return fmt.Errorf("noarch is %q, not generic or python", r.Noarch)
-	}
-	return nil
-}
-
-// lastTimestamp is the end of the year 9999, in ms since 1970.
-const lastTimestamp = 253402300799999
 
 func metadata(p Package, record, runExports json.RawMessage) map[string]string {
 	meta := map[string]string{metaSHA256: p.SHA256, metaMD5: p.MD5}

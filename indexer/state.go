@@ -62,7 +62,7 @@ const stateVersion = 2
 // cannot be indexed. Its number counts the changes to what is refused and to
 // what is said of it, so that another program than the one that refused a
 // package looks again.
-const refusal = "refused 3"
+const refusal = "refused 4"
 
 // slack is how much older than the index an object must be for its record
 // to be taken from there: it may have been replaced while that index was

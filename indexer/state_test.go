@@ -97,6 +97,28 @@ func TestBadPackagesAreRemembered(t *testing.T) {
 	}
 }
 
+// A package with which rattler would read none of its name is left out alone.
+func TestAPackageThatWouldHideItsName(t *testing.T) {
+	for key, value := range map[string]any{"build_number": nil, "depends": nil, "features": 5, "legacy_bz2_md5": "", "timestamp": 253402300799999} {
+		s := &mem.Store{}
+		publishOK(t, s, simple(t, "tool"))
+		in := index("tool", "2.0", 0, "linux-64")
+		in[key] = value
+		path := makePackage(t, "tool-2.0-0.conda", in, "x")
+		if _, err := Publish(t.Context(), s, Package{Path: path}); err == nil || !strings.Contains(err.Error(), key+" is ") {
+			t.Errorf("published: %v", err)
+		}
+		putRaw(t, s, "linux-64/tool-2.0-0.conda", readFile(t, path))
+		r := reindexOK(t, s, Options{})
+		if len(r.Skipped) != 1 || r.Skipped[0].Key != "linux-64/tool-2.0-0.conda" || !strings.Contains(r.Skipped[0].Reason, key+" is ") {
+			t.Errorf("%s: %+v", key, r.Skipped)
+		}
+		if got := files(t, s, "linux-64"); !slices.Equal(got, []string{"tool-1.0-0.conda"}) {
+			t.Errorf("%s: indexed %q", key, got)
+		}
+	}
+}
+
 // What was not there for a moment is no bad package.
 func TestGoneForAMomentIsNotRemembered(t *testing.T) {
 	s := &mem.Store{}
