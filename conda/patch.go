@@ -66,16 +66,36 @@ func checkPatchKeys(text []byte) error {
 }
 
 // checkChanges refuses what would leave a record that clients cannot read: some
-// of them then read nothing of the whole index.
+// of them then read nothing of the whole index, others no record of its name.
 func checkChanges(changes map[string]json.RawMessage) error {
-	for _, key := range []string{"name", "version", "build"} {
+	for _, key := range neededFields() {
 		if value, found := changes[key]; found && string(value) == "null" {
 			return fmt.Errorf("a record cannot be without its %s", key)
 		}
 	}
 	text := encodeObject(changes)
 	var r Record
-	return cmp.Or(json.Unmarshal(text, &r), r.CheckHashes(), CheckJSON(text))
+	if err := cmp.Or(json.Unmarshal(text, &r), r.CheckHashes(), CheckJSON(text)); err != nil {
+		return err
+	}
+	for _, key := range slices.Sorted(maps.Keys(changes)) {
+		if err := checkChange(key, changes[key]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkChange takes null for any key but run_exports, for it takes the key out: of
+// run_exports it would be what a shard has.
+func checkChange(key string, value json.RawMessage) error {
+	switch {
+	case string(value) != "null":
+		return checkField(key, value)
+	case key == "run_exports":
+		return fmt.Errorf("%s is null, not %s", key, kindOfField(key).is)
+	}
+	return nil
 }
 
 // Apply returns r as clients shall see it; r itself stays. Instructions for

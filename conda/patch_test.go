@@ -57,11 +57,22 @@ func TestPatch(t *testing.T) {
 func TestPatchesThatAreNone(t *testing.T) {
 	for text, says := range map[string]string{
 		"": "end of JSON", `{"packages"`: "byte", `[]`: "it cannot be a JSON array", `{"remove":"a"}`: "its remove cannot be a JSON string", `{"patch_instructions_version": 3}`: "version is 3",
-		`{"packages":{"a-1-0.tar.bz2":{"depends":"b"}}}`:          "a-1-0.tar.bz2: its depends cannot be a JSON string",
-		`{"packages.conda":{"a-1-0.conda":{"name":null}}}`:        "a-1-0.conda: a record cannot be without its name",
-		`{"packages.conda":{"a-1-0.conda":{"mine":[1e400]}}}`:     "a-1-0.conda: its number 1e400 is beyond",
-		`{"packages.conda":{"a-1-0.conda":{"sha256":"00"}}}`:      "a-1-0.conda: its sha256",
-		`{"packages.conda":{"a-1-0.conda":{"build_number":"1"}}}`: "a-1-0.conda: its build_number",
+		`{"packages":{"a-1-0.tar.bz2":{"depends":"b"}}}`:                  "a-1-0.tar.bz2: its depends cannot be a JSON string",
+		`{"packages.conda":{"a-1-0.conda":{"name":null}}}`:                "a-1-0.conda: a record cannot be without its name",
+		`{"packages.conda":{"a-1-0.conda":{"mine":[1e400]}}}`:             "a-1-0.conda: its number 1e400 is beyond",
+		`{"packages.conda":{"a-1-0.conda":{"sha256":"00"}}}`:              "a-1-0.conda: its sha256",
+		`{"packages.conda":{"a-1-0.conda":{"build_number":"1"}}}`:         "a-1-0.conda: its build_number",
+		`{"packages":{"a-1-0.tar.bz2":{"build_number":null}}}`:            "a-1-0.tar.bz2: a record cannot be without its build_number",
+		`{"packages":{"a-1-0.tar.bz2":{"timestamp":1.5}}}`:                "a-1-0.tar.bz2: timestamp is 1.5, not a time",
+		`{"packages":{"a-1-0.tar.bz2":{"depends":[null]}}}`:               "a-1-0.tar.bz2: depends is [null], not a list of texts",
+		`{"packages":{"a-1-0.tar.bz2":{"purls":"x","z":1}}}`:              `a-1-0.tar.bz2: purls is "x", not a list`,
+		`{"packages":{"a-1-0.tar.bz2":{"features":["a"]}}}`:               `a-1-0.tar.bz2: features is ["a"], not a text`,
+		`{"packages":{"a-1-0.tar.bz2":{"version":"1__2"}}}`:               `a-1-0.tar.bz2: version is "1__2", not a version`,
+		`{"packages.conda":{"a-1-0.conda":{"sha256":""}}}`:                `a-1-0.conda: sha256 is "", not 64`,
+		`{"packages.conda":{"a-1-0.conda":{"run_exports":"x"}}}`:          `a-1-0.conda: run_exports is "x", not an object of lists of texts`,
+		`{"packages.conda":{"a-1-0.conda":{"run_exports":null}}}`:         `a-1-0.conda: run_exports is null, not an object of lists of texts`,
+		`{"packages.conda":{"a-1-0.conda":{"run_exports":["a"]}}}`:        `a-1-0.conda: run_exports is ["a"], not an object of lists of texts`,
+		`{"packages.conda":{"a-1-0.conda":{"run_exports":{"weak":"a"}}}}`: `a-1-0.conda: run_exports is {"weak":"a"}, not an object`,
 	} {
 		if _, err := ParsePatch([]byte(text)); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%q: %v", text, err)
@@ -82,6 +93,18 @@ func TestPatchesThatAreNone(t *testing.T) {
 	p := &Patch{Revoke: []string{"a-1-0.conda"}}
 	if _, err := p.Apply(r); err == nil {
 		t.Error("a record that is no object was patched")
+	}
+}
+
+// What leaves a record that clients can read is taken: null takes a key out.
+func TestPatchesThatAreSome(t *testing.T) {
+	for _, changes := range []string{
+		`{"depends":null,"constrains":null,"track_features":null,"timestamp":null,"purls":null,"size":null,"mine":null}`,
+		`{"track_features":"a b","features":"c","timestamp":1500000000,"purls":["pkg:pypi/a"],"noarch":"python","mine":[null],"run_exports":{}}`,
+	} {
+		if _, err := ParsePatch([]byte(`{"packages.conda":{"a-1-0.conda":` + changes + `}}`)); err != nil {
+			t.Errorf("%s: %v", changes, err)
+		}
 	}
 }
 
