@@ -139,7 +139,7 @@ func warnOfChanges(p *progress, index indexer.Report) {
 			says  string
 		}{
 			{s.Updated, "was replaced by other bytes, and its record by that of those: clients that know the old hash will refuse it; publish under another build number"},
-			{s.Mended, "had a record that clients cannot read, and has that of its package now: who changes repodata.json by hand does better with patch instructions"},
+			{s.Mended, "had a record that clients cannot read, which its package has mended: who changes repodata.json by hand does better with patch instructions"},
 			{s.Removed, "is stored no more, and its record was taken out; condaworker channel remove does that without a gap"},
 		} {
 			for _, text := range said(s.Subdir, what.files, what.says) {

@@ -28,7 +28,7 @@ func TestFieldsOfARecord(t *testing.T) {
 			t.Errorf("%s: stamped %d", text, stamped)
 		}
 	}
-	for _, text := range []string{`{"size":"7"}`, `{"name":7}`, `{"sha256":7}`, `{"size":1.5}`, `5`, ``} {
+	for _, text := range []string{`{"md5":null}`, `{"sha256":""}`, `{"size":null}`, `{"size":"7"}`, `{"name":7}`, `{"sha256":7}`, `{"size":1.5}`, `5`, ``} {
 		if got, ok := HashesOf(json.RawMessage(text)); ok {
 			t.Errorf("%s: %+v", text, got)
 		}

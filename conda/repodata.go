@@ -644,6 +644,25 @@ func WithSubdir(index json.RawMessage, subdir string) (json.RawMessage, error) {
 	return index, nil
 }
 
+// WithHashes returns record with what own, another one of the same archive, says of
+// its hashes and its size.
+func WithHashes(record, own json.RawMessage) json.RawMessage {
+	fields, err := readObject(record, "record")
+	right, err2 := readObject(own, "record")
+	if err != nil || err2 != nil {
+		return record
+	}
+	changed := false
+	for _, key := range []string{"md5", "sha256", "size"} {
+		changed = changed || !bytes.Equal(fields[key], right[key])
+		fields[key] = right[key]
+	}
+	if !changed {
+		return record
+	}
+	return encodeObject(fields)
+}
+
 const stampKey = "indexed_timestamp"
 
 // Stamp returns record with the time in ms since 1970 at which it was first
@@ -684,7 +703,7 @@ type Hashes struct {
 }
 
 // HashesOf reads the name and the hashes of record, nil or valid JSON. It is not ok
-// if one has a value of another kind; one that is missing is empty.
+// if one has a value of another kind, null or an empty text; one that is missing is empty.
 func HashesOf(record json.RawMessage) (h Hashes, ok bool) {
 	if len(record) == 0 || record[0] != '{' {
 		return h, false
@@ -709,8 +728,8 @@ func HashesOf(record json.RawMessage) (h Hashes, ok bool) {
 }
 
 func textOf(value json.RawMessage) (text string, err error) {
-	if value[0] != '"' {
-		return "", errors.New("it is no text")
+	if value[0] != '"' || value[1] == '"' {
+		return "", errors.New("it is no text, or an empty one")
 	}
 	return unquote(value), nil
 }

@@ -1,6 +1,8 @@
 package indexer
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -175,22 +177,28 @@ func (r *run) take(e *edition, known state, file string, l looked, report *Subdi
 	if l.runExports != nil {
 		e.learnt[file] = l.runExports
 	}
-	at := r.now().UnixMilli()
+	record, same, readable := l.record, had && sameBytes(old, l.record), had && readableRecord(old)
+	if same {
+		if kept := conda.WithHashes(old, l.record); readable || readableRecord(kept) {
+			record = kept // it may have been changed since by hand, and stays
+		}
+	}
 	switch {
 	case !had:
 		report.Added = append(report.Added, file)
-	case !readableRecord(old):
+	case !readable:
 		report.Mended = append(report.Mended, file)
-	case !sameBytes(old, l.record):
+	case !same:
 		report.Updated = append(report.Updated, file)
-	default: // the record may have been changed since by hand, and stays
+	case bytes.Equal(record, old):
 		e.restamp(file, old, known)
 		return
 	}
+	at := r.now().UnixMilli()
 	if was := known.files[file].Indexed; was != 0 && known.knew(file, l.info, l.record) {
 		at = was // another indexer lost the record, or spoilt it
 	}
-	e.base.Set(file, conda.Stamp(l.record, at))
+	e.base.Set(file, conda.Stamp(record, cmp.Or(conda.Stamped(record), at)))
 	e.files[file] = true
 }
 
@@ -211,7 +219,7 @@ func (e *edition) restamp(file string, record json.RawMessage, known state) {
 	if at == 0 || conda.Stamped(record) != 0 {
 		return
 	}
-	e.base.Set(file, conda.Stamp(record, at))
+	e.base.Set(file, conda.Stamp(record, cmp.Or(conda.Stamped(record), at)))
 	e.files[file] = true
 }
 
@@ -219,9 +227,16 @@ func (e *edition) restamp(file string, record json.RawMessage, known state) {
 // them pass over one that is no good.
 func readableRecord(record json.RawMessage) bool { return conda.CheckRecord(record) == nil }
 
-// sameBytes tells whether two records are of the same archive. The one in the
-// index may have been patched since, and stays.
-func sameBytes(a, b json.RawMessage) bool {
+// sameBytes tells whether a record is of the archive that a package's own one is of,
+// by what it says of it: some have one hash alone, in any letters (CEP 36). The one in
+// the index may have been patched since.
+func sameBytes(old, own json.RawMessage) bool {
 	var x, y conda.Record
-	return json.Unmarshal(a, &x) == nil && json.Unmarshal(b, &y) == nil && x.SHA256 == y.SHA256 && x.Size == y.Size
+	if json.Unmarshal(old, &x) != nil || json.Unmarshal(own, &y) != nil || x.Size > 0 && x.Size != y.Size {
+		return false
+	}
+	if x.SHA256 != "" {
+		return strings.EqualFold(x.SHA256, y.SHA256)
+	}
+	return strings.EqualFold(x.MD5, y.MD5)
 }

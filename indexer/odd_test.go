@@ -125,6 +125,74 @@ func TestARecordThatWasChangedByHandStays(t *testing.T) {
 	}
 }
 
+// It stays too where it lacks a hash, or has one in capitals, and gets what it lacks.
+func TestARecordThatLacksAHashStays(t *testing.T) {
+	upper := func(r map[string]any, key string) { r[key] = strings.ToUpper(r[key].(string)) }
+	for name, c := range map[string]struct {
+		change func(map[string]any)
+		full   bool // nothing but a look at everything finds it
+		mended bool
+	}{
+		"null sha256":   {change: func(r map[string]any) { r["sha256"] = nil }},
+		"null md5":      {change: func(r map[string]any) { r["md5"] = nil }},
+		"null size":     {change: func(r map[string]any) { r["size"] = nil }},
+		"no sha256":     {change: func(r map[string]any) { delete(r, "sha256") }},
+		"no md5":        {change: func(r map[string]any) { delete(r, "md5") }, full: true},
+		"no size":       {change: func(r map[string]any) { delete(r, "size") }},
+		"md5 alone":     {change: func(r map[string]any) { delete(r, "sha256"); delete(r, "size"); upper(r, "md5") }},
+		"sha256 alone":  {change: func(r map[string]any) { r["md5"] = nil; r["size"] = nil; upper(r, "sha256") }},
+		"capitals":      {change: func(r map[string]any) { upper(r, "sha256") }},
+		"an empty hash": {change: func(r map[string]any) { r["md5"] = "" }, mended: true},
+		"a size of -1":  {change: func(r map[string]any) { r["size"] = -1 }, mended: true},
+	} {
+		s := &mem.Store{}
+		publishOK(t, s, simple(t, "tool"))
+		reindexOK(t, s, Options{})
+		edited(t, s, func(r map[string]any) { r["revoked"], r["depends"], r["mine"] = true, []string{"gone"}, []int{1} })
+		reindexOK(t, s, Options{})
+		want := anonymous(stored(t, s, "linux-64/repodata.json"))
+		edited(t, s, c.change)
+		for _, check := range []bool{true, false} {
+			r := reindexOK(t, s, Options{Full: c.full, Check: check}).Subdirs[0]
+			if r.Updated != nil || (r.Mended != nil) != c.mended {
+				t.Errorf("%s: %+v", name, r)
+			}
+		}
+		if got := anonymous(stored(t, s, "linux-64/repodata.json")); got != want {
+			t.Errorf("%s: %s\nwant %s", name, got, want)
+		}
+		derivedRight(t, s)
+		puts := s.Counts()["put"]
+		if gets, _ := spent(s, func() { reindexOK(t, s, Options{}) }); gets > 4 || s.Counts()["put"] != puts {
+			t.Errorf("%s: once more: %d reads, %d writes", name, gets, s.Counts()["put"]-puts)
+		}
+	}
+}
+
+// A record of other bytes is replaced, whichever of its hashes says so, and one with none.
+func TestARecordOfOtherBytesIsReplaced(t *testing.T) {
+	other := strings.Repeat("0", 64)
+	for name, change := range map[string]func(map[string]any){
+		"sha256":         func(r map[string]any) { r["sha256"] = other },
+		"sha256, no md5": func(r map[string]any) { r["sha256"], r["md5"] = other, nil },
+		"md5 alone":      func(r map[string]any) { r["sha256"], r["md5"] = nil, other[:32] },
+		"size":           func(r map[string]any) { r["size"] = 1 },
+		"no hash":        func(r map[string]any) { delete(r, "sha256"); delete(r, "md5") },
+	} {
+		s := &mem.Store{}
+		publishOK(t, s, simple(t, "tool"))
+		reindexOK(t, s, Options{})
+		want := anonymous(stored(t, s, "linux-64/repodata.json"))
+		edited(t, s, func(r map[string]any) { r["depends"] = []string{"gone"}; change(r) })
+		if r := reindexOK(t, s, Options{}).Subdirs[0]; r.Mended != nil || !slices.Equal(r.Updated, []string{"tool-1.0-0.conda"}) {
+			t.Errorf("%s: %+v", name, r)
+		}
+		if got := anonymous(stored(t, s, "linux-64/repodata.json")); got != want {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+}
+
 // refusing refuses to read one object.
 type refusing struct {
 	*mem.Store
