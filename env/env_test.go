@@ -32,7 +32,7 @@ func (p pkg) file() string { return p.name + "-" + p.version + "-0.conda" }
 func (p pkg) write(t *testing.T) string {
 	t.Helper()
 	in := condatest.Index(p.name, p.version, 0, p.subdir)
-	in["depends"] = p.depends
+	in["depends"] = append([]string{}, p.depends...) // no null, which no index takes
 	return condatest.Write(t, p.file(), in, map[string]string{"share/" + p.name: p.version})
 }
 
