@@ -79,7 +79,7 @@ func kindOfField(key string) fieldKind {
 	case "license", "license_family", "python_site_packages_path", "features", "arch", "platform":
 		return fieldKind{"a text", isText, true}
 	case "version":
-		return fieldKind{"a version, with numbers below 2^64", isReadableVersion, false}
+		return fieldKind{"a version", isReadableVersion, false}
 	case "build_number":
 		return fieldKind{"a whole number from 0 on", isWhole, false}
 	case "size", "legacy_bz2_size":
@@ -171,8 +171,9 @@ func isDigest(value json.RawMessage, digits int) bool {
 	return err == nil && len(text) == digits
 }
 
-// isReadableVersion takes what other clients take too: their numbers have bounds, and
-// their versions no blanks around them and something before an underscore.
+// isReadableVersion takes what other clients take too: their versions have no blanks
+// around them, and something before an underscore. Numbers of 2^64 and more, at which
+// rattler stops, pass: that is no reason to lose a package that conda can install.
 func isReadableVersion(value json.RawMessage) bool {
 	if !isText(value) {
 		return false
@@ -180,13 +181,5 @@ func isReadableVersion(value json.RawMessage) bool {
 	text := unquote(value)
 	_, err := ParseVersion(text)
 	main := text[strings.IndexByte(text, '!')+1:]
-	if err != nil || strings.TrimSpace(text) != text || strings.TrimLeft(main, "_-") != main {
-		return false
-	}
-	for _, digits := range strings.FieldsFunc(text, func(r rune) bool { return r < '0' || '9' < r }) {
-		if _, err := strconv.ParseUint(digits, 10, 64); err != nil {
-			return false
-		}
-	}
-	return true
+	return err == nil && strings.TrimSpace(text) == text && strings.TrimLeft(main, "_-") == main
 }

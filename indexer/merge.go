@@ -219,7 +219,7 @@ func (e *edition) restamp(file string, record json.RawMessage, known state) {
 	if at == 0 || conda.Stamped(record) != 0 {
 		return
 	}
-	e.base.Set(file, conda.Stamp(record, cmp.Or(conda.Stamped(record), at)))
+	e.base.Set(file, conda.Stamp(record, at))
 	e.files[file] = true
 }
 
