@@ -34,7 +34,7 @@ var mutants = []mutant{
 	{"a commit leaves shards out that another is about to write", "indexer/edition.go", `	e.meta[metaShards] = "yes"
 `, ""},
 	{"new packages are taken for known", "indexer/state.go", "	if !ok || r.Size != in.Size || !usable(r) {\n		return false", "	if !ok || r.Size != in.Size || !usable(r) {\n		return true"},
-	{"a shard is taken for stored", "indexer/shards.go", "	if stored(sum) {", "	if stored(sum) || true {"},
+	{"a shard is taken for stored", "indexer/shards.go", "	if there.has(sum, was) {", "	if there.has(sum, was) || true {"},
 	{"a body that is cut is taken for whole", "store/s3/s3.go", "	if err == nil || r.left <= 0 || r.lost == attempts || r.ctx.Err() != nil {\n		return n, err\n	}", "	if err != nil {\n		return n, io.EOF\n	}\n	if err == nil {\n		return n, err\n	}"},
 	{"the lock's epoch does not rise", "lock/record.go", "return c.epoch + 1", "return c.epoch"},
 	{"the lock is taken without a condition", "lock/lock.go", "	cond := store.IfAbsent\n	if cur.info.Version != \"\" {\n		cond = store.IfVersion(cur.info)\n	}", "	cond := store.Always"},
@@ -42,6 +42,7 @@ var mutants = []mutant{
 	{"a text of the index comes twice", "indexer/edition.go", "	e.sign(r.now())\n", ""},
 	{"a text of the removals comes twice", "indexer/removals.go", "file.Edit++", ""},
 	{"a package that is being deleted is restored", "indexer/removals.go", "if all[file].ending(now) {", "if false {"},
+	{"what another indexer brings back stays", "indexer/reindex.go", "found && !e.data.HasEdition()", "found && false"},
 	{"what instructions hid is known after the index alone", "indexer/reindex.go", "if e.patch != nil { // first", "if false { // first"},
 	{"what is stored again is restored at once", "indexer/removals.go", "now.Sub(time.Unix(was.Deleted, 0)) < landsWithin", "false"},
 	{"a removed package is not listed as removed", "indexer/remove.go", "		e.base.Removed = append(e.base.Removed, file)\n", ""},
