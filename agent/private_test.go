@@ -2,7 +2,6 @@ package agent_test
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"io/fs"
 	"net/http"
@@ -15,7 +14,6 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/condaworker/condaworker/agent"
 	"github.com/condaworker/condaworker/conda/condatest"
 	"github.com/condaworker/condaworker/indexer"
 	"github.com/condaworker/condaworker/store/dir"
@@ -132,14 +130,11 @@ func move(t *testing.T, channel, to string) {
 // run runs the program, and fails when a secret is in what it prints.
 func (c privateChannel) run(t *testing.T, args ...string) (out string, code int) {
 	t.Helper()
-	ctx, cancel := context.WithCancelCause(t.Context())
-	defer cancel(nil)
-	var text bytes.Buffer
-	code = agent.Main(ctx, agent.Host{Args: args, Stdout: &text, Stderr: &text, Env: c.env, Cancel: cancel})
-	if strings.Contains(text.String(), "hunter2") {
-		t.Errorf("%q prints a secret: %s", args, &text)
+	out, code = runWith(t, c.env, args...)
+	if strings.Contains(out, "hunter2") {
+		t.Errorf("%q prints a secret: %s", args, out)
 	}
-	return text.String(), code
+	return out, code
 }
 
 // secretFiles are those below the work folder with a secret in them.

@@ -17,13 +17,19 @@ import (
 	"github.com/condaworker/condaworker/store/dir"
 )
 
-// run is the program with args; its home and its working folder are work.
+// run is the program with args; its home is work.
 func run(t *testing.T, work string, args ...string) (out string, code int) {
+	t.Helper()
+	return runWith(t, []string{"HOME=" + work, "PATH=" + os.Getenv("PATH")}, args...)
+}
+
+// runWith is the program with args in an environment, and what it prints.
+func runWith(t *testing.T, env []string, args ...string) (out string, code int) {
 	t.Helper()
 	ctx, cancel := context.WithCancelCause(t.Context())
 	defer cancel(nil)
 	var text bytes.Buffer
-	code = agent.Main(ctx, agent.Host{Args: args, Stdout: &text, Stderr: &text, Env: []string{"HOME=" + work, "PATH=" + os.Getenv("PATH")}, Cancel: cancel})
+	code = agent.Main(ctx, agent.Host{Args: args, Stdout: &text, Stderr: &text, Env: env, Cancel: cancel})
 	return text.String(), code
 }
 

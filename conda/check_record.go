@@ -2,7 +2,6 @@ package conda
 
 import (
 	"cmp"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -163,12 +162,7 @@ func isNoarch(value json.RawMessage) bool {
 }
 
 func isDigest(value json.RawMessage, digits int) bool {
-	if !isText(value) {
-		return false
-	}
-	text := unquote(value)
-	_, err := hex.DecodeString(text)
-	return err == nil && len(text) == digits
+	return isText(value) && isHash(unquote(value), digits)
 }
 
 // isReadableVersion takes what other clients take too: their versions have no blanks

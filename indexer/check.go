@@ -1,14 +1,12 @@
 package indexer
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 
 	"github.com/condaworker/condaworker/conda/archive"
-	"github.com/condaworker/condaworker/store"
 )
 
 // Check finds what Publish would refuse in a package on disk whatever the
@@ -35,15 +33,4 @@ func check(f *os.File, path string) error {
 		return fmt.Errorf("package %s: %w", path, err)
 	}
 	return nil
-}
-
-// Exists tells whether there is a channel: noarch has an index, or there is
-// another subdir.
-func Exists(ctx context.Context, s store.Store) (bool, error) {
-	_, exists, err := head(ctx, s, noarch+"/"+indexName)
-	if exists || err != nil {
-		return exists, err
-	}
-	subdirs, err := Subdirs(ctx, s)
-	return len(subdirs) > 1, err // noarch is always one of them
 }

@@ -171,9 +171,6 @@ func keepNeeded(all []build, gone map[string]bool) (needed []string) {
 	return needed
 }
 
-// noarch is the subdir of what any platform can install.
-const noarch = "noarch"
-
 // platformsOf are the subdirs that have packages, and noarch: it stands for the
 // platforms that the channel has nothing else for.
 func platformsOf(all []build) []string {

@@ -84,6 +84,8 @@ const (
 
 	attempts = 12
 
+	noarch = "noarch" // the subdir of what any platform can install
+
 	defaultConcurrency = 16
 	maxIndex           = 2 << 30
 )
@@ -146,15 +148,15 @@ func Reindex(ctx context.Context, s store.Store, o Options) (Report, error) {
 
 // withNoarch are the subdirs, sorted, and noarch: a channel must have it.
 func withNoarch(subdirs []string) []string {
-	return slices.Compact(slices.Sorted(slices.Values(append([]string{"noarch"}, subdirs...))))
+	return slices.Compact(slices.Sorted(slices.Values(append([]string{noarch}, subdirs...))))
 }
 
 // noarchFirst is the order in which subdirs are indexed: a channel must have
 // noarch, and who finds an index of another subdir takes it for granted.
 func noarchFirst(subdirs []string) []string {
-	all := []string{"noarch"}
+	all := []string{noarch}
 	for _, subdir := range subdirs {
-		if subdir != "noarch" {
+		if subdir != noarch {
 			all = append(all, subdir)
 		}
 	}
@@ -192,6 +194,17 @@ func Subdirs(ctx context.Context, s store.Store) ([]string, error) {
 		return nil, err
 	}
 	return t.subdirs(ctx, s)
+}
+
+// Exists tells whether there is a channel: noarch has an index, or there is
+// another subdir.
+func Exists(ctx context.Context, s store.Store) (bool, error) {
+	_, exists, err := head(ctx, s, noarch+"/"+indexName)
+	if exists || err != nil {
+		return exists, err
+	}
+	subdirs, err := Subdirs(ctx, s)
+	return len(subdirs) > 1, err // noarch is always one of them
 }
 
 // subdirs are, sorted, the folders of the channel that conda's tools know for a

@@ -137,19 +137,26 @@ func TestAnOutageShorterThanTheLeaseCostsNothing(t *testing.T) {
 	}
 }
 
+// losingAnAnswer is a context that a signal ends in the midst of the next request to
+// s: that is carried out, and nobody gets its answer.
+func losingAnAnswer(t *testing.T, s *mem.Store) context.Context {
+	ctx, cancel := context.WithCancel(t.Context())
+	s.Fault = func(string) (bool, error) {
+		if ctx.Err() == nil {
+			cancel()
+			return true, errors.New("answer lost")
+		}
+		return true, nil
+	}
+	return ctx
+}
+
 // A signal while the lock is taken: the answer never comes, and the lock was
 // taken all the same.
 func TestATakingOfUnknownEndIsUndone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &mem.Store{}
-		ctx, cancel := context.WithCancel(t.Context())
-		s.Fault = func(string) (bool, error) {
-			if ctx.Err() == nil {
-				cancel()
-				return true, errors.New("answer lost")
-			}
-			return true, nil
-		}
+		ctx := losingAnAnswer(t, s)
 		if _, _, err := Acquire(ctx, s, Options{}); err == nil {
 			t.Fatal("got the lock after the end")
 		}

@@ -255,14 +255,7 @@ func TestATakingOfUnknownEndWithinAScriptsLock(t *testing.T) {
 			t.Fatal(err)
 		}
 		before := object(t, s)
-		ctx, cancel := context.WithCancel(t.Context())
-		s.Fault = func(string) (bool, error) {
-			if ctx.Err() == nil {
-				cancel()
-				return true, errors.New("answer lost")
-			}
-			return true, nil
-		}
+		ctx := losingAnAnswer(t, s)
 		if _, _, err := Acquire(ctx, s, Options{Holder: ids}); err == nil {
 			t.Fatal("got the lock after the end")
 		}
