@@ -145,7 +145,7 @@ func TestMatchSpecFields(t *testing.T) {
 
 func TestMatchSpecRefuses(t *testing.T) {
 	for _, spec := range []string{
-		"", " ", "# nothing", "=1.0", "!xyz 1.3", ">=1", "@foo", "foo/bar", "foo--bar", "fo o/*", "f/*", "foo\t1", "foo\n1", "foo\u00a01", "ä",
+		"", " ", "# nothing", "=1.0", "!xyz 1.3", ">=1", "@foo", "foo/bar", "foo..bar", "fo o/*", "f/*", "foo\t1", "foo\n1", "foo\u00a01", "ä",
 		"foo 1.0,", "foo |1.0", "foo 1.0|", "foo >=1.0,,<2", "foo ~=1.0.*", "foo >=", "foo ==", "foo >", "foo ><2", "foo =!1", "foo !!1",
 		"foo 4.2.2<6.0.0", "foo 1.0.0>", "foo 1..2", "foo 1.0+", "foo ^1.0", "foo ^(1$", "foo * ^($",
 		"python (>=3.8,<3.9)|>=3.11", "foo >=3,(<4|<5)", "foo[version='(1']", "foo[version='1)']", "foo[version='()']", "foo[version='(1)2']",

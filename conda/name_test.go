@@ -15,18 +15,13 @@ func TestValid(t *testing.T) {
 	}{
 		{
 			"ValidName", ValidName,
-			[]string{"a", "7zip", "_libgcc_mutex", "python-dateutil", "ruamel.yaml", "r-base", "x264", "a_b-c.d", "_"},
-			[]string{"", "A", "Blender", "a b", "../x", "a/b", `a\b`, "..", ".a", "-a", "a..b", "a--b", "a-_b", "__glibc", "_-a", "ä", "a\n", "a@b", "a*", long},
-		},
-		{
-			"ValidVersion", ValidVersion,
-			[]string{"1.0", "2024a", "1!2.0", "1.0+local.1", "1.1.1w_", "ESMF_6_3_0rp1"},
-			[]string{"", "1.0-1", "1/2", "1..2", "1 2", "..", "1.0+", "a!1", "1*", "ä", strings.Repeat("1", 65)},
+			[]string{"a", "7zip", "_libgcc_mutex", "python-dateutil", "ruamel.yaml", "r-base", "x264", "a_b-c.d", "_", "A", "Blender", "a.-b", "a--b", "foo__bar", "_-a", long},
+			[]string{"", "a b", "../x", "a/b", `a\b`, "..", ".a", "-a", "a..b", "__glibc", "ä", "\u212a", "a\n", "a@b", "a[", "a*"},
 		},
 		{
 			"ValidBuild", ValidBuild,
-			[]string{"0", "hb0f4dca_0", "py311_h1_0", "H1.2+3"},
-			[]string{"", "a-b", "a/b", "a b", "a*", "ä", "a\n", long},
+			[]string{"0", "hb0f4dca_0", "py311_h1_0", "H1.2+3", long},
+			[]string{"", "a-b", "a/b", "a b", "a*", "ä", "a\n"},
 		},
 	} {
 		for _, s := range test.good {

@@ -34,8 +34,7 @@ const (
 var zero = part{kind: number}
 
 // ParseVersion reads a version literal such as 1.2.3, 1!2.0rc1 or 1.0+local.
-// Letter case does not matter and a dash counts as an underscore, as in conda;
-// ValidVersion holds what a package may be called.
+// Letter case does not matter and a dash counts as an underscore, as in conda.
 func ParseVersion(s string) (Version, error) {
 	if strings.Contains(s, "*") {
 		return Version{}, versionError(s, `"*" belongs in a match spec`)

@@ -185,7 +185,7 @@ func checkIndex(file string, index []byte, otherwise string) (string, error) {
 	if err := cmp.Or(json.Unmarshal(index, &r), conda.CheckJSON(index)); err != nil {
 		return "", fmt.Errorf("read its info/index.json: %w: build it again", err)
 	}
-	if err := cmp.Or(conda.ValidName(r.Name), conda.ValidVersion(r.Version), conda.ValidBuild(r.Build), conda.CheckIndex(index)); err != nil {
+	if err := cmp.Or(conda.ValidName(r.Name), conda.ValidBuild(r.Build), conda.CheckIndex(index)); err != nil {
 		return "", fmt.Errorf("its info/index.json: %w: build it again", err)
 	}
 	if r.Name != name.Name || r.Version != name.Version || r.Build != name.Build {

@@ -51,6 +51,9 @@ func (s suite) variety(t *testing.T, root string) {
 	}, nil)
 	add("exports", 0, "linux-64", nil, map[string]string{"info/run_exports.json": `{"weak": ["exports >=1.0,<2.0a0"], "strong": ["s"]}`})
 	add("list", 0, "noarch", map[string]any{"noarch": "generic"}, map[string]string{"info/run_exports.json": `["list"]`})
+	for _, name := range []string{"Upper", "two__marks", strings.Repeat("long", 20)} { // CEP 26 has none of them, channels do
+		add(name, 0, "noarch", map[string]any{"noarch": "generic"}, nil)
+	}
 	old := filepath.Join(root, "linux-64", "old-1.0-0.tar.bz2")
 	index, err := json.Marshal(condatest.Index("old", "1.0", 0, "linux-64"))
 	if err != nil {
@@ -155,7 +158,7 @@ func TestIndexersTakeTurns(t *testing.T) {
 			s.must(t, s.program, "publish", condatest.Write(t, "fast-1.0-0.conda", condatest.Index("fast", "1.0", 0, "linux-64"), nil), "--to", root)
 		},
 	}
-	want := 6
+	want := 9
 	for i, turn := range strings.Fields("reindex conda-index publish rattler reindex rattler conda-index publish reindex conda-index rattler reindex") {
 		if !strings.HasPrefix(turn, "publish") {
 			file := fmt.Sprintf("new%d-1.0-0.conda", i)
@@ -211,7 +214,7 @@ func TestClientsReadAllFormsAlike(t *testing.T) {
 	var first [][]any
 	for form, file := range map[string]string{"shards": "/shards/", "zst": "/linux-64/repodata.json.zst", "json": "/linux-64/repodata.json"} {
 		asked = nil
-		out := s.must(t, s.python, "-c", gateway, server.URL, form, "plain", "keys", "exports", "list", "old", "fast")
+		out := s.must(t, s.python, "-c", gateway, server.URL, form, "plain", "keys", "exports", "list", "old", "fast", "two__marks")
 		var rows [][]any
 		if err := json.Unmarshal([]byte(out), &rows); err != nil {
 			t.Fatalf("%s: %v", out, err)
@@ -222,7 +225,7 @@ func TestClientsReadAllFormsAlike(t *testing.T) {
 		if first == nil {
 			first = rows
 		}
-		if diff := cmp.Diff(first, rows); diff != "" || len(rows) != 7 {
+		if diff := cmp.Diff(first, rows); diff != "" || len(rows) != 8 {
 			t.Errorf("%s: %d rows\n%s", form, len(rows), diff)
 		}
 	}
