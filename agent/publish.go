@@ -166,9 +166,7 @@ func (d *desk) show(ctx context.Context, to destination, done []indexer.Publishe
 	} else {
 		r.Index = &index
 	}
-	for _, s := range index.Skipped {
-		p.Warn(fmt.Sprintf("left out of the index: %s: %s", s.Key, s.Reason))
-	}
+	warnOfSkipped(p, index)
 	return err
 }
 

@@ -97,9 +97,7 @@ func (d *desk) reindex(ctx context.Context, o reindexOptions) error {
 			return fmt.Sprintf("%s was indexed by another worker's run that began while this one waited", url), nil
 		}
 		r.Index = &index
-		for _, s := range index.Skipped {
-			p.Warn(fmt.Sprintf("left out of the index: %s: %s", s.Key, s.Reason))
-		}
+		warnOfSkipped(p, index)
 		if o.check {
 			return fmt.Sprintf("the index of %s agrees with what is stored: %s", url, counts(index)), errors.Join(err, disagreement(index, o))
 		}
@@ -130,6 +128,17 @@ func counts(index indexer.Report) string {
 // named is how many packages of a subdir are named to whoever reads the log;
 // the report has all.
 const named = 20
+
+// warnOfSkipped names what was not taken into the index, and why.
+func warnOfSkipped(p *progress, index indexer.Report) {
+	for _, s := range index.Skipped {
+		says := "left out of the index"
+		if s.Kept {
+			says = "in the index as it was before, for it cannot be read now"
+		}
+		p.Warn(fmt.Sprintf("%s: %s: %s", says, s.Key, s.Reason))
+	}
+}
 
 // warnOfChanges names what somebody did to packages behind the index's back.
 func warnOfChanges(p *progress, index indexer.Report) {

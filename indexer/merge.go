@@ -168,10 +168,11 @@ func (e *edition) dropGone(stored map[string]store.Info, report *SubdirReport) {
 func (r *run) take(e *edition, known state, file string, l looked, report *SubdirReport) {
 	old, had := e.base.Record(file)
 	if l.bad != nil {
-		if !closed(l.bad) { // of what cannot be read nobody knows that its record is wrong
+		unread := closed(l.bad) // of what cannot be read nobody knows that its record is wrong
+		if !unread {
 			e.drop(file) // a record of bytes that are gone would only fail clients
 		}
-		r.skipped = append(r.skipped, Skipped{r.subdir + "/" + file, l.bad.Error(), notThere(l.bad) || closed(l.bad)})
+		r.skipped = append(r.skipped, Skipped{r.subdir + "/" + file, l.bad.Error(), had && unread, notThere(l.bad) || unread})
 		return
 	}
 	if l.runExports != nil {

@@ -220,7 +220,7 @@ func TestAnObjectThatCannotBeRead(t *testing.T) {
 	from := refusing{s, "linux-64/tool-1.0-0.conda"}
 	for range 2 {
 		r := reindexOK(t, from, Options{})
-		if len(r.Skipped) != 1 || r.Skipped[0].Key != "linux-64/tool-1.0-0.conda" || !strings.Contains(r.Skipped[0].Reason, "s3:GetObject") {
+		if len(r.Skipped) != 1 || r.Skipped[0].Key != "linux-64/tool-1.0-0.conda" || !strings.Contains(r.Skipped[0].Reason, "s3:GetObject") || !r.Skipped[0].Kept {
 			t.Errorf("%+v", r.Skipped)
 		}
 		if got := files(t, s, "linux-64"); !slices.Equal(got, []string{"new-1.0-0.conda", "tool-1.0-0.conda"}) || sumOf(t, s) != before {
@@ -229,6 +229,10 @@ func TestAnObjectThatCannotBeRead(t *testing.T) {
 	}
 	if r := reindexOK(t, s, Options{}); sumOf(t, s) == before || !slices.Equal(r.Subdirs[0].Updated, []string{"tool-1.0-0.conda"}) {
 		t.Errorf("once it can be read: %+v", r.Subdirs[0])
+	}
+	putRaw(t, s, "linux-64/tool-1.0-1.conda", one)
+	if r := reindexOK(t, refusing{s, "linux-64/tool-1.0-1.conda"}, Options{}); len(r.Skipped) != 1 || r.Skipped[0].Kept {
+		t.Errorf("one without a record: %+v", r.Skipped)
 	}
 	if _, err := Reindex(t.Context(), refusing{s, "linux-64/repodata.json"}, Options{}); !errors.Is(err, fs.ErrPermission) {
 		t.Errorf("an index that cannot be read: %v", err)

@@ -37,7 +37,7 @@ type Options struct {
 // Report is what an index run did.
 type Report struct {
 	Subdirs []SubdirReport `json:"subdirs"`
-	Skipped []Skipped      `json:"skipped,omitempty"` // objects that are not in the index
+	Skipped []Skipped      `json:"skipped,omitempty"` // objects that were not taken into the index
 	Stale   []string       `json:"stale,omitempty"`   // objects of the whole channel that a check found missing or old
 }
 
@@ -67,11 +67,12 @@ func (r *Report) Add(later Report) {
 	r.Skipped = append(r.Skipped, later.Skipped...)
 }
 
-// Skipped is an object that looks like a package and is none, or lies where no
-// client looks.
+// Skipped is an object that looks like a package and is none, lies where no client
+// looks, or may not be read.
 type Skipped struct {
 	Key    string `json:"key"`
 	Reason string `json:"reason"`
+	Kept   bool   `json:"kept,omitempty"` // the index has its record from before, which may be right
 
 	passing bool // the reason is not in the object: it may be good the next time
 }
