@@ -24,6 +24,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"sync/atomic"
 	"time"
 
 	"github.com/condaworker/condaworker/store"
@@ -33,8 +34,9 @@ import (
 // there; they read our record as held and our tombstone as free.
 const Key = ".s3-object-mutex-lock.json"
 
-// ErrLost is the cause of a lease's context once it can no longer be trusted.
-var ErrLost = errors.New("the channel's lock was lost to another worker")
+// ErrLost is what the cause of a lease's context matches once it can no longer be
+// trusted.
+var ErrLost = errors.New("the channel's lock was lost")
 
 // ErrTimeout reports that the lock was not got in Options.Timeout.
 var ErrTimeout = errors.New("the channel's lock was not got in time")
@@ -84,7 +86,7 @@ type Lease struct {
 	within bool       // the session had entered before, and goes on holding
 	script []byte     // what an older script wrote that had entered for the session; it goes back there
 	cancel context.CancelCauseFunc
-	lost   func() bool   // whether the lease's context ended with ErrLost
+	lost   func() error  // the cause of the lease's context, if it matches ErrLost
 	done   chan struct{} // closed when renewing has ended
 }
 
@@ -221,9 +223,14 @@ func (w *waiter) wait(ctx context.Context, cur current) error {
 // keep starts renewing.
 func (l *Lease) keep(ctx context.Context) context.Context {
 	ctx, l.cancel = context.WithCancelCause(ctx)
-	l.lost = func() bool { return errors.Is(context.Cause(ctx), ErrLost) }
+	l.lost = func() error {
+		if err := context.Cause(ctx); errors.Is(err, ErrLost) {
+			return err
+		}
+		return nil
+	}
 	if time.Since(l.begun) >= l.trust() { // the write took too long: nothing may begin
-		l.cancel(ErrLost)
+		l.cancel(lostBy(nil))
 	}
 	go l.renew(ctx)
 	return ctx
@@ -236,7 +243,9 @@ func (l *Lease) trust() time.Duration { return l.o.TTL - l.o.TTL/fenceAfter }
 // context in time even when a write hangs.
 func (l *Lease) renew(ctx context.Context) {
 	defer close(l.done)
-	watchdog := time.AfterFunc(l.trust()-time.Since(l.begun), func() { l.cancel(ErrLost) })
+	var failed atomic.Pointer[error] // what the last write came to
+	failed.Store(new(error))
+	watchdog := time.AfterFunc(l.trust()-time.Since(l.begun), func() { l.cancel(lostBy(*failed.Load())) })
 	defer watchdog.Stop()
 	pause := l.o.TTL / renewEvery
 	for {
@@ -245,12 +254,14 @@ func (l *Lease) renew(ctx context.Context) {
 			return
 		case <-time.After(pause):
 		}
-		switch err := l.write(ctx, store.IfVersion(l.at)); {
+		err := l.write(ctx, store.IfVersion(l.at))
+		failed.Store(&err)
+		switch {
 		case err == nil:
 			watchdog.Reset(l.trust() - time.Since(l.begun))
 			pause = l.o.TTL/renewEvery - time.Since(l.begun)
 		case errors.Is(err, store.ErrConflict):
-			l.cancel(ErrLost)
+			l.cancel(fmt.Errorf("%w: another worker has taken it", ErrLost))
 			return
 		default: // there is time for many more attempts
 			pause = l.o.TTL / pollEvery
@@ -258,15 +269,23 @@ func (l *Lease) renew(ctx context.Context) {
 	}
 }
 
+// lostBy says that a lease could not be renewed in time: err, or it took too long.
+func lostBy(err error) error {
+	if err == nil {
+		return fmt.Errorf("%w: it could not be renewed in time", ErrLost)
+	}
+	return fmt.Errorf("%w: it could not be renewed: %w", ErrLost, err)
+}
+
 // Release gives the lock back. The object stays, as a tombstone: not every
 // server honours a conditional delete, and the epoch must go on rising. done
 // says that the work on Options.Scope is finished, for those who wait for no
-// more than that. The error is ErrLost when the lease had ended before.
+// more than that. The error matches ErrLost when the lease had ended before.
 func (l *Lease) Release(ctx context.Context, done bool) error {
 	l.cancel(context.Canceled)
 	<-l.done
-	if l.lost() {
-		return ErrLost
+	if err := l.lost(); err != nil {
+		return err
 	}
 	if l.open { // learn which version is ours
 		if err := l.write(ctx, store.IfVersion(l.at)); err != nil {
