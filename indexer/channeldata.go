@@ -290,12 +290,15 @@ func (r *run) learnAbouts(ctx context.Context, d channelData) (abouts, error) {
 			}
 		}
 	}
-	found := make([]about, len(fresh))
+	found := make([]aboutOf, len(fresh))
 	err = r.each(ctx, len(fresh), func(ctx context.Context, i int) error {
 		var bad badPackage
 		a, err := aboutPackage(ctx, r.s, fresh[i])
-		found[i] = a
-		if errors.As(err, &bad) || notThere(err) {
+		found[i] = aboutOf{fresh[i].record.SHA256, a}
+		if closed(err) {
+			found[i].SHA256 = "" // the next run may be let in
+		}
+		if errors.As(err, &bad) || notThere(err) || closed(err) {
 			r.log(fmt.Sprintf("%s says nothing about itself: %v", fresh[i].key, err))
 			return nil
 		}
@@ -305,7 +308,7 @@ func (r *run) learnAbouts(ctx context.Context, d channelData) (abouts, error) {
 		return nil, err
 	}
 	for i, b := range fresh {
-		now[b.key] = aboutOf{b.record.SHA256, found[i]}
+		now[b.key] = found[i]
 	}
 	if !maps.EqualFunc(was, now, func(a, b aboutOf) bool { return a.SHA256 == b.SHA256 }) {
 		r.writeAbouts(ctx, now)

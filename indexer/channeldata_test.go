@@ -105,6 +105,24 @@ func TestChannelDataIsKeptAndCostsOneLook(t *testing.T) {
 	}
 }
 
+// One package that cannot be read leaves the rest as it is, and is asked again.
+func TestChannelDataOfAPackageThatCannotBeRead(t *testing.T) {
+	s := &mem.Store{}
+	for _, name := range []string{"a", "b"} {
+		publishOK(t, s, condatest.Write(t, name+"-1.0-0.conda", condatest.Index(name, "1.0", 0, "linux-64"), map[string]string{"info/about.json": `{"summary": "` + name + `"}`}))
+	}
+	reindexOK(t, s, Options{})
+	reindexOK(t, refusing{s, "linux-64/a-1.0-0.conda"}, Options{ChannelData: true})
+	if d := channelDataOf(t, s); d.Packages["a"]["version"] != "1.0" || d.Packages["a"]["summary"] != nil || d.Packages["b"]["summary"] != "b" {
+		t.Errorf("%v", d.Packages)
+	}
+	publishOK(t, s, simple(t, "c"))
+	reindexOK(t, s, Options{})
+	if d := channelDataOf(t, s); d.Packages["a"]["summary"] != "a" {
+		t.Errorf("once it can be read: %v", d.Packages)
+	}
+}
+
 const patchText = `{"patch_instructions_version": 1, "packages.conda": {"a-1.0-0.conda": {"license": "patched"}}, "remove": [], "revoke": []}`
 
 func TestReadPatches(t *testing.T) {

@@ -189,10 +189,12 @@ func TestDyingAnywhere(t *testing.T) {
 	}
 }
 
+// The grace of a shard begins when it is named no more, however old it is by then.
 func TestOldShardsAreSwept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &mem.Store{}
 		commitOK(t, s, publishOK(t, s, simple(t, "tool")))
+		time.Sleep(4 * shardGrace)
 		count := func() (n int) {
 			for _, err := range s.List(t.Context(), "linux-64/shards/", store.ListOptions{}) {
 				if err != nil {

@@ -33,6 +33,37 @@ type looked struct {
 	bad        error           // why it cannot be indexed
 }
 
+// lookAgain looks into many packages at a time, but for those that an earlier
+// attempt read and that are listed as they were then: another writer who is first
+// once more costs no more than a listing.
+func (r *run) lookAgain(ctx context.Context, files []string, listed map[string]store.Info) ([]looked, error) {
+	all := make([]looked, len(files))
+	var unseen []string
+	var at []int
+	for i, file := range files {
+		was, seen := r.before[file]
+		all[i] = was.looked
+		if !seen || !same(was.listed, listed[file]) {
+			unseen, at = append(unseen, file), append(at, i)
+		}
+	}
+	found, err := r.lookAll(ctx, unseen, listed)
+	if err != nil {
+		return nil, err
+	}
+	for i, file := range unseen {
+		all[at[i]] = found[i]
+		if bad := found[i].bad; !notThere(bad) && !closed(bad) { // else the next may be luckier
+			r.before[file] = sight{listed[file], found[i]}
+		}
+	}
+	return all, nil
+}
+
+func same(a, b store.Info) bool {
+	return a.Version == b.Version && a.Size == b.Size && a.Modified.Equal(b.Modified)
+}
+
 // lookAll looks into many packages at a time. listed may tell their sizes.
 func (r *run) lookAll(ctx context.Context, files []string, listed map[string]store.Info) ([]looked, error) {
 	found := make([]looked, len(files))

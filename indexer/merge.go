@@ -85,7 +85,7 @@ func (r *run) merge(ctx context.Context, e *edition, known state, stored map[str
 	}
 	slices.Sort(fresh)
 	r.looked = len(fresh)
-	found, err := r.lookAll(ctx, fresh, stored)
+	found, err := r.lookAgain(ctx, fresh, stored)
 	if err != nil {
 		return err
 	}
@@ -168,11 +168,12 @@ func (e *edition) dropGone(stored map[string]store.Info, report *SubdirReport) {
 func (r *run) take(e *edition, known state, file string, l looked, report *SubdirReport) {
 	old, had := e.base.Record(file)
 	if l.bad != nil {
-		unread := closed(l.bad) // of what cannot be read nobody knows that its record is wrong
-		if !unread {
+		unread := closed(l.bad)
+		kept := unread && had && readableRecord(old) // nobody knows that it is wrong
+		if !kept {
 			e.drop(file) // a record of bytes that are gone would only fail clients
 		}
-		r.skipped = append(r.skipped, Skipped{r.subdir + "/" + file, l.bad.Error(), had && unread, notThere(l.bad) || unread})
+		r.skipped = append(r.skipped, Skipped{r.subdir + "/" + file, l.bad.Error(), kept, notThere(l.bad) || unread})
 		return
 	}
 	if l.runExports != nil {

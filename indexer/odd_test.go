@@ -239,6 +239,35 @@ func TestAnObjectThatCannotBeRead(t *testing.T) {
 	}
 }
 
+// A record that is none is left out also where its package cannot be read.
+func TestRemoveBesideABrokenRecord(t *testing.T) {
+	s := &mem.Store{}
+	body, _ := sized(t)
+	putRaw(t, s, "linux-64/tool-1.0-0.conda", body)
+	publishOK(t, s, simple(t, "other"))
+	reindexOK(t, s, Options{})
+	text := stored(t, s, "linux-64/"+indexName)
+	data, err := conda.ParseRepoData(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data.PackagesConda.Set("tool-1.0-0.conda", json.RawMessage("5"))
+	broken, err := io.ReadAll(data.Encode().Reader())
+	if err != nil {
+		t.Fatal(err)
+	}
+	putRaw(t, s, "linux-64/"+indexName, broken)
+	from := refusing{s, "linux-64/tool-1.0-0.conda"}
+	removeOK(t, from, Options{}, "linux-64/other-1.0-0.conda")
+	if got := files(t, s, "linux-64"); len(got) != 0 {
+		t.Errorf("indexed %q", got)
+	}
+	putRaw(t, s, "linux-64/"+indexName, broken)
+	if r := reindexOK(t, from, Options{}); len(r.Skipped) != 1 || r.Skipped[0].Kept || !slices.Equal(files(t, s, "linux-64"), []string{"other-1.0-0.conda"}) {
+		t.Errorf("%+v, indexed %q", r, files(t, s, "linux-64"))
+	}
+}
+
 // A client that meets run_exports of another shape in a shard reads nothing of it.
 func TestRunExportsOfAnotherShapeAreLeftOut(t *testing.T) {
 	s := &mem.Store{}

@@ -50,7 +50,9 @@ func Prune(ctx context.Context, s store.Store, p PruneOptions, o Options) (Prune
 		}
 		done.Removed, done.Needed = superseded(all, p.KeepBuilds)
 		if !p.DryRun {
-			if _, err := Remove(ctx, s, done.Removed, o); err != nil {
+			removed, err := Remove(ctx, s, done.Removed, o)
+			if err != nil {
+				done.Removed = removed.removed()
 				return done, fmt.Errorf("remove from the index: %w", err)
 			}
 		}
@@ -62,6 +64,16 @@ func Prune(ctx context.Context, s store.Store, p PruneOptions, o Options) (Prune
 		}
 	}
 	return done, nil
+}
+
+// removed are the keys of what was taken out of the index.
+func (r *Report) removed() (keys []string) {
+	for _, s := range r.Subdirs {
+		for _, file := range s.Removed {
+			keys = append(keys, s.Subdir+"/"+file)
+		}
+	}
+	return keys
 }
 
 // build is a package in the index.
@@ -254,14 +266,12 @@ func (r *run) deleteRemoved(ctx context.Context, p PruneOptions, done *Pruned) e
 		done.Waiting = append(done.Waiting, r.subdir+"/"+file)
 	}
 	if !p.DryRun {
-		if due, err = r.deleteMarked(ctx, due); err != nil {
-			return err
-		}
+		due, err = r.deleteMarked(ctx, due)
 	}
 	for _, file := range due {
 		done.Deleted = append(done.Deleted, r.subdir+"/"+file)
 	}
-	return nil
+	return err
 }
 
 // due marks and returns the files whose grace is over; the others wait. Those

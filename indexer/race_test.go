@@ -6,9 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -51,6 +53,43 @@ func TestALostRaceIsMerged(t *testing.T) {
 				t.Errorf("%s: %+v, log %q", lost, r, log)
 			}
 		})
+	}
+}
+
+// reads counts how often each object is read.
+type reads struct {
+	*mem.Store
+	mu sync.Mutex
+	of map[string]int
+}
+
+func (r *reads) Get(ctx context.Context, key string, off, n int64) (io.ReadCloser, store.Info, error) {
+	r.mu.Lock()
+	r.of[key]++
+	r.mu.Unlock()
+	return r.Store.Get(ctx, key, off, n)
+}
+
+// Who looks into a whole channel for minutes, while others publish, looks once.
+func TestALostRaceLooksIntoNothingTwice(t *testing.T) {
+	s := &mem.Store{}
+	body, other := sized(t)
+	putRaw(t, s, "linux-64/tool-1.0-0.conda", body)
+	putRaw(t, s, "linux-64/junk-1.0-0.conda", []byte("junk"))
+	publishOK(t, s, simple(t, "first"))
+	counted := &reads{Store: s, of: map[string]int{}}
+	replaced := false
+	s.Fault = func(key string) (bool, error) {
+		if key == "linux-64/"+indexName && !replaced {
+			replaced = true
+			commitOK(t, s, publishOK(t, s, simple(t, "second")))
+			putRaw(t, s, "linux-64/first-1.0-0.conda", other)
+		}
+		return true, nil
+	}
+	r := reindexOK(t, counted, Options{Full: true})
+	if got := counted.of; got["linux-64/tool-1.0-0.conda"] != 1 || got["linux-64/junk-1.0-0.conda"] != 1 || got["linux-64/first-1.0-0.conda"] < 2 || len(r.Skipped) != 2 {
+		t.Errorf("read %v, %+v", got, r)
 	}
 }
 

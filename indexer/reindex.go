@@ -122,7 +122,7 @@ func Reindex(ctx context.Context, s store.Store, o Options) (Report, error) {
 	}
 	o.warnOfPatches(indexed)
 	for _, subdir := range noarchFirst(indexed) {
-		r := run{s: s, o: o, subdir: subdir}
+		r := run{s: s, o: o, subdir: subdir, before: map[string]sight{}}
 		report, err := r.untilCommitted(ctx, r.once)
 		all.Skipped = append(all.Skipped, r.skipped...)
 		if err != nil {
@@ -248,6 +248,14 @@ type run struct {
 	subdir  string
 	skipped []Skipped
 	looked  int // packages that the last attempt looked into
+
+	before map[string]sight // what earlier attempts saw, by file name
+}
+
+// sight is what came of looking into an object as it was listed.
+type sight struct {
+	listed store.Info
+	looked
 }
 
 // untilCommitted makes attempts until no other writer was first.
@@ -340,10 +348,10 @@ func (r *run) once(ctx context.Context) (SubdirReport, error) {
 		return report, err
 	}
 	if folder != nil {
-		if report.Swept, err = r.sweep(ctx, folder); err != nil {
+		known.swept.Swept = r.now().Unix()
+		if known.swept.Unnamed, report.Swept, err = r.sweep(ctx, folder, known.swept.Unnamed); err != nil {
 			r.warn(fmt.Sprintf("delete old shards of %s: %v", r.subdir, err))
 		}
-		known.Swept = r.now().Unix()
 	}
 	r.writeState(ctx, known, e, stored, parts)
 	page, err := site.SubdirPage(r.subdir)

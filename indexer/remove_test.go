@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -208,6 +209,27 @@ func pruneOK(t *testing.T, s store.Store, p PruneOptions, c *clock) Pruned {
 		t.Fatal(err)
 	}
 	return done
+}
+
+// A prune that fails names what it has taken out by then.
+func TestPruneThatFails(t *testing.T) {
+	s := &mem.Store{}
+	for _, subdir := range []string{"linux-64", "win-64"} {
+		for n := range 2 {
+			in := index("tool", "1.0", n, subdir)
+			commitOK(t, s, publishOK(t, s, makePackage(t, fmt.Sprintf("tool-1.0-%d.conda", n), in, "x")))
+		}
+	}
+	s.Fault = func(key string) (bool, error) {
+		if key == "win-64/"+indexName {
+			return false, os.ErrPermission
+		}
+		return true, nil
+	}
+	done, err := Prune(t.Context(), s, PruneOptions{KeepBuilds: 1, Grace: time.Hour}, Options{})
+	if err == nil || !slices.Equal(done.Removed, []string{"linux-64/tool-1.0-0.conda"}) {
+		t.Errorf("%+v, %v", done, err)
+	}
 }
 
 func TestPrune(t *testing.T) {

@@ -240,7 +240,7 @@ func (f *shardFolder) has(sum, was shards.Sum) bool {
 // shardsDue lists the shards, once a day: those that nobody needs are deleted,
 // and those that are missing written. It returns nil in between.
 func (r *run) shardsDue(ctx context.Context, known state) (*shardFolder, error) {
-	age := r.now().Sub(time.Unix(known.Swept, 0))
+	age := r.now().Sub(time.Unix(known.swept.Swept, 0))
 	if r.o.Check || !r.o.Full && 0 <= age && age < sweepEvery { // one of the future is of a clock that was off
 		return nil, nil
 	}
@@ -300,37 +300,56 @@ func (r *run) missingShards(ctx context.Context, p *part) ([]string, error) {
 	return missing, nil
 }
 
-// sweep deletes shards that no index has named for a week, as far as their age
-// tells. The index is asked again first: another writer may have come back to
-// an old shard. If one does so now it is missing for a day at most, until the
-// next run that lists the shards writes it again.
-func (r *run) sweep(ctx context.Context, f *shardFolder) (int, error) {
-	var old []shards.Sum
+// sweep deletes shards that no index has named for a week. since says, by their
+// keys, when each was first seen to be none that is named, in seconds since 1970; of
+// those that stay it is returned. How old a shard is does not tell, for the index may
+// have named it until a moment ago. The index is asked again first: another writer may
+// have come back to an old shard. If one does so now it is missing until the next run
+// that lists the shards.
+func (r *run) sweep(ctx context.Context, f *shardFolder, since map[string]int64) (later map[string]int64, swept int, err error) {
+	now, named := r.now(), f.namedKeys()
+	later = map[string]int64{}
+	var due []string
 	for sum, in := range f.stored {
-		if r.now().Sub(in.Modified) > shardGrace {
-			old = append(old, sum)
-		}
-	}
-	if len(old) == 0 {
-		return 0, nil
-	}
-	named, err := r.namedShards(ctx)
-	if err != nil {
-		return 0, err
-	}
-	keep := map[shards.Sum]bool{}
-	for _, sum := range named {
-		keep[sum] = true
-	}
-	swept := 0
-	for _, sum := range old {
-		if keep[sum] {
+		key := sum.Key()
+		if named[key] {
 			continue
 		}
-		if err := r.s.Delete(ctx, r.subdir+"/"+sum.Key()); err != nil {
-			return swept, err
+		at, known := since[key]
+		if !known || at > now.Unix() { // one of the future is of a clock that was off
+			at = now.Unix()
 		}
+		later[key] = at
+		if now.Sub(time.Unix(at, 0)) > shardGrace && now.Sub(in.Modified) > shardGrace {
+			due = append(due, key)
+		}
+	}
+	if len(due) == 0 {
+		return later, 0, nil
+	}
+	again := &shardFolder{}
+	if again.named, err = r.namedShards(ctx); err != nil {
+		return later, 0, err
+	}
+	named = again.namedKeys()
+	for _, key := range due {
+		if named[key] {
+			continue
+		}
+		if err := r.s.Delete(ctx, r.subdir+"/"+key); err != nil {
+			return later, swept, err
+		}
+		delete(later, key)
 		swept++
 	}
-	return swept, nil
+	return later, swept, nil
+}
+
+// namedKeys are those of the shards that the index of shards names.
+func (f *shardFolder) namedKeys() map[string]bool {
+	keys := map[string]bool{}
+	for _, sum := range f.named {
+		keys[sum.Key()] = true
+	}
+	return keys
 }

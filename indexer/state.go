@@ -30,7 +30,13 @@ type state struct {
 	index  store.Info          // of the index, for the first run
 	files  map[string]seen     // by file name; nil: nothing is known
 	parts  map[string]madeFrom // derived objects, by name
-	Swept  int64               // when shards were listed last, in seconds since 1970
+	swept  swept
+}
+
+// swept is what is known of shards that no index names.
+type swept struct {
+	Swept   int64            `json:"swept,omitempty"`   // when shards were listed last, in seconds since 1970
+	Unnamed map[string]int64 `json:"unnamed,omitempty"` // since when such a shard was seen to be none that is named, by its key, likewise
 }
 
 // seen is one object.
@@ -53,7 +59,7 @@ type stateFile struct {
 	Version int                 `json:"version"`
 	Files   map[string]seen     `json:"files"`
 	Parts   map[string]madeFrom `json:"parts"`
-	Swept   int64               `json:"swept,omitempty"`
+	swept
 }
 
 const stateVersion = 2
@@ -84,7 +90,7 @@ func (r *run) readState(ctx context.Context, index store.Info, l listing) (state
 	var f stateFile
 	text, err := archive.Unzstd(o.text, maxIndex)
 	if o.exists && err == nil && json.Unmarshal(text, &f) == nil && f.Version == stateVersion {
-		s.files, s.parts, s.Swept = f.Files, f.Parts, f.Swept
+		s.files, s.parts, s.swept = f.Files, f.Parts, f.swept
 	}
 	return s, nil
 }
@@ -137,7 +143,7 @@ func (s state) bad(file string, in store.Info) string {
 // writeState keeps what this run learnt. It runs after the commit, and its
 // failure costs the next run some work: it is logged.
 func (r *run) writeState(ctx context.Context, was state, e *edition, l listing, parts map[string]*part) {
-	f := stateFile{stateVersion, map[string]seen{}, map[string]madeFrom{}, was.Swept}
+	f := stateFile{stateVersion, map[string]seen{}, map[string]madeFrom{}, was.swept}
 	for name, p := range parts {
 		if p.exists && p.source != "" {
 			f.Parts[name] = madeFrom{p.info.Version, p.source}
