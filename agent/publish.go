@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -170,27 +172,51 @@ func (d *desk) show(ctx context.Context, to destination, done []indexer.Publishe
 	return err
 }
 
-// addToIndex shows clients what was published. Where there is no index yet, one
-// of the workers that come at once makes it for all of them; the others see that
-// theirs are in it, for it leaves out what its maker's credentials may not read.
+// addToIndex shows clients what was published. Where a commit does not, one of the
+// workers that come at once indexes what is stored for all of them; the others see
+// that theirs are in it, for it leaves out what its maker's credentials may not read.
 func (d *desk) addToIndex(ctx context.Context, to destination, done []indexer.Published, p *progress) (indexer.Report, error) {
 	end := p.Phase("index")
 	o := indexer.Options{Log: p.Info, Warn: p.Warn}
 	index, err := indexer.Commit(ctx, to, done, o)
-	none, ok := errors.AsType[*indexer.NoIndexError](err)
-	if !ok {
-		end(err)
+	subdirs, why, err := lacking(ctx, to, done, index, err)
+	end(err)
+	if why == "" {
 		return index, err
 	}
-	end(nil)
-	p.Info(none.Error() + ": it is made from all that is stored")
-	anew, err := d.indexLocked(ctx, to, reindexOptions{url: to.url.String(), subdirs: none.Subdirs, timeout: defaultLockTimeout}, p)
+	p.Info(why)
+	anew, err := d.indexLocked(ctx, to, reindexOptions{url: to.url.String(), subdirs: subdirs, timeout: defaultLockTimeout}, p)
 	if errors.Is(err, lock.ErrServed) {
-		p.Info("another worker's run made it")
+		p.Info("another worker's run did that")
 		anew, err = indexer.Commit(ctx, to, done, o)
 	}
 	index.Add(anew)
 	return index, err
+}
+
+// lacking says which subdirs must be indexed under the lock, and why, since a commit
+// that came to index and err does not show clients what was published.
+func lacking(ctx context.Context, to destination, done []indexer.Published, index indexer.Report, err error) (subdirs []string, why string, _ error) {
+	for _, p := range done {
+		subdirs = append(subdirs, path.Dir(p.Key))
+	}
+	none, ok := errors.AsType[*indexer.NoIndexError](err)
+	switch {
+	case ok:
+		return none.Subdirs, none.Error() + ": it is made from all that is stored", nil
+	case errors.Is(err, store.ErrConflict):
+		return subdirs, "others have changed the index each time meanwhile: it is made under the lock", nil
+	case err != nil || !slices.ContainsFunc(index.Subdirs, func(s indexer.SubdirReport) bool { return s.Shared }):
+		return nil, "", err
+	}
+	who, _, err := lock.Status(ctx, to, "")
+	if err != nil {
+		return nil, "", fmt.Errorf("see whether an older script indexes the channel: %w", err)
+	}
+	if !who.Script {
+		return nil, "", nil
+	}
+	return subdirs, "an older script has the lock, and may yet put an index without the package there: " + who.String(), nil
 }
 
 // publishOne puts a package into the channel, unless it is there already.

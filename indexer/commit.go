@@ -20,7 +20,8 @@ import (
 //
 // It keeps S0 as Reindex does: what it writes is the version that it read plus
 // records of packages that were stored before (S2), and it replaces no other
-// version. Where the index of subdirs is missing or broken, all others are done,
+// version. An older script that synchronizes an index which it read before does, and
+// takes no notice: SubdirReport.Shared says where to look for one. Where the index of subdirs is missing or broken, all others are done,
 // and the error is a *NoIndexError that names them: Reindex makes it, and that of
 // noarch, without which a channel is none.
 func Commit(ctx context.Context, s store.Store, packages []Published, o Options) (Report, error) {
@@ -96,6 +97,7 @@ func (r *run) edit(ctx context.Context, change func(*edition, *SubdirReport) err
 	if !index.exists || err != nil || !allObjects(data) {
 		return report, &NoIndexError{[]string{r.subdir}}
 	}
+	report.Shared = index.shared(data, r.now())
 	e := r.successor(index)
 	e.base, e.part = data, true
 	if !data.HasEdition() {

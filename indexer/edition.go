@@ -10,6 +10,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -47,6 +48,7 @@ type edition struct {
 const (
 	metaAlso    = "also"    // further objects that are derived, separated by blanks
 	metaShards  = "shards"  // there are shards, or a run died that was about to write them
+	metaOthers  = "others"  // when an index of another indexer was replaced last, in seconds since 1970
 	metaPatched = "patched" // the records are not those of repodata_from_packages.json: a hash of the instructions that changed them
 )
 
@@ -319,10 +321,23 @@ func (e *edition) finish(r *run) error {
 // was there before, then a write over it that was lost, and lands when its
 // writer has long gone on, would undo what was done since.
 func (e *edition) sign(now time.Time) {
+	if e.index.exists && !e.base.HasEdition() {
+		e.meta[metaOthers] = strconv.FormatInt(now.Unix(), 10)
+	}
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s %d", e.index.info.Version, now.UnixNano()))
 	name := hex.EncodeToString(sum[:16])
 	e.base.SetEdition(name)
 	e.data.SetEdition(name)
+}
+
+// othersFor is how long a channel counts as one that other indexers write to as well.
+const othersFor = 30 * 24 * time.Hour
+
+// shared tells whether others write to this channel as well, by data that was read
+// from the index.
+func (o *object) shared(data *conda.RepoData, now time.Time) bool {
+	last, _ := strconv.ParseInt(o.info.Meta[metaOthers], 10, 64)
+	return !data.HasEdition() || now.Sub(time.Unix(last, 0)) < othersFor
 }
 
 // encode makes the text.

@@ -53,6 +53,8 @@ type SubdirReport struct {
 	Attempts int      `json:"attempts"`          // more than one: other writers were first
 	Stale    []string `json:"stale,omitempty"`   // index objects that a check found missing or old, or that do not say of which repodata.json they are
 	Swept    int      `json:"swept,omitempty"`   // shards deleted that no index has named for a week
+
+	Shared bool `json:"-"` // after Commit: another indexer wrote the index too, a month ago or later
 }
 
 // Add takes in what a later run did. What it did to a subdir that r has already

@@ -48,6 +48,10 @@ type Held struct {
 	Since  time.Time `json:"since,omitzero"` // when it was taken, by the holder's clock; zero: it does not say
 	Seen   time.Time `json:"last_heard_of"`  // by the store's clock
 
+	// Script says that an older script holds it, whose indexer replaces whatever
+	// index there is by the one that it read, and those that it made of that.
+	Script bool `json:"script,omitempty"`
+
 	// Foreign says that what lies at the lock's key is no record of a lock: the
 	// older scripts hold it for one, for fifteen minutes.
 	Foreign bool `json:"foreign,omitempty"`
@@ -68,7 +72,7 @@ func (h Held) String() string {
 
 // held is the current record for people. The older scripts write theirs once.
 func (c current) held() Held {
-	h := Held{Holder: c.record.Holder, Since: c.record.Since, Seen: c.info.Modified, Foreign: c.foreign}
+	h := Held{Holder: c.record.Holder, Since: c.record.Since, Seen: c.info.Modified, Script: c.script != nil, Foreign: c.foreign}
 	if c.record.V == 0 && h.Since.IsZero() {
 		h.Since = c.info.Modified
 	}
