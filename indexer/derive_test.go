@@ -596,6 +596,33 @@ func TestV3PackagesOfAnotherIndexerAreFiled(t *testing.T) {
 	}
 }
 
+// Of kinds that nobody stores in a channel, such as wheels that lie elsewhere, the
+// records stay, in the shards as well.
+func TestV3RecordsOfOtherKindsAreInTheShards(t *testing.T) {
+	s := &mem.Store{}
+	commitOK(t, s, publishOK(t, s, simple(t, "tool")))
+	data, err := conda.ParseRepoData(stored(t, s, "linux-64/repodata.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	record := json.RawMessage(`{"build":"py3_none_any_0","build_number":0,"depends":[],"name":"Wheel","size":1,"url":"https://x/w.whl","version":"1.0"}`)
+	data.V3 = map[string]map[string]json.RawMessage{"whl": {"Wheel-1.0-py3_none_any_0": record}}
+	data.Other["info"] = json.RawMessage(`{"subdir":"linux-64"}`)
+	putRaw(t, s, "linux-64/repodata.json", data.Encode().Bytes())
+	for range 2 {
+		reindexOK(t, s, Options{Full: true})
+		sum, found := shardIndex(t, s).Shards["wheel"]
+		if !found {
+			t.Fatal("no shard has the wheel")
+		}
+		shard := stored(t, s, "linux-64/"+sum.Key())
+		if text, err := archive.Unzstd(shard, 1<<20); err != nil || !bytes.Contains(text, []byte("https://x/w.whl")) {
+			t.Errorf("%q, %v", text, err)
+		}
+		commitOK(t, s, publishOK(t, s, simple(t, "other")))
+	}
+}
+
 // The folder door keeps metadata beside objects: the same must hold there.
 func TestDerivedInAFolder(t *testing.T) {
 	root := t.TempDir()

@@ -54,7 +54,7 @@ type SubdirReport struct {
 	Stale    []string `json:"stale,omitempty"`   // index objects that a check found missing or old, or that do not say of which repodata.json they are
 	Swept    int      `json:"swept,omitempty"`   // shards deleted that no index has named for a week
 
-	Shared bool `json:"-"` // after Commit: another indexer wrote the index too, a month ago or later
+	Shared bool `json:"-"` // after Commit: another indexer has written the index, too, within a month
 }
 
 // Add takes in what a later run did. What it did to a subdir that r has already

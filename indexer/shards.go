@@ -123,20 +123,21 @@ func (e *edition) shardsOf(names map[string]bool, exports *conda.RunExports) map
 		}
 		return all[name]
 	}
-	add := func(file, key string, record json.RawMessage, to func(*shards.Shard) map[string]shards.Entry) {
-		if s := of(file); s != nil {
+	add := func(s *shards.Shard, file, key string, record json.RawMessage, to func(*shards.Shard) map[string]shards.Entry) {
+		if s != nil {
 			to(s)[key] = shards.Entry{Record: record, RunExports: exports.Get(file)}
 		}
 	}
 	for file, record := range e.data.Packages.All() {
-		add(file, file, record, func(s *shards.Shard) map[string]shards.Entry { return s.Packages })
+		add(of(file), file, file, record, func(s *shards.Shard) map[string]shards.Entry { return s.Packages })
 	}
 	for file, record := range e.data.PackagesConda.All() {
-		add(file, file, record, func(s *shards.Shard) map[string]shards.Entry { return s.PackagesConda })
+		add(of(file), file, file, record, func(s *shards.Shard) map[string]shards.Entry { return s.PackagesConda })
 	}
 	for kind, records := range e.data.V3 {
 		for stem, record := range records {
-			add(stem+"."+kind, stem, record, func(s *shards.Shard) map[string]shards.Entry {
+			in := of(stem + ".conda") // kinds that are not ours to make, as whl, are named likewise
+			add(in, stem+"."+kind, stem, record, func(s *shards.Shard) map[string]shards.Entry {
 				if s.V3[kind] == nil {
 					s.V3[kind] = map[string]shards.Entry{}
 				}
