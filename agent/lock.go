@@ -72,6 +72,9 @@ func (d *desk) lockEnter(ctx context.Context, o lockOptions, p *progress, _ *rep
 	if err != nil {
 		return "", err
 	}
+	if err := mustExist(ctx, s, url.String(), "lock"); err != nil {
+		return "", err
+	}
 	end := p.Phase("lock")
 	err = lock.Enter(ctx, s, lock.Options{
 		Timeout: time.Duration(o.timeout), Holder: h,

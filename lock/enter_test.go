@@ -81,3 +81,31 @@ func TestEnteredAndForgotten(t *testing.T) {
 		t.Error("entered without a session")
 	}
 }
+
+// What a process does within the session's lock does not make it the process's.
+func TestTheSessionIsShownAfterWorkWithinItsLock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &mem.Store{}
+		session := Holder{SessionID: "a", JobID: "job-1"}
+		if err := Enter(t.Context(), s, Options{Holder: session}); err != nil {
+			t.Fatal(err)
+		}
+		before, _, err := Status(t.Context(), s, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		work := session
+		work.PID = 5
+		l, _, err := Acquire(t.Context(), s, Options{Holder: work})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Release(t.Context(), true); err != nil {
+			t.Fatal(err)
+		}
+		if after, held, err := Status(t.Context(), s, ""); !held || err != nil || after.Holder != session || !after.Since.Equal(before.Since) {
+			t.Errorf("%+v, %t, %v; before %+v", after, held, err, before)
+		}
+	})
+}

@@ -1,7 +1,10 @@
 package lock
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -103,4 +106,52 @@ func TestAScriptsRecordSaysSinceWhen(t *testing.T) {
 	if !errors.Is(err, ErrTimeout) || !strings.Contains(err.Error(), "held by job job-7, worker w, session s since 2") {
 		t.Error(err)
 	}
+}
+
+// Work that was finished later than it can have begun is none: nobody leaves with
+// success for it.
+func TestNobodyIsServedByWorkThatCannotBe(t *testing.T) {
+	for _, text := range []string{
+		`{"v": 2, "state": "held", "epoch": -5, "ttlMs": 60000, "sessionId": "z"}`,
+		`{"v": 2, "state": "held", "epoch": 5, "ttlMs": 60000, "sessionId": "z", "served": {"epoch": 9}}`,
+		"#condaworker-lock v2 free epoch=-3 op=x served=5 scope=\n",
+		"#condaworker-lock v2 free epoch=3 op=x served=5 scope=\n",
+		"#condaworker-lock v2 free epoch=9223372036854775807 op=x served=9223372036854775807 scope=\n",
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &mem.Store{}
+			if _, err := s.Put(t.Context(), Key, strings.NewReader(text), store.PutOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			for range 2 { // the second finds what the first left that failed
+				l, _, err := Acquire(t.Context(), s, Options{Share: true})
+				if err != nil {
+					t.Fatalf("%s: %v", text, err)
+				}
+				if err := l.Release(t.Context(), false); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// closed refuses each write over what it gives to read: a folder at the lock's key on
+// some servers, or one whose ETags cannot be given back to it.
+type closed struct{ *mem.Store }
+
+func (c closed) Put(_ context.Context, key string, _ io.ReadSeeker, _ store.PutOptions) (store.Info, error) {
+	return store.Info{}, fmt.Errorf("put %s: %w", key, store.ErrConflict)
+}
+
+func TestALockThatCannotBeTaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := closed{&mem.Store{}}
+		if _, _, err := Acquire(t.Context(), s, Options{}); err == nil || !strings.Contains(err.Error(), "move away what lies there") {
+			t.Error(err)
+		}
+		if _, _, err := Acquire(t.Context(), s, Options{Timeout: time.Millisecond}); !errors.Is(err, ErrTimeout) {
+			t.Error(err)
+		}
+	})
 }

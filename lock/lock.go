@@ -85,6 +85,7 @@ type Lease struct {
 	begun  time.Time  // when the record's first write began
 	within bool       // the session had entered before, and goes on holding
 	script []byte     // what an older script wrote that had entered for the session; it goes back there
+	before record     // of the session, if one of ours had entered
 	cancel context.CancelCauseFunc
 	lost   func() error  // the cause of the lease's context, if it matches ErrLost
 	done   chan struct{} // closed when renewing has ended
@@ -126,7 +127,10 @@ func Acquire(ctx context.Context, s store.Store, o Options) (*Lease, context.Con
 			if !errors.Is(err, store.ErrConflict) {
 				return nil, nil, err
 			}
-			continue // another was first: see who
+			if err := w.again(ctx, cur); err != nil { // another was first: see who
+				return nil, nil, err
+			}
+			continue
 		}
 		if err := w.wait(ctx, cur); err != nil {
 			return nil, nil, err
@@ -143,6 +147,9 @@ type waiter struct {
 	since time.Time // when it was first seen
 	told  string    // the holder that Waiting was told about
 	at    time.Time // when
+
+	refused  string // the version over which a write was refused
+	refusals int    // how often in a row
 
 	looked   bool
 	enrolled int64 // the epoch when the waiting began: whoever has a higher one began later
@@ -175,7 +182,9 @@ func (w *waiter) free(cur current) bool {
 // be taken for another's.
 func (w *waiter) take(ctx context.Context, cur current) (*Lease, error) {
 	l := &Lease{s: w.s, o: w.o, done: make(chan struct{})}
-	l.within, l.script = cur.entered(w.o.Holder), cur.script
+	if l.within, l.script = cur.entered(w.o.Holder), cur.script; l.within {
+		l.before = cur.record
+	}
 	l.record = record{Holder: w.o.Holder, V: 2, State: stateHeld, Epoch: cur.next(), Nonce: rand.Text(), TTLMillis: w.o.TTL.Milliseconds(), Since: time.Now().UTC().Truncate(time.Second), Served: cur.served}
 	cond := store.IfAbsent
 	if cur.info.Version != "" {
@@ -186,6 +195,26 @@ func (w *waiter) take(ctx context.Context, cur current) (*Lease, error) {
 		l.disown(ctx, cond)
 	}
 	return l, err
+}
+
+// mostRefusals is how often in a row the lock may be refused to a waiter although it
+// has not changed.
+const mostRefusals = 8
+
+// again waits before another look after a conflict. Where the object stays as it is,
+// and is not to be replaced all the same, nobody was first.
+func (w *waiter) again(ctx context.Context, cur current) error {
+	if w.refusals == 0 || w.refused != cur.info.Version {
+		w.refused, w.refusals = cur.info.Version, 0
+	}
+	w.refusals++
+	if w.refusals >= mostRefusals {
+		return fmt.Errorf("take the lock %s: it is refused each time, though nobody takes it: move away what lies there (a folder?), or use a server whose ETags can be given back to it", w.o.Key)
+	}
+	if w.o.Timeout > 0 && time.Since(w.start) >= w.o.Timeout {
+		return fmt.Errorf("%w (%s): others were first each time", ErrTimeout, w.o.Timeout)
+	}
+	return store.Backoff(ctx, w.refusals)
 }
 
 // disownTimeout bounds what is tried for others when all has failed, after a
@@ -305,6 +334,9 @@ func (l *Lease) giveBack(ctx context.Context, finished served) error {
 	case l.within && l.script != nil: // its exit knows nothing but its own bytes
 		return l.replace(ctx, l.script)
 	case l.within:
+		if l.before.Entered { // it is the session that goes on, not this process
+			l.record.Holder, l.record.Since = l.before.Holder, l.before.Since
+		}
 		l.record.Entered, l.record.TTLMillis, l.record.Served = true, enteredTTL.Milliseconds(), finished
 		return l.write(ctx, store.IfVersion(l.at))
 	}

@@ -184,8 +184,7 @@ func (c current) next() int64 {
 func decode(text []byte, info store.Info) current {
 	c := current{info: info, state: free}
 	if n, _ := fmt.Sscanf(string(text), tombstoneMark+"%d", &c.epoch); n == 1 {
-		c.served = tombstoneServed(string(text))
-		return c
+		return c.since(c.epoch, tombstoneServed(string(text)))
 	}
 	if err := json.Unmarshal(text, &c.record); err != nil || c.record.V == 0 && c.record.Holder == (Holder{}) {
 		c.record = record{}
@@ -194,7 +193,8 @@ func decode(text []byte, info store.Info) current {
 			return c
 		}
 	}
-	c.state, c.epoch, c.served = held, c.record.Epoch, c.record.Served
+	c.state = held
+	c = c.since(c.record.Epoch, c.record.Served)
 	switch c.ttl = time.Duration(c.record.TTLMillis) * time.Millisecond; {
 	case c.record.V == 0:
 		c.ttl = maxTTL
@@ -205,6 +205,16 @@ func decode(text []byte, info store.Info) current {
 		c.ttl = defaultTTL
 	}
 	c.ttl = min(c.ttl, maxTTL)
+	return c
+}
+
+// since has the epoch, and the work that was finished by then. Work of a later one is
+// none: whoever believed in it would leave without a reindex, now and ever after.
+func (c current) since(epoch int64, done served) current {
+	c.epoch, c.served = max(epoch, 0), served{}
+	if done.Epoch <= c.epoch {
+		c.served = done
+	}
 	return c
 }
 
