@@ -242,6 +242,9 @@ func (s *Store) Put(ctx context.Context, key string, body io.ReadSeeker, o store
 		return store.Info{}, fmt.Errorf("write %s: %w", key, s.missing(err))
 	}
 	s.sweep(filepath.Dir(name))
+	if len(o.Meta) > 0 {
+		s.sweep(filepath.Dir(s.metaFile(key))) // not under the lock, where its file is written: the others wait
+	}
 	temp, err := writeTemp(filepath.Dir(name), body)
 	if err != nil {
 		return store.Info{}, fmt.Errorf("write %s: %w", key, err)

@@ -1,6 +1,7 @@
 package dir_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -66,23 +67,22 @@ func TestMetadataOfBothVersionsIsKept(t *testing.T) {
 
 func TestWhatKilledWritersLeftIsRemoved(t *testing.T) {
 	root := t.TempDir()
-	young, old := filepath.Join(root, ".tmp-young"), filepath.Join(root, ".tmp-old")
-	for _, file := range []string{young, old} {
-		if err := os.WriteFile(file, []byte("x"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+	folders := []string{filepath.Join(root, "noarch"), filepath.Join(root, ".condaworker", "meta", "noarch")}
 	before := time.Now().Add(-25 * time.Hour)
-	if err := os.Chtimes(old, before, before); err != nil {
-		t.Fatal(err)
+	for _, folder := range folders {
+		young, old := filepath.Join(folder, ".tmp-young"), filepath.Join(folder, ".tmp-old")
+		must(t, os.MkdirAll(folder, 0o700))
+		must(t, errors.Join(os.WriteFile(young, []byte("x"), 0o600), os.WriteFile(old, []byte("x"), 0o600)))
+		must(t, os.Chtimes(old, before, before))
 	}
-	if _, err := dir.Open(root).Put(t.Context(), "k", strings.NewReader("x"), store.PutOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(old); err == nil {
-		t.Error("the old one is there")
-	}
-	if _, err := os.Stat(young); err != nil {
-		t.Error("the young one may still be written:", err)
+	_, err := dir.Open(root).Put(t.Context(), "noarch/k", strings.NewReader("x"), store.PutOptions{Meta: map[string]string{"m": "1"}})
+	must(t, err)
+	for _, folder := range folders {
+		if _, err := os.Stat(filepath.Join(folder, ".tmp-old")); err == nil {
+			t.Errorf("%s: the old one is there", folder)
+		}
+		if _, err := os.Stat(filepath.Join(folder, ".tmp-young")); err != nil {
+			t.Error("the young one may still be written:", err)
+		}
 	}
 }
