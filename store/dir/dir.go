@@ -261,11 +261,7 @@ func (s *Store) Put(ctx context.Context, key string, body io.ReadSeeker, o store
 	if err != nil {
 		return store.Info{}, fmt.Errorf("write %s: %w", key, err)
 	}
-	st, err := os.Stat(name)
-	if err != nil {
-		return store.Info{}, err
-	}
-	in := info(key, st)
+	in := info(key, temp.st) // name may be another writer's by now
 	in.Meta = o.Meta
 	return in, syncDir(filepath.Dir(name))
 }
@@ -340,6 +336,7 @@ func createTemp(dir string) (*os.File, error) {
 // temp is a file that was written whole and is becoming durable meanwhile.
 type temp struct {
 	name    string
+	st      fs.FileInfo  // stays when the file gets another name
 	durable func() error // waits until it is
 }
 
@@ -361,12 +358,15 @@ func writeTemp(dir string, body io.ReadSeeker) (t temp, err error) {
 		now := time.Now()
 		err = os.Chtimes(f.Name(), now, now)
 	}
+	if err == nil {
+		t.st, err = os.Stat(f.Name())
+	}
 	if err != nil {
 		return t, errors.Join(err, os.Remove(f.Name()))
 	}
 	synced := make(chan error, 1)
 	go func() { synced <- syncFile(f.Name()) }()
-	return temp{f.Name(), sync.OnceValue(func() error { return <-synced })}, nil
+	return temp{f.Name(), t.st, sync.OnceValue(func() error { return <-synced })}, nil
 }
 
 // syncFile makes a file's bytes and times durable.
@@ -420,11 +420,7 @@ func (s *Store) placeLocked(temp temp, name, key string, o store.PutOptions) err
 		return store.ErrConflict
 	}
 	if len(o.Meta) > 0 {
-		moved, err := os.Stat(temp.name)
-		if err != nil {
-			return err
-		}
-		all := []sidecar{{info(key, moved).Version, o.Meta}}
+		all := []sidecar{{info(key, temp.st).Version, o.Meta}}
 		if exists {
 			was := info(key, st)
 			meta, err := s.meta(was)

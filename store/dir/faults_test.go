@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -85,4 +86,23 @@ func TestWhatKilledWritersLeftIsRemoved(t *testing.T) {
 			t.Error("the young one may still be written:", err)
 		}
 	}
+}
+
+// Who believes another's version to be his own writes over it.
+func TestAPutTellsOfItsOwnVersion(t *testing.T) {
+	s := dir.Open(t.TempDir())
+	var writers sync.WaitGroup
+	for n := range 4 {
+		text := strings.Repeat("x", n+1)
+		writers.Go(func() {
+			for range 200 {
+				in, err := s.Put(t.Context(), "k", strings.NewReader(text), store.PutOptions{})
+				if err != nil || in.Size != int64(len(text)) {
+					t.Errorf("of %d bytes: %d, %v", len(text), in.Size, err)
+					return
+				}
+			}
+		})
+	}
+	writers.Wait()
 }
