@@ -58,37 +58,18 @@ func (s *Store) file(key string) (string, error) {
 	return filepath.Join(s.root, filepath.FromSlash(key)), nil
 }
 
-// Get opens part of an object.
+// Get opens part of an object. When another host replaces the object on a file server
+// while it is read, the body may end with store.ErrConflict.
 func (s *Store) Get(_ context.Context, key string, off, n int64) (io.ReadCloser, store.Info, error) {
 	name, err := s.file(key)
 	if err != nil {
 		return nil, store.Info{}, err
 	}
-	f, err := os.Open(name)
+	p, err := again(func() (*part, error) { return s.open(name, key, off, n) })
 	if err != nil {
-		return nil, store.Info{}, s.missing(err)
+		return nil, store.Info{}, err
 	}
-	st, err := f.Stat()
-	if err == nil && !st.Mode().IsRegular() {
-		err = fmt.Errorf("%s is not a file: %w", name, fs.ErrNotExist)
-	}
-	if err != nil {
-		return nil, store.Info{}, errors.Join(err, f.Close())
-	}
-	in := info(key, st)
-	if in.Meta, err = s.meta(in); err != nil {
-		return nil, store.Info{}, errors.Join(err, f.Close())
-	}
-	if off < 0 {
-		off = max(0, in.Size+off)
-	}
-	if n < 0 {
-		n = max(0, in.Size-off)
-	}
-	return struct {
-		io.Reader
-		io.Closer
-	}{io.NewSectionReader(f, off, n), f}, in, nil
+	return p, p.info, nil
 }
 
 // missing explains an error by the folder itself, where that is not there or is
@@ -409,7 +390,7 @@ func (s *Store) place(ctx context.Context, temp temp, name, key string, o store.
 // placeLocked checks and moves. Metadata goes before its object, beside that of
 // the object which is replaced: whichever is there after a crash has its own.
 func (s *Store) placeLocked(temp temp, name, key string, o store.PutOptions) error {
-	st, err := os.Stat(name)
+	st, err := newest(name)
 	exists := err == nil
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -534,7 +515,7 @@ func (s *Store) metaFile(key string) string {
 // meta reads what Put kept with exactly this version, nil if that is nothing:
 // metadata is a shortcut, never the only copy.
 func (s *Store) meta(in store.Info) (map[string]string, error) {
-	text, err := os.ReadFile(s.metaFile(in.Key))
+	text, err := again(func() ([]byte, error) { return os.ReadFile(s.metaFile(in.Key)) })
 	if err != nil {
 		return nil, there(err)
 	}

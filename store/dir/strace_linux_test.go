@@ -2,6 +2,7 @@ package dir_test
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -12,6 +13,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/condaworker/condaworker/store"
 	"github.com/condaworker/condaworker/store/dir"
 )
 
@@ -92,6 +94,73 @@ func TestALockFileOfAnotherUserOnNFS(t *testing.T) {
 		return
 	}
 	if !inOrder(calls, "O_RDONLY", "EBADF", "O_RDWR", "EACCES") {
+		t.Errorf("the calls were\n%s", calls)
+	}
+}
+
+// What an NFS client remembers of a file is some seconds old; opening it asks the server.
+func TestAVersionIsComparedWithThatOfAnOpenFile(t *testing.T) {
+	folder, calls := underStrace(t, func(folder string) []string {
+		return []string{"-P", filepath.Join(folder, "k"), "-P", filepath.Join(folder, ".condaworker", "lock"), "-e", "trace=openat,flock"}
+	})
+	if folder != "" {
+		s := dir.Open(folder)
+		in, err := s.Put(t.Context(), "k", strings.NewReader("old"), store.PutOptions{Cond: store.IfAbsent})
+		must(t, err)
+		_, err = s.Put(t.Context(), "k", strings.NewReader("new"), store.PutOptions{Cond: store.IfVersion(in)})
+		must(t, err)
+		return
+	}
+	if !inOrder(calls, "LOCK_EX", "/k\", O_RDONLY", "LOCK_UN") {
+		t.Errorf("the calls were\n%s", calls)
+	}
+}
+
+// A file that another host replaces while it is opened is the next one of its name.
+func TestAFileThatIsReplacedWhileItIsOpened(t *testing.T) {
+	for _, call := range []string{"openat", "pread64"} {
+		t.Run(call, func(t *testing.T) {
+			folder, calls := underStrace(t, func(folder string) []string {
+				return []string{"-P", filepath.Join(folder, "k"), "-e", "trace=" + call, "-e", "inject=" + call + ":error=ESTALE:when=1"}
+			})
+			if folder != "" {
+				s := dir.Open(folder)
+				_, err := s.Put(t.Context(), "k", strings.NewReader("text"), store.PutOptions{})
+				must(t, err)
+				body, _, err := s.Get(t.Context(), "k", 0, -1)
+				must(t, err)
+				if text, err := io.ReadAll(body); err != nil || string(text) != "text" {
+					t.Errorf("%q, %v", text, err)
+				}
+				must(t, body.Close())
+				return
+			}
+			if !inOrder(calls, "ESTALE", " = ") {
+				t.Errorf("the calls were\n%s", calls)
+			}
+		})
+	}
+}
+
+// Of one that is replaced later, the reader has the size and the version: whoever
+// reads begins anew.
+func TestAFileThatIsReplacedWhileItIsReadIsAConflict(t *testing.T) {
+	folder, calls := underStrace(t, func(folder string) []string {
+		return []string{"-P", filepath.Join(folder, "k"), "-e", "trace=pread64", "-e", "inject=pread64:error=ESTALE:when=2+"}
+	})
+	if folder != "" {
+		s := dir.Open(folder)
+		_, err := s.Put(t.Context(), "k", strings.NewReader(strings.Repeat("x", 1<<20)), store.PutOptions{})
+		must(t, err)
+		body, _, err := s.Get(t.Context(), "k", 0, -1)
+		must(t, err)
+		if _, err := io.ReadAll(body); !errors.Is(err, store.ErrConflict) || !strings.Contains(err.Error(), "read k") {
+			t.Errorf("%v", err)
+		}
+		must(t, body.Close())
+		return
+	}
+	if !strings.Contains(calls, "ESTALE") {
 		t.Errorf("the calls were\n%s", calls)
 	}
 }
