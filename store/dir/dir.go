@@ -373,10 +373,19 @@ func (t temp) remove() {
 	_ = os.Remove(t.name)
 }
 
+// large is the size in bytes of a file for which the others do not wait until it is
+// durable: whoever writes it waits for that before it takes the lock.
+const large = 16 << 20
+
 // place moves temp to name if o.Cond holds.
 func (s *Store) place(ctx context.Context, temp temp, name, key string, o store.PutOptions) error {
 	if o.Cond == store.IfAbsent && len(o.Meta) == 0 {
 		if done, err := temp.link(name); done {
+			return err
+		}
+	}
+	if temp.st.Size() > large {
+		if err := temp.durable(); err != nil {
 			return err
 		}
 	}
@@ -435,9 +444,28 @@ func (t temp) link(name string) (done bool, err error) {
 	return err == nil, err
 }
 
-// lock serialises the conditional writes to this folder among processes. Those of
-// one process take turns before: whoever finds the file locked asks again later.
+// patience is how long a write waits for others. What they do under the lock takes
+// moments, and a server of NFSv4 forgets the locks of a host that is gone in 90 seconds.
+const patience = 2 * time.Minute
+
+// lock serialises the conditional writes to this folder among processes.
 func (s *Store) lock(ctx context.Context) (unlock func() error, err error) {
+	waiting, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	unlock, err = s.inTurn(waiting)
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		file := s.lockName()
+		return nil, fmt.Errorf("%[1]s was locked for all of %[2]s, where a writer needs moments (%[3]w): "+
+			"find the process that has it, by fuser -v %[1]s or lslocks on each host that writes here, and end it if it hangs; "+
+			"if its host is down, start that again, or free its locks on the file server; "+
+			"leave the file where it is: without it, two would write at once", file, patience, ErrHeld)
+	}
+	return unlock, err
+}
+
+// inTurn waits for the lock. The writes of one process take turns before: whoever finds
+// the file locked asks again later.
+func (s *Store) inTurn(ctx context.Context) (unlock func() error, err error) {
 	select {
 	case s.turn <- struct{}{}:
 	case <-ctx.Done():
@@ -459,8 +487,10 @@ func (s *Store) lockFile(ctx context.Context) (unlock func() error, err error) {
 	if err := makeFolder(filepath.Join(s.root, private)); err != nil {
 		return nil, err
 	}
-	return Lock(ctx, filepath.Join(s.root, private, "lock"))
+	return Lock(ctx, s.lockName())
 }
+
+func (s *Store) lockName() string { return filepath.Join(s.root, private, "lock") }
 
 // Delete removes an object and its metadata.
 func (s *Store) Delete(_ context.Context, key string) error {

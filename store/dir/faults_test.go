@@ -1,12 +1,14 @@
 package dir_test
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/condaworker/condaworker/store"
@@ -105,4 +107,30 @@ func TestAPutTellsOfItsOwnVersion(t *testing.T) {
 		})
 	}
 	writers.Wait()
+}
+
+// A process that hangs under the lock, or a host that is gone, is named to look for.
+func TestTheWaitForAnotherWriterEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		root := t.TempDir()
+		file := filepath.Join(root, ".condaworker", "lock")
+		must(t, os.Mkdir(filepath.Dir(file), 0o700))
+		release, err := dir.Lock(t.Context(), file)
+		must(t, err)
+		s := dir.Open(root)
+		put := func(ctx context.Context) error {
+			_, err := s.Put(ctx, "k", strings.NewReader("x"), store.PutOptions{})
+			return err
+		}
+		if err := put(t.Context()); !errors.Is(err, dir.ErrHeld) || !strings.Contains(err.Error(), file) || !strings.Contains(err.Error(), "fuser") {
+			t.Errorf("%v", err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := put(ctx); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, dir.ErrHeld) {
+			t.Errorf("%v", err)
+		}
+		must(t, release())
+		must(t, put(t.Context()))
+	})
 }

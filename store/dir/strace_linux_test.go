@@ -164,3 +164,19 @@ func TestAFileThatIsReplacedWhileItIsReadIsAConflict(t *testing.T) {
 		t.Errorf("the calls were\n%s", calls)
 	}
 }
+
+// The others need not wait until gigabytes are on the disk.
+func TestALargeFileIsDurableBeforeTheLockIsTaken(t *testing.T) {
+	folder, calls := underStrace(t, func(string) []string {
+		return []string{"-e", "trace=fsync,flock", "-e", "inject=fsync:delay_enter=100000"}
+	})
+	if folder != "" {
+		_, err := dir.Open(folder).Put(t.Context(), "k", strings.NewReader(strings.Repeat("x", 17<<20)), store.PutOptions{Meta: map[string]string{"m": "1"}})
+		must(t, err)
+		return
+	}
+	before, _, locked := strings.Cut(calls, "LOCK_EX")
+	if !locked || !inOrder(before, "fsync", " = 0") {
+		t.Errorf("the calls were\n%s", calls)
+	}
+}
