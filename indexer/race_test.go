@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 	"time"
 
@@ -280,6 +281,34 @@ func TestMoreIsDerivedMeanwhile(t *testing.T) {
 			if _, found := current.Record(file); !found {
 				t.Errorf("%s lacks %s", currentName, file)
 			}
+		}
+	})
+}
+
+// replaced is a store where an object is replaced while it is read for the first time.
+type replaced struct {
+	store.Store
+	key string
+}
+
+func (s *replaced) Get(ctx context.Context, key string, off, n int64) (io.ReadCloser, store.Info, error) {
+	body, info, err := s.Store.Get(ctx, key, off, n)
+	if err == nil && key == s.key {
+		s.key = ""
+		body = io.NopCloser(io.MultiReader(io.LimitReader(body, 3), iotest.ErrReader(store.ErrConflict)))
+	}
+	return body, info, err
+}
+
+// To read the newest version, a command has to ask again, not its user.
+func TestAnIndexThatIsReplacedWhileItIsReadIsReadAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &mem.Store{}
+		publishOK(t, s, simple(t, "first"))
+		reindexOK(t, s, Options{})
+		found, err := Find(t.Context(), &replaced{s, "linux-64/repodata.json"}, []string{"first-1.0-0.conda"}, false)
+		if err != nil || !slices.Equal(found, []string{"linux-64/first-1.0-0.conda"}) {
+			t.Errorf("%q, %v", found, err)
 		}
 	})
 }

@@ -16,7 +16,8 @@ import (
 )
 
 // ErrConflict reports that a conditional Put lost: other bytes than its own
-// are at the key. It never stands for an unknown outcome.
+// are at the key. It never stands for an unknown outcome. The body of a Get may
+// end with it, too, when the object was replaced while it was read.
 var ErrConflict = errors.New("another writer was first")
 
 // ErrNoChannel reports that the place itself is missing (a folder that does

@@ -58,37 +58,18 @@ func (s *Store) file(key string) (string, error) {
 	return filepath.Join(s.root, filepath.FromSlash(key)), nil
 }
 
-// Get opens part of an object.
+// Get opens part of an object. When another host replaces the object on a file server
+// while it is read, the body may end with store.ErrConflict.
 func (s *Store) Get(_ context.Context, key string, off, n int64) (io.ReadCloser, store.Info, error) {
 	name, err := s.file(key)
 	if err != nil {
 		return nil, store.Info{}, err
 	}
-	f, err := os.Open(name)
+	p, err := again(func() (*part, error) { return s.open(name, key, off, n) })
 	if err != nil {
-		return nil, store.Info{}, s.missing(err)
+		return nil, store.Info{}, err
 	}
-	st, err := f.Stat()
-	if err == nil && !st.Mode().IsRegular() {
-		err = fmt.Errorf("%s is not a file: %w", name, fs.ErrNotExist)
-	}
-	if err != nil {
-		return nil, store.Info{}, errors.Join(err, f.Close())
-	}
-	in := info(key, st)
-	if in.Meta, err = s.meta(in); err != nil {
-		return nil, store.Info{}, errors.Join(err, f.Close())
-	}
-	if off < 0 {
-		off = max(0, in.Size+off)
-	}
-	if n < 0 {
-		n = max(0, in.Size-off)
-	}
-	return struct {
-		io.Reader
-		io.Closer
-	}{io.NewSectionReader(f, off, n), f}, in, nil
+	return p, p.info, nil
 }
 
 // missing explains an error by the folder itself, where that is not there or is
@@ -242,6 +223,9 @@ func (s *Store) Put(ctx context.Context, key string, body io.ReadSeeker, o store
 		return store.Info{}, fmt.Errorf("write %s: %w", key, s.missing(err))
 	}
 	s.sweep(filepath.Dir(name))
+	if len(o.Meta) > 0 {
+		s.sweep(filepath.Dir(s.metaFile(key))) // not under the lock, where its file is written: the others wait
+	}
 	temp, err := writeTemp(filepath.Dir(name), body)
 	if err != nil {
 		return store.Info{}, fmt.Errorf("write %s: %w", key, err)
@@ -258,11 +242,7 @@ func (s *Store) Put(ctx context.Context, key string, body io.ReadSeeker, o store
 	if err != nil {
 		return store.Info{}, fmt.Errorf("write %s: %w", key, err)
 	}
-	st, err := os.Stat(name)
-	if err != nil {
-		return store.Info{}, err
-	}
-	in := info(key, st)
+	in := info(key, temp.st) // name may be another writer's by now
 	in.Meta = o.Meta
 	return in, syncDir(filepath.Dir(name))
 }
@@ -337,6 +317,7 @@ func createTemp(dir string) (*os.File, error) {
 // temp is a file that was written whole and is becoming durable meanwhile.
 type temp struct {
 	name    string
+	st      fs.FileInfo  // stays when the file gets another name
 	durable func() error // waits until it is
 }
 
@@ -358,12 +339,15 @@ func writeTemp(dir string, body io.ReadSeeker) (t temp, err error) {
 		now := time.Now()
 		err = os.Chtimes(f.Name(), now, now)
 	}
+	if err == nil {
+		t.st, err = os.Stat(f.Name())
+	}
 	if err != nil {
 		return t, errors.Join(err, os.Remove(f.Name()))
 	}
 	synced := make(chan error, 1)
 	go func() { synced <- syncFile(f.Name()) }()
-	return temp{f.Name(), sync.OnceValue(func() error { return <-synced })}, nil
+	return temp{f.Name(), t.st, sync.OnceValue(func() error { return <-synced })}, nil
 }
 
 // syncFile makes a file's bytes and times durable.
@@ -389,10 +373,19 @@ func (t temp) remove() {
 	_ = os.Remove(t.name)
 }
 
+// large is the size in bytes of a file for which the others do not wait until it is
+// durable: whoever writes it waits for that before it takes the lock.
+const large = 16 << 20
+
 // place moves temp to name if o.Cond holds.
 func (s *Store) place(ctx context.Context, temp temp, name, key string, o store.PutOptions) error {
 	if o.Cond == store.IfAbsent && len(o.Meta) == 0 {
 		if done, err := temp.link(name); done {
+			return err
+		}
+	}
+	if temp.st.Size() > large {
+		if err := temp.durable(); err != nil {
 			return err
 		}
 	}
@@ -406,7 +399,7 @@ func (s *Store) place(ctx context.Context, temp temp, name, key string, o store.
 // placeLocked checks and moves. Metadata goes before its object, beside that of
 // the object which is replaced: whichever is there after a crash has its own.
 func (s *Store) placeLocked(temp temp, name, key string, o store.PutOptions) error {
-	st, err := os.Stat(name)
+	st, err := newest(name)
 	exists := err == nil
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -417,11 +410,7 @@ func (s *Store) placeLocked(temp temp, name, key string, o store.PutOptions) err
 		return store.ErrConflict
 	}
 	if len(o.Meta) > 0 {
-		moved, err := os.Stat(temp.name)
-		if err != nil {
-			return err
-		}
-		all := []sidecar{{info(key, moved).Version, o.Meta}}
+		all := []sidecar{{info(key, temp.st).Version, o.Meta}}
 		if exists {
 			was := info(key, st)
 			meta, err := s.meta(was)
@@ -455,9 +444,28 @@ func (t temp) link(name string) (done bool, err error) {
 	return err == nil, err
 }
 
-// lock serialises the conditional writes to this folder among processes. Those of
-// one process take turns before: whoever finds the file locked asks again later.
+// patience is how long a write waits for others. What they do under the lock takes
+// moments, and a server of NFSv4 forgets the locks of a host that is gone in 90 seconds.
+const patience = 2 * time.Minute
+
+// lock serialises the conditional writes to this folder among processes.
 func (s *Store) lock(ctx context.Context) (unlock func() error, err error) {
+	waiting, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	unlock, err = s.inTurn(waiting)
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		file := s.lockName()
+		return nil, fmt.Errorf("%[1]s was locked for all of %[2]s, where a writer needs moments (%[3]w): "+
+			"find the process that has it, by fuser -v %[1]s or lslocks on each host that writes here, and end it if it hangs; "+
+			"if its host is down, start that again, or free its locks on the file server; "+
+			"leave the file where it is: without it, two would write at once", file, patience, ErrHeld)
+	}
+	return unlock, err
+}
+
+// inTurn waits for the lock. The writes of one process take turns before: whoever finds
+// the file locked asks again later.
+func (s *Store) inTurn(ctx context.Context) (unlock func() error, err error) {
 	select {
 	case s.turn <- struct{}{}:
 	case <-ctx.Done():
@@ -479,8 +487,10 @@ func (s *Store) lockFile(ctx context.Context) (unlock func() error, err error) {
 	if err := makeFolder(filepath.Join(s.root, private)); err != nil {
 		return nil, err
 	}
-	return Lock(ctx, filepath.Join(s.root, private, "lock"))
+	return Lock(ctx, s.lockName())
 }
+
+func (s *Store) lockName() string { return filepath.Join(s.root, private, "lock") }
 
 // Delete removes an object and its metadata.
 func (s *Store) Delete(_ context.Context, key string) error {
@@ -535,7 +545,7 @@ func (s *Store) metaFile(key string) string {
 // meta reads what Put kept with exactly this version, nil if that is nothing:
 // metadata is a shortcut, never the only copy.
 func (s *Store) meta(in store.Info) (map[string]string, error) {
-	text, err := os.ReadFile(s.metaFile(in.Key))
+	text, err := again(func() ([]byte, error) { return os.ReadFile(s.metaFile(in.Key)) })
 	if err != nil {
 		return nil, there(err)
 	}

@@ -1,10 +1,14 @@
 package dir_test
 
 import (
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/condaworker/condaworker/store"
@@ -66,23 +70,67 @@ func TestMetadataOfBothVersionsIsKept(t *testing.T) {
 
 func TestWhatKilledWritersLeftIsRemoved(t *testing.T) {
 	root := t.TempDir()
-	young, old := filepath.Join(root, ".tmp-young"), filepath.Join(root, ".tmp-old")
-	for _, file := range []string{young, old} {
-		if err := os.WriteFile(file, []byte("x"), 0o600); err != nil {
-			t.Fatal(err)
+	folders := []string{filepath.Join(root, "noarch"), filepath.Join(root, ".condaworker", "meta", "noarch")}
+	before := time.Now().Add(-25 * time.Hour)
+	for _, folder := range folders {
+		young, old := filepath.Join(folder, ".tmp-young"), filepath.Join(folder, ".tmp-old")
+		must(t, os.MkdirAll(folder, 0o700))
+		must(t, errors.Join(os.WriteFile(young, []byte("x"), 0o600), os.WriteFile(old, []byte("x"), 0o600)))
+		must(t, os.Chtimes(old, before, before))
+	}
+	_, err := dir.Open(root).Put(t.Context(), "noarch/k", strings.NewReader("x"), store.PutOptions{Meta: map[string]string{"m": "1"}})
+	must(t, err)
+	for _, folder := range folders {
+		if _, err := os.Stat(filepath.Join(folder, ".tmp-old")); err == nil {
+			t.Errorf("%s: the old one is there", folder)
+		}
+		if _, err := os.Stat(filepath.Join(folder, ".tmp-young")); err != nil {
+			t.Error("the young one may still be written:", err)
 		}
 	}
-	before := time.Now().Add(-25 * time.Hour)
-	if err := os.Chtimes(old, before, before); err != nil {
-		t.Fatal(err)
+}
+
+// Who believes another's version to be his own writes over it.
+func TestAPutTellsOfItsOwnVersion(t *testing.T) {
+	s := dir.Open(t.TempDir())
+	var writers sync.WaitGroup
+	for n := range 4 {
+		text := strings.Repeat("x", n+1)
+		writers.Go(func() {
+			for range 200 {
+				in, err := s.Put(t.Context(), "k", strings.NewReader(text), store.PutOptions{})
+				if err != nil || in.Size != int64(len(text)) {
+					t.Errorf("of %d bytes: %d, %v", len(text), in.Size, err)
+					return
+				}
+			}
+		})
 	}
-	if _, err := dir.Open(root).Put(t.Context(), "k", strings.NewReader("x"), store.PutOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(old); err == nil {
-		t.Error("the old one is there")
-	}
-	if _, err := os.Stat(young); err != nil {
-		t.Error("the young one may still be written:", err)
-	}
+	writers.Wait()
+}
+
+// A process that hangs under the lock, or a host that is gone, is named to look for.
+func TestTheWaitForAnotherWriterEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		root := t.TempDir()
+		file := filepath.Join(root, ".condaworker", "lock")
+		must(t, os.Mkdir(filepath.Dir(file), 0o700))
+		release, err := dir.Lock(t.Context(), file)
+		must(t, err)
+		s := dir.Open(root)
+		put := func(ctx context.Context) error {
+			_, err := s.Put(ctx, "k", strings.NewReader("x"), store.PutOptions{})
+			return err
+		}
+		if err := put(t.Context()); !errors.Is(err, dir.ErrHeld) || !strings.Contains(err.Error(), file) || !strings.Contains(err.Error(), "fuser") {
+			t.Errorf("%v", err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := put(ctx); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, dir.ErrHeld) {
+			t.Errorf("%v", err)
+		}
+		must(t, release())
+		must(t, put(t.Context()))
+	})
 }

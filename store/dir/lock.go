@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"runtime"
+	"syscall"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -33,7 +34,18 @@ func Lock(ctx context.Context, file string) (release func() error, err error) {
 // TryLock is Lock that does not wait: the error is ErrHeld where that had to.
 func TryLock(file string) (release func() error, err error) {
 	l := flock.New(file, shared)
-	return hold(l, l.TryLock)
+	release, err = hold(l, l.TryLock)
+	if !errors.Is(err, syscall.EBADF) {
+		return release, err
+	}
+	// Linux locks a file of NFSv4 for one alone only if it is open for writing, which
+	// elsewhere another user's lock file need not let us.
+	l = flock.New(file, shared, flock.SetFlag(os.O_CREATE|os.O_RDWR))
+	release, err = hold(l, l.TryLock)
+	if errors.Is(err, fs.ErrPermission) {
+		err = fmt.Errorf("%w: on this file system only who may write the file can lock it: let its owner allow that to all who write here, by chmod g+w or a+w", err)
+	}
+	return release, err
 }
 
 // Share is Lock for those who mind no other of their kind: they wait only for a holder
