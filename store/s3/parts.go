@@ -2,7 +2,6 @@ package s3
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"sync"
 	"time"
@@ -23,11 +22,7 @@ const (
 // earlier run has left. The object appears, whole, with the last request, which
 // carries the condition. An upload that fails or is cancelled is aborted: its
 // parts would be paid for and never seen.
-func (w *write) parts(ctx context.Context) (etag string, err error) {
-	at, ok := w.body.(io.ReaderAt)
-	if !ok {
-		return "", fmt.Errorf("a body of %d bytes must be readable at any offset", w.size)
-	}
+func (w *write) parts(ctx context.Context, at io.ReaderAt) (etag string, err error) {
 	up, err := w.unfinished(ctx, at)
 	if err != nil {
 		return "", err

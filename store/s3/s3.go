@@ -176,7 +176,9 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 	return nil
 }
 
-// Put writes body with one request, or in parts when it is large.
+// Put writes body with one request, or, when it is large and can be read at any
+// offset, as a package's file can, in parts. An index is written with one request
+// however large it is, up to S3's bound of 5 GiB.
 func (s *Store) Put(ctx context.Context, key string, body io.ReadSeeker, o store.PutOptions) (store.Info, error) {
 	if err := store.ValidKey(key); err != nil {
 		return store.Info{}, err
@@ -186,15 +188,20 @@ func (s *Store) Put(ctx context.Context, key string, body io.ReadSeeker, o store
 		return store.Info{}, fmt.Errorf("write %s: %w", key, err)
 	}
 	w := write{s: s, key: key, body: body, size: size, o: o}
-	try := w.whole
-	if size > singlePut {
-		try = w.parts
+	at, anywhere := body.(io.ReaderAt)
+	switch {
+	case size > singlePut && anywhere:
+		return w.settle(ctx, func(ctx context.Context) (string, error) { return w.parts(ctx, at) })
+	case size > longestPut:
+		return store.Info{}, fmt.Errorf("write %s: it has %d bytes, and S3 takes at most 5 GiB in one request, as an index is sent: keep some of the packages in another channel", key, size)
 	}
-	return w.settle(ctx, try)
+	return w.settle(ctx, w.whole)
 }
 
-// singlePut is the largest body in bytes that is sent with one request.
-const singlePut = 64 << 20
+const (
+	singlePut  = 64 << 20 // bytes from which on what can be sent in parts is
+	longestPut = 5 << 30  // S3's own bound of one request's body, in bytes
+)
 
 // write is one Put under way.
 type write struct {
