@@ -30,13 +30,14 @@ func (r *run) open(ctx context.Context, name string, n int64) (*object, error) {
 	return &object{info: info, exists: true, body: body}, nil
 }
 
-// read returns the object with its bytes.
-func (r *run) read(ctx context.Context, name string) (*object, error) {
-	o, err := r.open(ctx, name, -1)
-	if err != nil {
-		return nil, err
-	}
-	_, err = o.bytes()
+// read returns the object with its bytes, which are those of one version.
+func (r *run) read(ctx context.Context, name string) (o *object, err error) {
+	err = store.Whole(ctx, func() (err error) {
+		if o, err = r.open(ctx, name, -1); err == nil {
+			_, err = o.bytes()
+		}
+		return err
+	})
 	return o, err
 }
 

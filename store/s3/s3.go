@@ -87,7 +87,8 @@ func first(out *s3.GetObjectOutput, off int64) int64 {
 }
 
 // resumed is an object's body that goes on where a connection was lost, as
-// long as the object is the same.
+// long as the object is the same. When another was put in its place, whoever reads
+// must begin anew: the error matches store.ErrConflict.
 type resumed struct {
 	ctx       context.Context // of the Get
 	s         *Store
@@ -128,8 +129,16 @@ func (r *resumed) reopen() error {
 		out, err = r.s.client().GetObject(ctx, in)
 		return err
 	})
-	if err != nil {
+	replaced := status(err) == http.StatusPreconditionFailed
+	if err != nil && !replaced {
 		return r.s.explain(r.ctx, "s3:GetObject", r.info.Key, err)
+	}
+	if err == nil && aws.ToString(out.ETag) != r.info.Version { // not every server asks for If-Match here
+		replaced = true
+		_ = out.Body.Close() // it is of no use
+	}
+	if replaced {
+		return fmt.Errorf("%s was replaced while it was read: %w", r.info.Key, store.ErrConflict)
 	}
 	_ = r.body.Close() // it has failed
 	r.body = out.Body
