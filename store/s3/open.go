@@ -173,7 +173,7 @@ func (s *Store) explain(ctx context.Context, action, key string, err error) erro
 	switch st := status(err); {
 	case code(err) == "InvalidAccessKeyId" || code(err) == "SignatureDoesNotMatch":
 		return fmt.Errorf("%s: the access key or its secret is wrong (%s): correct the credentials: %w", what, code(err), store.ErrCredentials)
-	case st == http.StatusBadRequest && !canBeBucket.MatchString(s.bucket): // a HEAD has no room for the reason
+	case st == http.StatusBadRequest && (code(err) == "" || code(err) == "BadRequest") && !canBeBucket.MatchString(s.bucket): // a HEAD has no room for the reason
 		return store.NoPlace("bucket "+s.bucket, "correct the URL: a bucket's name has 3 to 63 lower-case letters, digits, dots and hyphens")
 	case code(err) == "NoSuchBucket", code(err) == "InvalidBucketName", noBucket:
 		return store.NoPlace("bucket "+s.bucket, "correct the URL, or create the bucket")

@@ -61,6 +61,8 @@ func judge(err error) outcome {
 		return mute
 	case s == http.StatusConflict:
 		return busy
+	case s == http.StatusNotImplemented: // a server's word that it will never do that
+		return fatal
 	case s == http.StatusMovedPermanently, s == http.StatusBadRequest && code(err) == "BadRequest" && regionOf(err) != "": // a HEAD has no room for the reason
 		return moved
 	case s == 0 || s >= 500 || s == http.StatusTooManyRequests || s == http.StatusRequestTimeout || s == http.StatusOK:
