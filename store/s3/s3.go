@@ -200,6 +200,7 @@ func (s *Store) Put(ctx context.Context, key string, body io.ReadSeeker, o store
 	at, anywhere := body.(io.ReaderAt)
 	switch {
 	case size > singlePut && anywhere:
+		defer w.abandon(ctx)
 		return w.settle(ctx, func(ctx context.Context) (string, error) { return w.parts(ctx, at) })
 	case size > longestPut:
 		return store.Info{}, fmt.Errorf("write %s: it has %d bytes, and S3 takes at most 5 GiB in one request, as an index is sent: keep some of the packages in another channel", key, size)
@@ -219,6 +220,7 @@ type write struct {
 	body io.ReadSeeker
 	size int64
 	o    store.PutOptions
+	up   upload // where the body goes in parts, as far as it has come
 }
 
 // whole sends the body with one PutObject and returns the new ETag.
