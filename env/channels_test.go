@@ -24,6 +24,8 @@ import (
 	"github.com/condaworker/condaworker/env"
 	"github.com/condaworker/condaworker/store"
 	"github.com/condaworker/condaworker/store/dir"
+	"github.com/condaworker/condaworker/store/mem"
+	"github.com/condaworker/condaworker/store/storetest"
 )
 
 // watched notes what is read.
@@ -230,6 +232,18 @@ func TestAPlatformThatIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := env.Solve(t.Context(), r); !errors.Is(err, fs.ErrPermission) {
+		t.Error(err)
+	}
+}
+
+// An index that a worker replaces just as its connection breaks is read anew.
+func TestAnIndexThatIsReplacedWhileItIsRead(t *testing.T) {
+	s := &mem.Store{}
+	index := `{"info":{"subdir":"noarch"},"packages":{},"packages.conda":{}}`
+	if _, err := s.Put(t.Context(), "noarch/repodata.json", strings.NewReader(index), store.PutOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := env.RepoData(t.Context(), &storetest.Torn{Store: s, Key: "noarch/repodata.json"}, "noarch"); err != nil {
 		t.Error(err)
 	}
 }

@@ -32,10 +32,13 @@ func RepoData(ctx context.Context, r store.Reader, subdir string) (*conda.RepoDa
 
 // readAll reads an object that fits into memory.
 func readAll(ctx context.Context, r store.Reader, key string) (text []byte, err error) {
-	body, _, err := r.Get(ctx, key, 0, -1)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, body.Close()) }()
-	return io.ReadAll(body)
+	err = store.Whole(ctx, func() error {
+		body, _, err := r.Get(ctx, key, 0, -1)
+		if err != nil {
+			return err
+		}
+		text, err = io.ReadAll(body)
+		return errors.Join(err, body.Close())
+	})
+	return text, err
 }

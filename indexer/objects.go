@@ -30,22 +30,15 @@ func (r *run) open(ctx context.Context, name string, n int64) (*object, error) {
 	return &object{info: info, exists: true, body: body}, nil
 }
 
-// read returns the object with its bytes, and begins anew when another writer replaces
-// it meanwhile.
-func (r *run) read(ctx context.Context, name string) (*object, error) {
-	for attempt := 1; ; attempt++ {
-		o, err := r.open(ctx, name, -1)
-		if err != nil {
-			return nil, err
+// read returns the object with its bytes, which are those of one version.
+func (r *run) read(ctx context.Context, name string) (o *object, err error) {
+	err = store.Whole(ctx, func() (err error) {
+		if o, err = r.open(ctx, name, -1); err == nil {
+			_, err = o.bytes()
 		}
-		_, err = o.bytes()
-		if !errors.Is(err, store.ErrConflict) || attempt == attempts {
-			return o, err
-		}
-		if err := store.Backoff(ctx, attempt); err != nil {
-			return nil, err
-		}
-	}
+		return err
+	})
+	return o, err
 }
 
 // bytes are those of the whole object.

@@ -8,17 +8,18 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	mrand "math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
-	"testing/iotest"
 	"testing/synctest"
 	"time"
 
 	"github.com/condaworker/condaworker/conda"
 	"github.com/condaworker/condaworker/store"
 	"github.com/condaworker/condaworker/store/mem"
+	"github.com/condaworker/condaworker/store/storetest"
 )
 
 // once returns a Fault that calls do ahead of the first attempt at key.
@@ -92,6 +93,50 @@ func TestALostRaceLooksIntoNothingTwice(t *testing.T) {
 	if got := counted.of; got["linux-64/tool-1.0-0.conda"] != 1 || got["linux-64/junk-1.0-0.conda"] != 1 || got["linux-64/first-1.0-0.conda"] < 2 || len(r.Skipped) != 2 {
 		t.Errorf("read %v, %+v", got, r)
 	}
+}
+
+// What breaks while it is read, and is replaced meanwhile, is read anew, whatever it is.
+func TestWhatIsReplacedWhileItIsRead(t *testing.T) {
+	large := make([]byte, 2*smallPackage)
+	_, _ = mrand.NewChaCha8([32]byte{1}).Read(large)
+	for _, key := range []string{
+		"linux-64/" + indexName, "linux-64/" + runExportsName, "linux-64/" + stateName, "linux-64/repodata_shards.msgpack.zst",
+		"linux-64/index.html", "linux-64/new-1.0-0.conda", "linux-64/large-1.0-0.conda", aboutsName, "index.html",
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &mem.Store{}
+			publishOK(t, s, simple(t, "first"))
+			o := Options{ChannelData: true}
+			reindexOK(t, s, o)
+			for _, page := range []string{"index.html", "linux-64/index.html"} { // of the same size, so that it is read
+				putRaw(t, s, page, bytes.Repeat([]byte("x"), len(stored(t, s, page))))
+			}
+			putRaw(t, s, "linux-64/new-1.0-0.conda", readFile(t, simple(t, "new")))
+			putRaw(t, s, "linux-64/large-1.0-0.conda", readFile(t, makePackage(t, "large-1.0-0.conda", index("large", "1.0", 0, "linux-64"), string(large))))
+			torn := false
+			reindexOK(t, &storetest.Torn{Store: s, Key: key, Replace: func() { torn = true }}, o)
+			if got := files(t, s, "linux-64"); !torn || !slices.Equal(got, []string{"first-1.0-0.conda", "large-1.0-0.conda", "new-1.0-0.conda"}) {
+				t.Errorf("%s: broke: %t; indexed %q", key, torn, got)
+			}
+		})
+	}
+}
+
+func TestARestoreWhoseNotesAreReplacedWhileTheyAreRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, key := range []string{"linux-64/" + removedName, "linux-64/" + indexName} {
+			s := &mem.Store{}
+			publishOK(t, s, simple(t, "first"))
+			reindexOK(t, s, Options{})
+			first := []string{"linux-64/first-1.0-0.conda"}
+			if _, err := Remove(t.Context(), s, first, Options{}); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := Restore(t.Context(), &storetest.Torn{Store: s, Key: key}, first, Options{}); err != nil {
+				t.Errorf("%s: %v", key, err)
+			}
+		}
+	})
 }
 
 // A record is of the bytes that were there when it was made; the time of the
@@ -281,34 +326,6 @@ func TestMoreIsDerivedMeanwhile(t *testing.T) {
 			if _, found := current.Record(file); !found {
 				t.Errorf("%s lacks %s", currentName, file)
 			}
-		}
-	})
-}
-
-// replaced is a store where an object is replaced while it is read for the first time.
-type replaced struct {
-	store.Store
-	key string
-}
-
-func (s *replaced) Get(ctx context.Context, key string, off, n int64) (io.ReadCloser, store.Info, error) {
-	body, info, err := s.Store.Get(ctx, key, off, n)
-	if err == nil && key == s.key {
-		s.key = ""
-		body = io.NopCloser(io.MultiReader(io.LimitReader(body, 3), iotest.ErrReader(store.ErrConflict)))
-	}
-	return body, info, err
-}
-
-// To read the newest version, a command has to ask again, not its user.
-func TestAnIndexThatIsReplacedWhileItIsReadIsReadAnew(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := &mem.Store{}
-		publishOK(t, s, simple(t, "first"))
-		reindexOK(t, s, Options{})
-		found, err := Find(t.Context(), &replaced{s, "linux-64/repodata.json"}, []string{"first-1.0-0.conda"}, false)
-		if err != nil || !slices.Equal(found, []string{"linux-64/first-1.0-0.conda"}) {
-			t.Errorf("%q, %v", found, err)
 		}
 	})
 }

@@ -448,7 +448,8 @@ func (r *run) page(ctx context.Context, key string, text []byte, there *object) 
 			return err
 		}
 		stored := object{body: body, info: info}
-		if was, err := stored.bytes(); err != nil || bytes.Equal(was, text) {
+		was, err := stored.bytes()
+		if replaced := errors.Is(err, store.ErrConflict); !replaced && (err != nil || bytes.Equal(was, text)) {
 			return err
 		}
 	}

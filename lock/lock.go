@@ -373,15 +373,21 @@ func (l *Lease) write(ctx context.Context, cond store.Cond) error {
 const maxRecord = 1 << 16
 
 func read(ctx context.Context, s store.Reader, key string) (current, error) {
-	body, info, err := s.Get(ctx, key, 0, maxRecord)
+	var text []byte
+	var info store.Info
+	err := store.Whole(ctx, func() error {
+		body, in, err := s.Get(ctx, key, 0, maxRecord)
+		if err != nil {
+			return err
+		}
+		info = in
+		text, err = io.ReadAll(body)
+		return errors.Join(err, body.Close())
+	})
 	if errors.Is(err, fs.ErrNotExist) {
 		return current{state: free}, nil
 	}
 	if err != nil {
-		return current{}, fmt.Errorf("read the lock: %w", err)
-	}
-	text, err := io.ReadAll(body)
-	if err = errors.Join(err, body.Close()); err != nil {
 		return current{}, fmt.Errorf("read the lock: %w", err)
 	}
 	return decode(text, info), nil

@@ -15,6 +15,7 @@ import (
 	"github.com/condaworker/condaworker/store"
 	"github.com/condaworker/condaworker/store/dir"
 	"github.com/condaworker/condaworker/store/mem"
+	"github.com/condaworker/condaworker/store/storetest"
 )
 
 func TestOneHolderAtATime(t *testing.T) {
@@ -52,6 +53,26 @@ func TestOneHolderAtATime(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A record that is replaced while it is read is read anew.
+func TestARecordThatIsReplacedWhileItIsRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &mem.Store{}
+		l, _, err := Acquire(t.Context(), s, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		released := make(chan error, 1)
+		torn := &storetest.Torn{Store: s, Key: Key, Replace: func() { released <- l.Release(t.Context(), false) }}
+		next, _, err := Acquire(t.Context(), torn, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(<-released, next.Release(t.Context(), false)); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // loseAnswers loses a third of the answers, half of them after the write landed.

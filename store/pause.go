@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"time"
 )
@@ -36,4 +37,20 @@ func Pause(ctx context.Context, atLeast, atMost time.Duration) error {
 func Backoff(ctx context.Context, attempt int) error {
 	const first, longest = 200 * time.Millisecond, 10 * time.Second
 	return Pause(ctx, 0, min(first<<min(attempt, 10), longest))
+}
+
+// Whole calls read, which reads an object from its begin to its end, again while
+// another writer replaced the object meanwhile, so that read failed with
+// ErrConflict: what is there then is as good. It gives up after eight times.
+func Whole(ctx context.Context, read func() error) error {
+	const times = 8
+	for attempt := 1; ; attempt++ {
+		err := read()
+		if attempt == times || !errors.Is(err, ErrConflict) {
+			return err
+		}
+		if err := Backoff(ctx, attempt); err != nil {
+			return err
+		}
+	}
 }

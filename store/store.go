@@ -16,8 +16,8 @@ import (
 )
 
 // ErrConflict reports that a conditional Put lost: other bytes than its own
-// are at the key. It never stands for an unknown outcome. The body of a Get may
-// end with it, too, when the object was replaced while it was read.
+// are at the key. It never stands for an unknown outcome. From a body that Get
+// opened it says that the object was replaced before all of it was read.
 var ErrConflict = errors.New("another writer was first")
 
 // ErrNoChannel reports that the place itself is missing (a folder that does

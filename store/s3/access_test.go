@@ -79,6 +79,28 @@ func TestARefusalNamesWhatIsMissing(t *testing.T) {
 	}
 }
 
+// What S3 says of a refusal is said on: it knows which policy it was.
+func TestARefusalSaysWhatS3Says(t *testing.T) {
+	const who = "User: arn:aws:sts::123456789012:assumed-role/queue/x is not authorized to perform: "
+	for said, want := range map[string]string{
+		who + "kms:Decrypt on resource: arn:aws:kms:eu-north-1:123456789012:key/k because no identity-based policy allows the kms:Decrypt action": "allow kms:Decrypt on the key",
+		who + "kms:GenerateDataKey on this resource":                                 "allow kms:GenerateDataKey on the key",
+		who + "s3:X on resource: r with an explicit deny in a resource-based policy": "take out the explicit deny",
+		who + "s3:X on resource: r because no policy allows it":                      "allow s3:",
+	} {
+		for name, do := range each {
+			s := answering(t, s3.Options{}, func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(http.StatusForbidden)
+				_, _ = io.WriteString(w, "<Error><Code>AccessDenied</Code><Message>"+said+"</Message></Error>")
+			})
+			err := do(t.Context(), s)
+			if !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), said) || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "allow s3:") != (want == "allow s3:") {
+				t.Errorf("%s: %v, want %s", name, err, want)
+			}
+		}
+	}
+}
+
 // No policy helps where the key itself is wrong.
 func TestAWrongKeyIsNoMissingPermission(t *testing.T) {
 	for name, do := range each {

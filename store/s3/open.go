@@ -173,7 +173,7 @@ func (s *Store) explain(ctx context.Context, action, key string, err error) erro
 	switch st := status(err); {
 	case code(err) == "InvalidAccessKeyId" || code(err) == "SignatureDoesNotMatch":
 		return fmt.Errorf("%s: the access key or its secret is wrong (%s): correct the credentials: %w", what, code(err), store.ErrCredentials)
-	case st == http.StatusBadRequest && !canBeBucket.MatchString(s.bucket): // a HEAD has no room for the reason
+	case st == http.StatusBadRequest && (code(err) == "" || code(err) == "BadRequest") && !canBeBucket.MatchString(s.bucket): // a HEAD has no room for the reason
 		return store.NoPlace("bucket "+s.bucket, "correct the URL: a bucket's name has 3 to 63 lower-case letters, digits, dots and hyphens")
 	case code(err) == "NoSuchBucket", code(err) == "InvalidBucketName", noBucket:
 		return store.NoPlace("bucket "+s.bucket, "correct the URL, or create the bucket")
@@ -184,7 +184,8 @@ func (s *Store) explain(ctx context.Context, action, key string, err error) erro
 	case judge(err) == expired:
 		return fmt.Errorf("%s: the credentials are no longer good (%s): %w", what, code(err), store.ErrCredentials)
 	case code(err) != "" && (st == http.StatusForbidden || st == http.StatusUnauthorized):
-		return fmt.Errorf("%s is refused (%s): %s: %w", what, code(err), s.allow(action, key), fs.ErrPermission)
+		said := message(err)
+		return fmt.Errorf("%s is refused (%s): %s: %w", what, strings.TrimSuffix(code(err)+": "+said, ": "), s.remedy(action, key, said), fs.ErrPermission)
 	case judge(err) == moved && regionOf(err) == "":
 		return fmt.Errorf("%s: the bucket is in another region, and the answer does not say which: set AWS_REGION: %w", what, err)
 	case judge(err) == moved && s.endpoint != "":
@@ -209,6 +210,34 @@ func (s *Store) reason(ctx context.Context, key string, err error) error {
 
 // canBeBucket are the names that a bucket may have.
 var canBeBucket = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
+
+// message is what S3 says of an error in one line, "" where that is no more than its code.
+func message(err error) string {
+	api, ok := errors.AsType[smithy.APIError](err)
+	if !ok {
+		return ""
+	}
+	words := strings.Fields(api.ErrorMessage())
+	if strings.EqualFold(strings.Join(words, ""), api.ErrorCode()) { // Access Denied
+		return ""
+	}
+	return strings.Join(words, " ")
+}
+
+// ofKey are the actions that a bucket with a key of its own needs beside S3's.
+var ofKey = regexp.MustCompile(`\bkms:[A-Za-z]+`)
+
+// remedy is what to change, by what S3 says of a refusal.
+func (s *Store) remedy(action, key, said string) string {
+	kms := ofKey.FindString(said)
+	switch {
+	case strings.Contains(said, "explicit deny"):
+		return "take out the explicit deny that S3 names, or except these credentials from it"
+	case kms != "":
+		return fmt.Sprintf("allow %s on the key that bucket %s is encrypted with for these credentials, in their policy or in the key's", kms, s.bucket)
+	}
+	return s.allow(action, key)
+}
 
 // allow is what the policy of the credentials lacks, as far as an answer tells:
 // S3 says 403 for an object that is not there, too, to those who may not list

@@ -1,18 +1,17 @@
 package s3
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
-
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/condaworker/condaworker/store"
 )
@@ -52,42 +51,49 @@ func (s *Store) Probe(ctx context.Context, cache string) error {
 	return nil
 }
 
-// probe makes the four writes that tell. Each has bytes of its own, so that no
-// answer can be taken for another's.
+// probe makes the four writes that tell, as all others are made, so that an answer
+// that was lost is no verdict. Each has bytes of its own, by which it is known whose
+// write landed.
 func (s *Store) probe(ctx context.Context) error {
 	key := probeFolder + "/" + rand.Text()
-	etag, err := s.probeWrite(ctx, key, "1", "*", "")
+	write := func(body string, cond store.Cond) (store.Info, error) {
+		return s.Put(ctx, key, strings.NewReader(body), store.PutOptions{Cond: cond})
+	}
+	first, err := write("1", store.IfAbsent)
 	if err != nil {
-		return s.explain(ctx, "s3:PutObject", key, err)
+		return verdict(err, "If-None-Match: * where nothing is there", http.StatusNotImplemented) // 400 may be of much else
 	}
 	defer func() { _ = s.Delete(ctx, key) }() // an empty object more is no harm
-	for _, w := range []struct{ body, none, match, feature string }{
-		{"2", "*", "", "If-None-Match: *"},
-		{"3", "", `"00000000000000000000000000000000"`, "If-Match"},
+	for _, w := range []struct {
+		body    string
+		cond    store.Cond
+		feature string
+	}{
+		{"2", store.IfAbsent, "If-None-Match: *"},
+		{"3", `"00000000000000000000000000000000"`, "If-Match"},
 	} {
-		switch _, err := s.probeWrite(ctx, key, w.body, w.none, w.match); {
+		switch _, err := write(w.body, w.cond); {
 		case err == nil:
 			return fmt.Errorf("it ignores %s: %w", w.feature, ErrUnconditional)
-		case judge(err) != refused:
-			return fmt.Errorf("it answers %s with %w: %w", w.feature, err, ErrUnconditional)
+		case !errors.Is(err, store.ErrConflict):
+			return verdict(err, w.feature, http.StatusNotImplemented, http.StatusBadRequest)
 		}
 	}
-	if _, err := s.probeWrite(ctx, key, "4", "", etag); err != nil {
-		return fmt.Errorf("it refuses If-Match with the right ETag (%w): %w", err, ErrUnconditional)
+	if _, err := write("4", store.IfVersion(first)); err != nil {
+		return verdict(err, "If-Match with the right ETag", http.StatusNotImplemented, http.StatusBadRequest)
 	}
 	return nil
 }
 
-func (s *Store) probeWrite(ctx context.Context, key, body, none, match string) (etag string, err error) {
-	err = s.ask(ctx, func(ctx context.Context) error {
-		out, err := s.client().PutObject(ctx, &s3.PutObjectInput{
-			Bucket: &s.bucket, Key: aws.String(s.key(key)), Body: bytes.NewReader([]byte(body)), ContentLength: aws.Int64(int64(len(body))),
-			IfNoneMatch: text(none), IfMatch: text(match),
-		})
-		if err == nil {
-			etag = aws.ToString(out.ETag)
-		}
-		return err
-	})
-	return etag, err
+// verdict is what a write says of the server that had to succeed, or to be refused for
+// its condition, and met err. Only a refusal of what is right, or an answer with one of
+// these statuses, is the server's last word; all else, such as an outage, is err.
+func verdict(err error, feature string, last ...int) error {
+	switch {
+	case errors.Is(err, store.ErrConflict):
+		return fmt.Errorf("it refuses %s (%w): %w", feature, err, ErrUnconditional)
+	case judge(err) == fatal && slices.Contains(last, status(err)):
+		return fmt.Errorf("it answers %s with %w: %w", feature, err, ErrUnconditional)
+	}
+	return err
 }

@@ -1,6 +1,7 @@
 package s3_test
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"net/http"
@@ -9,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/condaworker/condaworker/store"
 	"github.com/condaworker/condaworker/store/s3"
 )
 
@@ -60,6 +62,64 @@ func TestProbeOfAnotherFault(t *testing.T) {
 	}
 	if err := s.Probe(t.Context(), ""); errors.Is(err, s3.ErrUnconditional) || !errors.Is(err, fs.ErrPermission) {
 		t.Errorf("%v", err)
+	}
+}
+
+// What happens on the way says nothing of the conditions, whichever write it happens
+// to; only what a server answers convicts it.
+func TestTheProbeBlamesNoServerForTheWay(t *testing.T) {
+	for n := 1; n <= 4; n++ {
+		for name, tt := range map[string]struct {
+			times int // that it happens
+			lands bool
+			do    func(http.ResponseWriter)
+			ok    bool
+		}{
+			"lost answer":   {1, true, func(http.ResponseWriter) { panic(http.ErrAbortHandler) }, true},
+			"lost request":  {1, false, func(http.ResponseWriter) { panic(http.ErrAbortHandler) }, true},
+			"an outage":     {100, false, func(w http.ResponseWriter) { refuse(w, http.StatusServiceUnavailable, "SlowDown") }, false},
+			"no permission": {100, false, func(w http.ResponseWriter) { refuse(w, http.StatusForbidden, "AccessDenied") }, false},
+			"not there":     {100, false, func(w http.ResponseWriter) { refuse(w, http.StatusNotImplemented, "NotImplemented") }, false},
+		} {
+			f := newFake(t)
+			f.spoil = func(put int, w http.ResponseWriter, land func()) bool {
+				if put < n || put >= n+tt.times {
+					return false
+				}
+				if tt.lands && (n == 1 || n == 4) { // the others are refused
+					land()
+				}
+				tt.do(w)
+				return true
+			}
+			s := open(t, f.env, "b", "")
+			err := s.Probe(store.WithChance(t.Context(), func(int64) int64 { return 0 }), "") // no pauses
+			if (err == nil) != tt.ok || errors.Is(err, s3.ErrUnconditional) != (name == "not there") {
+				t.Errorf("%s, write %d: %v", name, n, err)
+			}
+			f.mu.Lock()
+			if puts := f.puts - n + 1; name == "not there" && puts != 1 {
+				t.Errorf("%s, write %d: asked %d times", name, n, puts)
+			}
+			f.mu.Unlock()
+		}
+	}
+}
+
+func TestAProbeThatIsInterrupted(t *testing.T) {
+	for n := 1; n <= 4; n++ {
+		f := newFake(t)
+		ctx, interrupt := context.WithCancel(t.Context())
+		f.spoil = func(put int, _ http.ResponseWriter, _ func()) bool {
+			if put == n {
+				interrupt()
+				panic(http.ErrAbortHandler)
+			}
+			return false
+		}
+		if err := open(t, f.env, "b", "").Probe(ctx, ""); !errors.Is(err, context.Canceled) || errors.Is(err, s3.ErrUnconditional) {
+			t.Errorf("write %d: %v", n, err)
+		}
 	}
 }
 

@@ -87,7 +87,8 @@ func first(out *s3.GetObjectOutput, off int64) int64 {
 }
 
 // resumed is an object's body that goes on where a connection was lost, as
-// long as the object is the same.
+// long as the object is the same. When another was put in its place, whoever reads
+// must begin anew: the error matches store.ErrConflict.
 type resumed struct {
 	ctx       context.Context // of the Get
 	s         *Store
@@ -128,8 +129,16 @@ func (r *resumed) reopen() error {
 		out, err = r.s.client().GetObject(ctx, in)
 		return err
 	})
-	if err != nil {
+	replaced := status(err) == http.StatusPreconditionFailed
+	if err != nil && !replaced {
 		return r.s.explain(r.ctx, "s3:GetObject", r.info.Key, err)
+	}
+	if err == nil && aws.ToString(out.ETag) != r.info.Version { // not every server asks for If-Match here
+		replaced = true
+		_ = out.Body.Close() // it is of no use
+	}
+	if replaced {
+		return fmt.Errorf("%s was replaced while it was read: %w", r.info.Key, store.ErrConflict)
 	}
 	_ = r.body.Close() // it has failed
 	r.body = out.Body
@@ -176,7 +185,9 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 	return nil
 }
 
-// Put writes body with one request, or in parts when it is large.
+// Put writes body with one request, or, when it is large and can be read at any
+// offset, as a package's file can, in parts. An index is written with one request
+// however large it is, up to S3's bound of 5 GiB.
 func (s *Store) Put(ctx context.Context, key string, body io.ReadSeeker, o store.PutOptions) (store.Info, error) {
 	if err := store.ValidKey(key); err != nil {
 		return store.Info{}, err
@@ -186,15 +197,21 @@ func (s *Store) Put(ctx context.Context, key string, body io.ReadSeeker, o store
 		return store.Info{}, fmt.Errorf("write %s: %w", key, err)
 	}
 	w := write{s: s, key: key, body: body, size: size, o: o}
-	try := w.whole
-	if size > singlePut {
-		try = w.parts
+	at, anywhere := body.(io.ReaderAt)
+	switch {
+	case size > singlePut && anywhere:
+		defer w.abandon(ctx)
+		return w.settle(ctx, func(ctx context.Context) (string, error) { return w.parts(ctx, at) })
+	case size > longestPut:
+		return store.Info{}, fmt.Errorf("write %s: it has %d bytes, and S3 takes at most 5 GiB in one request, as an index is sent: keep some of the packages in another channel", key, size)
 	}
-	return w.settle(ctx, try)
+	return w.settle(ctx, w.whole)
 }
 
-// singlePut is the largest body in bytes that is sent with one request.
-const singlePut = 64 << 20
+const (
+	singlePut  = 64 << 20 // bytes from which on what can be sent in parts is
+	longestPut = 5 << 30  // S3's own bound of one request's body, in bytes
+)
 
 // write is one Put under way.
 type write struct {
@@ -203,6 +220,7 @@ type write struct {
 	body io.ReadSeeker
 	size int64
 	o    store.PutOptions
+	up   upload // where the body goes in parts, as far as it has come
 }
 
 // whole sends the body with one PutObject and returns the new ETag.

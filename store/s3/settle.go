@@ -27,6 +27,7 @@ const (
 	mute                   // 403 that does not say why, though it had room for that: nothing was done
 	gone                   // the upload is there no more: another that sent the same completed or aborted it
 	moved                  // the bucket is in another region: nothing was done
+	spent                  // a request before the one that shows the object, which was made often enough: nothing was written
 	fatal                  // anything else: trying again cannot help
 )
 
@@ -35,6 +36,9 @@ const (
 func judge(err error) outcome {
 	if err == nil {
 		return landed
+	}
+	if _, ok := errors.AsType[tried](err); ok {
+		return spent
 	}
 	if api, ok := errors.AsType[smithy.APIError](err); ok {
 		switch api.ErrorCode() {
@@ -61,6 +65,8 @@ func judge(err error) outcome {
 		return mute
 	case s == http.StatusConflict:
 		return busy
+	case s == http.StatusNotImplemented: // a server's word that it will never do that
+		return fatal
 	case s == http.StatusMovedPermanently, s == http.StatusBadRequest && code(err) == "BadRequest" && regionOf(err) != "": // a HEAD has no room for the reason
 		return moved
 	case s == 0 || s >= 500 || s == http.StatusTooManyRequests || s == http.StatusRequestTimeout || s == http.StatusOK:
@@ -132,6 +138,8 @@ func (w *write) settle(ctx context.Context, try func(context.Context) (string, e
 		}
 		last = err
 		switch judge(err) {
+		case spent:
+			return store.Info{}, w.gaveUp(ctx, doubtful, errors.Unwrap(err))
 		case landed:
 			if version == "" {
 				return store.Info{}, fmt.Errorf("write %s: %w", w.key, errNoETag)
@@ -156,11 +164,16 @@ func (w *write) settle(ctx context.Context, try func(context.Context) (string, e
 			return store.Info{}, w.s.explain(ctx, "s3:PutObject", w.key, err)
 		}
 	}
+	return store.Info{}, w.gaveUp(ctx, doubtful, last)
+}
+
+// gaveUp is the error of a write whose last request was made as often as is of use.
+func (w *write) gaveUp(ctx context.Context, doubtful bool, last error) error {
 	last = w.s.explain(ctx, "s3:PutObject", w.key, last)
 	if doubtful {
-		return store.Info{}, fmt.Errorf("write %s: gave up after %d attempts, and whether it landed is not known: %w", w.key, attempts, last)
+		return fmt.Errorf("write %s: gave up after %d attempts, and whether it landed is not known: %w", w.key, attempts, last)
 	}
-	return store.Info{}, fmt.Errorf("write %s: gave up after %d attempts: %w", w.key, attempts, last)
+	return fmt.Errorf("write %s: gave up after %d attempts: %w", w.key, attempts, last)
 }
 
 // whose reads back what is at the key: our bytes are success, whoever wrote
