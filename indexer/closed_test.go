@@ -66,6 +66,29 @@ func TestASubdirThatCannotBeListed(t *testing.T) {
 	}
 }
 
+// Whoever works on one subdir leaves alone what is said of all, where another cannot be
+// read: without that one's packages it would be wrong.
+func TestChannelDataBesideAClosedSubdir(t *testing.T) {
+	root := t.TempDir()
+	s := dir.Open(root)
+	publishOK(t, s, simple(t, "tool"))
+	reindexOK(t, s, Options{Subdirs: []string{"linux-64", "osx-64"}, ChannelData: true})
+	before := stored(t, s, channelDataName)
+	publishOK(t, s, simple(t, "new"))
+	if err := os.RemoveAll(filepath.Join(root, "osx-64")); err != nil {
+		t.Fatal(err)
+	}
+	circle(t, root, "osx-64")
+	var warned []string
+	reindexOK(t, s, Options{Subdirs: []string{"linux-64"}, Warn: func(text string) { warned = append(warned, text) }})
+	if len(warned) != 1 || !strings.Contains(warned[0], channelDataName) || !strings.Contains(warned[0], "osx-64") {
+		t.Errorf("warned %q", warned)
+	}
+	if !bytes.Equal(stored(t, s, channelDataName), before) || len(files(t, s, "linux-64")) != 2 {
+		t.Errorf("%s, indexed %q", stored(t, s, channelDataName), files(t, s, "linux-64"))
+	}
+}
+
 // What the index says of a package that cannot be looked at stays until somebody
 // can; one that it does not have is named.
 func TestPackagesThatCannotBeLookedAt(t *testing.T) {
