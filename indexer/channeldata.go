@@ -142,6 +142,10 @@ func (r *run) channelDataOnce(ctx context.Context, t top, subdirs []string) (sta
 		there[name] = &object{info: info, exists: exists}
 	}
 	source, err := r.indexVersions(ctx, subdirs)
+	if closed(err) && len(r.o.Subdirs) > 0 { // not one of those: they were read
+		r.warn(fmt.Sprintf("%s is left as it was, until a reindex of all subdirs can read them: %v", channelDataName, err))
+		return nil, nil
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -60,8 +60,10 @@ func (r *run) lookAgain(ctx context.Context, files []string, listed map[string]s
 	return all, nil
 }
 
+// same tells whether an object is listed as it was. Of one that could not be looked at
+// nobody knows.
 func same(a, b store.Info) bool {
-	return a.Version == b.Version && a.Size == b.Size && a.Modified.Equal(b.Modified)
+	return a.Size >= 0 && a.Version == b.Version && a.Size == b.Size && a.Modified.Equal(b.Modified)
 }
 
 // lookAll looks into many packages at a time. listed may tell their sizes.

@@ -111,7 +111,7 @@ func Reindex(ctx context.Context, s store.Store, o Options) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
-	subdirs, err := t.subdirs(ctx, s)
+	subdirs, doubtful, err := t.subdirs(ctx, s)
 	if err != nil {
 		return Report{}, err
 	}
@@ -121,6 +121,8 @@ func Reindex(ctx context.Context, s store.Store, o Options) (Report, error) {
 		indexed = withNoarch(o.Subdirs)
 	} else if all.Skipped, err = t.strays(ctx, s); err != nil {
 		return all, err
+	} else {
+		all.Skipped = append(all.Skipped, doubtful...)
 	}
 	o.warnOfPatches(indexed)
 	for _, subdir := range noarchFirst(indexed) {
@@ -196,7 +198,8 @@ func Subdirs(ctx context.Context, s store.Store) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return t.subdirs(ctx, s)
+	subdirs, _, err := t.subdirs(ctx, s)
+	return subdirs, err
 }
 
 // Exists tells whether there is a channel: noarch has an index, or there is
@@ -211,25 +214,27 @@ func Exists(ctx context.Context, s store.Store) (bool, error) {
 }
 
 // subdirs are, sorted, the folders of the channel that conda's tools know for a
-// subdir, or that can be one and are in use; and noarch.
-func (t top) subdirs(ctx context.Context, s store.Store) ([]string, error) {
-	var found []string
+// subdir, or that can be one and are in use; and noarch. doubtful are those that can
+// be one and cannot be listed.
+func (t top) subdirs(ctx context.Context, s store.Store) (found []string, doubtful []Skipped, err error) {
 	for _, folder := range t.folders {
 		if !conda.CanBeSubdir(folder) {
 			continue
 		}
 		used := conda.IsSubdir(folder)
 		if !used {
-			var err error
-			if used, err = inUse(ctx, s, folder); err != nil {
-				return nil, err
+			used, err = inUse(ctx, s, folder)
+			if closed(err) {
+				doubtful = append(doubtful, shut(folder, err))
+			} else if err != nil {
+				return nil, nil, err
 			}
 		}
 		if used {
 			found = append(found, folder)
 		}
 	}
-	return withNoarch(found), nil
+	return withNoarch(found), doubtful, nil
 }
 
 // inUse tells whether a folder has a package, or had one when it was indexed. A

@@ -2,6 +2,7 @@ package indexer
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -29,6 +30,9 @@ func (t top) strays(ctx context.Context, s store.Store) ([]Skipped, error) {
 	folders := slices.DeleteFunc(slices.Clone(t.folders), func(f string) bool { return conda.CanBeSubdir(f) || strings.HasPrefix(f, ".") })
 	for _, folder := range folders[:min(len(folders), strayFolders)] {
 		holds, err := beginsWithPackage(ctx, s, folder)
+		if closed(err) {
+			continue // e.g. lost+found, which each volume has at its top
+		}
 		if err != nil {
 			return all, err
 		}
@@ -37,6 +41,11 @@ func (t top) strays(ctx context.Context, s store.Store) ([]Skipped, error) {
 		}
 	}
 	return all, nil
+}
+
+// shut is what is said of a folder that may be a subdir, and cannot be listed.
+func shut(folder string, err error) Skipped {
+	return Skipped{Key: folder + "/", Reason: fmt.Sprintf("it may be a subdir, and cannot be listed: let this user read it, or move it out of the channel: %v", err)}
 }
 
 // beginsWithPackage tells whether a package is among the first keys of a folder.

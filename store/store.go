@@ -52,7 +52,7 @@ func (noCredentials) Is(target error) bool { return target == fs.ErrPermission }
 // Info describes a stored object.
 type Info struct {
 	Key      string            // e.g. linux-64/blender-4.2.5-hb0f4dca_0.conda
-	Size     int64             // of the whole object, in bytes
+	Size     int64             // of the whole object, in bytes; -1 from a List that could not look at it
 	Version  string            // an ETag: opaque; other bytes mean another version
 	Modified time.Time         // when it was written, by the store's clock
 	Meta     map[string]string // as Put was given; nil from List

@@ -73,8 +73,9 @@ func (s *Store) Get(_ context.Context, key string, off, n int64) (io.ReadCloser,
 }
 
 // missing explains an error by the folder itself, where that is not there or is
-// a file.
+// a file, or by a link that leads nowhere.
 func (s *Store) missing(err error) error {
+	err = circling(err)
 	if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {
 		return err
 	}
@@ -107,7 +108,30 @@ func noFolder(err error) error {
 	}
 }
 
-// List yields the files below the folder in the order of their keys.
+// circling explains an error by the link that leads in a circle.
+func circling(err error) error {
+	failed, ok := errors.AsType[*fs.PathError](err)
+	if !ok || !errors.Is(err, syscall.ELOOP) {
+		return err
+	}
+	return circle(failed.Path)
+}
+
+// circle is a link that leads nowhere. It matches fs.ErrPermission and not
+// fs.ErrNotExist: a mount that fails looks the same, and nobody knows what is behind it.
+type circle string
+
+// Error tells what to do.
+func (c circle) Error() string {
+	return string(c) + " is a link that leads in a circle, or a mount that fails: mend it, or move it away"
+}
+
+// Is tells what the error matches.
+func (circle) Is(target error) bool { return target == fs.ErrPermission }
+
+// List yields the files below the folder in the order of their keys. In a shallow
+// listing, what this user cannot look at has Size -1; a link that may lead to a file or
+// to a folder is listed as both.
 func (s *Store) List(ctx context.Context, prefix string, o store.ListOptions) iter.Seq2[store.Info, error] {
 	return func(yield func(store.Info, error) bool) {
 		all, err := s.list(ctx, prefix, o)
@@ -155,7 +179,7 @@ type lister struct {
 func (l *lister) folder(ctx context.Context, key string) error {
 	entries, err := os.ReadDir(filepath.Join(l.root, filepath.FromSlash(key)))
 	if err != nil {
-		return there(err)
+		return there(circling(err))
 	}
 	for _, d := range entries {
 		if err := ctx.Err(); err != nil {
@@ -173,35 +197,61 @@ func (l *lister) folder(ctx context.Context, key string) error {
 }
 
 // entry adds a file, or what is in a folder, or a folder that a shallow listing
-// shows. An empty folder is none to a store. What cannot be looked at ends the
-// listing: it must not seem to be gone.
+// shows.
 func (l *lister) entry(ctx context.Context, key string, d fs.DirEntry) error {
-	name := filepath.Join(l.root, filepath.FromSlash(key))
-	isFolder := d.IsDir()
-	var st fs.FileInfo
-	if !isFolder {
-		if key <= l.o.After && d.Type().IsRegular() {
-			return nil
-		}
-		var err error
-		if st, err = os.Stat(name); err != nil {
-			return there(err)
-		}
-		isFolder = st.IsDir()
+	if d.IsDir() {
+		return l.inside(ctx, key)
 	}
+	if key <= l.o.After && d.Type().IsRegular() {
+		return nil
+	}
+	st, err := os.Stat(filepath.Join(l.root, filepath.FromSlash(key)))
 	switch {
-	case isFolder && !l.o.Shallow:
-		return l.folder(ctx, key)
-	case isFolder && key+"/" > l.o.After:
-		inside, err := os.ReadDir(name)
-		if err == nil && len(inside) > 0 {
-			l.all = append(l.all, store.Info{Key: key + "/"})
-		}
-		return there(err)
-	case !isFolder && st.Mode().IsRegular() && key > l.o.After:
-		l.all = append(l.all, info(key, st))
+	case err != nil && there(err) == nil:
+	case err != nil:
+		return l.unseen(key, d, err)
+	case st.IsDir():
+		return l.inside(ctx, key)
+	case st.Mode().IsRegular():
+		l.add(info(key, st))
 	}
 	return nil
+}
+
+// inside adds what is in a folder, or the folder to a shallow listing. An empty one
+// is none to a store; one that cannot be listed may hold anything.
+func (l *lister) inside(ctx context.Context, key string) error {
+	if !l.o.Shallow {
+		return l.folder(ctx, key)
+	}
+	if key+"/" <= l.o.After {
+		return nil
+	}
+	entries, err := os.ReadDir(filepath.Join(l.root, filepath.FromSlash(key)))
+	if len(entries) > 0 || there(err) != nil {
+		l.add(store.Info{Key: key + "/"})
+	}
+	return nil
+}
+
+// unseen adds what cannot be looked at: it must not seem to be gone, and a stray not
+// end what is done with everything else. Where it may be a folder of objects that are
+// asked for, it ends the listing.
+func (l *lister) unseen(key string, d fs.DirEntry, err error) error {
+	if !l.o.Shallow {
+		return circling(err)
+	}
+	l.add(store.Info{Key: key, Size: -1, Version: "?"}) // no file has that version, and "" would be none to compare with
+	if d.Type()&fs.ModeSymlink != 0 {
+		l.add(store.Info{Key: key + "/"})
+	}
+	return nil
+}
+
+func (l *lister) add(in store.Info) {
+	if in.Key > l.o.After {
+		l.all = append(l.all, in)
+	}
 }
 
 // there is err, but nil for what went away during a listing, or never was there.

@@ -3,6 +3,7 @@ package dir_test
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,7 +18,7 @@ import (
 
 // A file that cannot be looked at must not seem to be gone: an index would lose
 // its package.
-func TestAListingThatCannotLookFails(t *testing.T) {
+func TestAFileThatCannotBeLookedAtIsNotPassedOver(t *testing.T) {
 	root := t.TempDir()
 	s := dir.Open(root)
 	if _, err := s.Put(t.Context(), "linux-64/a-1.0-0.conda", strings.NewReader("x"), store.PutOptions{}); err != nil {
@@ -27,12 +28,18 @@ func TestAListingThatCannotLookFails(t *testing.T) {
 	if err := os.Symlink(loop, loop); err != nil {
 		t.Skipf("the file system has no symbolic links: %v", err)
 	}
-	var last error
-	for _, err := range s.List(t.Context(), "linux-64/", store.ListOptions{Shallow: true}) {
-		last = err
+	for _, shallow := range []bool{true, false} {
+		var last error
+		listed := false
+		for in, err := range s.List(t.Context(), "linux-64/", store.ListOptions{Shallow: shallow}) {
+			last, listed = err, listed || in.Key == "linux-64/b-1.0-0.conda"
+		}
+		if listed != shallow || (last == nil) != shallow {
+			t.Errorf("shallow %v: listed %v, %v", shallow, listed, last)
+		}
 	}
-	if last == nil {
-		t.Error("a file that cannot be looked at was passed over")
+	if _, _, err := s.Get(t.Context(), "linux-64/b-1.0-0.conda", 0, -1); !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), loop) || !strings.Contains(err.Error(), "move it away") {
+		t.Error(err)
 	}
 }
 

@@ -25,6 +25,9 @@ type part struct {
 
 // open opens n bytes of a file from off on, as Get.
 func (s *Store) open(name, key string, off, n int64) (*part, error) {
+	if st, err := os.Stat(name); err == nil && !st.Mode().IsRegular() {
+		return nil, noFile(name, st)
+	}
 	f, err := os.Open(name) //nolint:gosec // of a valid key
 	if err != nil {
 		return nil, s.missing(err)
@@ -39,11 +42,21 @@ func (s *Store) open(name, key string, off, n int64) (*part, error) {
 	return p, nil
 }
 
+// noFile says what is wrong with something that has an object's place, and is not even
+// opened: a pipe would wait for its other end, and no signal would end that. A folder is
+// no object; whatever else is there hides one, and must not seem to be nothing.
+func noFile(name string, st fs.FileInfo) error {
+	if st.IsDir() {
+		return fmt.Errorf("%s is not a file: %w", name, fs.ErrNotExist)
+	}
+	return fmt.Errorf("%s is no regular file: move it away", name)
+}
+
 // describe tells what the open file is as an object.
 func (s *Store) describe(f *os.File, key string) (store.Info, error) {
 	st, err := f.Stat()
-	if err == nil && !st.Mode().IsRegular() {
-		err = fmt.Errorf("%s is not a file: %w", f.Name(), fs.ErrNotExist)
+	if err == nil && !st.Mode().IsRegular() { // since open looked
+		err = noFile(f.Name(), st)
 	}
 	if err != nil {
 		return store.Info{}, err
