@@ -61,14 +61,19 @@ const (
 // objects.
 func (r *run) complete(ctx context.Context, e *edition, l listing) error {
 	e.meta[metaShards] = "yes"
-	sum, err := r.instructions(ctx, e, l)
-	if err != nil {
-		return err
-	}
 	e.also(l, r.o.Current)
+	_, instructed := l.others[patchName]
 	_, kept := l.others[unpatchedKey]
-	if !e.instructed || e.patch == nil && (e.meta[metaPatched] == "" || !kept) {
-		return nil
+	return r.follow(ctx, e, instructed, kept)
+}
+
+// follow makes e's base the records as their packages have them, for finish to change
+// them by the subdir's instructions. The caller says whether there may be instructions,
+// and records that were kept when earlier ones were followed.
+func (r *run) follow(ctx context.Context, e *edition, instructed, kept bool) error {
+	sum, err := r.instructions(ctx, e, instructed)
+	if err != nil || !e.instructed || e.patch == nil && (e.meta[metaPatched] == "" || !kept) {
+		return err
 	}
 	e.all = true
 	e.base, err = r.unpatched(ctx, e.data, e.patch)
@@ -212,9 +217,9 @@ func (r *run) warnOfReturns(back []string) {
 // of their text; "" when there are none. With instructions that cannot be read
 // the records stay as clients see them now: without any, what was withdrawn would
 // come back.
-func (r *run) instructions(ctx context.Context, e *edition, l listing) (sum string, err error) {
+func (r *run) instructions(ctx context.Context, e *edition, exist bool) (sum string, err error) {
 	o := &object{}
-	if _, found := l.others[patchName]; found {
+	if exist {
 		if o, err = r.read(ctx, patchName); err != nil {
 			return "", err
 		}

@@ -23,23 +23,42 @@ import (
 // is an error that matches fs.ErrNotExist, and then its subdir stays as it was.
 func Remove(ctx context.Context, s store.Store, keys []string, o Options) (Report, error) {
 	return eachSubdir(ctx, s, keys, o, func(ctx context.Context, r *run, files []string) (SubdirReport, error) {
-		now := r.now().Unix()
-		if err := r.noteRemovals(ctx, false, func(all removals) error {
-			for _, file := range files {
-				was := all[file]
-				was.At = now
-				all[file] = was
+		now := r.now()
+		var records map[string]json.RawMessage
+		report, err := r.edited(ctx, func(e *edition, report *SubdirReport) (err error) {
+			if records, err = r.asPackaged(ctx, e, files); err != nil {
+				return err
 			}
-			return nil
-		}); err != nil {
-			return SubdirReport{}, err
-		}
-		report, err := r.edited(ctx, func(e *edition, report *SubdirReport) error { return e.remove(files, report) })
+			if err := e.remove(files, report); err != nil {
+				return err
+			}
+			return r.noteRemovals(ctx, false, func(all removalFile) error { // ahead of the index: see removedByHand
+				all.add(files, records, now)
+				return nil
+			})
+		})
 		if err != nil {
 			return report, err
 		}
-		return report, r.settle(ctx, files)
+		return report, r.settle(ctx, files, records)
 	})
+}
+
+// asPackaged are the records that files have in e, which is not changed yet, without
+// what patch instructions made of them. Of those that the index does not have, or that
+// were patched by instructions that cannot be read now, there are none.
+func (r *run) asPackaged(ctx context.Context, e *edition, files []string) (map[string]json.RawMessage, error) {
+	was := &edition{subdir: e.subdir, data: e.base, base: e.base, meta: maps.Clone(e.meta)}
+	if err := r.follow(ctx, was, true, true); err != nil {
+		return nil, err
+	}
+	records := map[string]json.RawMessage{}
+	for _, file := range files {
+		if record, found := was.base.Record(file); found && (was.instructed || e.meta[metaPatched] == "") {
+			records[file] = record
+		}
+	}
+	return records, nil
 }
 
 // remove moves files from the records to the removed. The index is written also
@@ -72,7 +91,11 @@ func Restore(ctx context.Context, s store.Store, keys []string, o Options) (Repo
 		if _, err := r.restorable(ctx, files); err != nil {
 			return SubdirReport{}, err
 		}
-		if err := r.noteRemovals(ctx, true, func(all removals) error { return all.forget(files, r.subdir, r.now()) }); err != nil {
+		var removed map[string]json.RawMessage
+		if err := r.noteRemovals(ctx, true, func(all removalFile) error {
+			removed = all.Records
+			return all.Files.forget(files, r.subdir, r.now())
+		}); err != nil {
 			return SubdirReport{}, err
 		}
 		// What is there now stays. A Prune that was done before may have left the
@@ -85,15 +108,26 @@ func Restore(ctx context.Context, s store.Store, keys []string, o Options) (Repo
 			e.renew = true // likewise, a removal that was lost
 			for i, file := range files {
 				e.base.Removed = slices.DeleteFunc(e.base.Removed, func(f string) bool { return f == file })
-				r.take(e, state{}, file, stored[i], report)
+				r.take(e, state{}, file, stored[i].as(removed[file]), report)
 			}
 			return nil
 		})
 		if err != nil {
 			return report, err
 		}
-		return report, r.settle(ctx, files)
+		return report, r.settle(ctx, files, nil)
 	})
+}
+
+// as has the record that was removed, if that is of the same archive: it may have been
+// changed by hand.
+func (l looked) as(removed json.RawMessage) looked {
+	if removed != nil && sameBytes(removed, l.record) {
+		if kept := conda.WithHashes(removed, l.record); readableRecord(kept) {
+			l.record = kept
+		}
+	}
+	return l
 }
 
 // restorable looks into the packages that are to come back: all must be whole.
