@@ -388,17 +388,23 @@ func (r *run) write(ctx context.Context, e *edition, parts map[string]*part, rep
 		}
 		return r.derive(ctx, e, parts, report)
 	}
-	if e.patch != nil { // first the records as they are: from patched ones alone nobody can tell what the instructions hid
+	if err := r.commitWithBase(ctx, e, parts, report); err != nil {
+		return err
+	}
+	return r.derive(ctx, e, parts, report)
+}
+
+// commitWithBase commits e, and before that, if instructions change them, the records
+// as they are: from patched ones alone nobody can tell what the instructions hid.
+func (r *run) commitWithBase(ctx context.Context, e *edition, parts map[string]*part, report *SubdirReport) error {
+	if e.patch != nil {
 		written, err := r.deriveOne(ctx, e, unpatchedKey, parts)
 		if err != nil {
 			return err
 		}
 		report.Written += written
 	}
-	if err := r.commit(ctx, e, report); err != nil {
-		return err
-	}
-	return r.derive(ctx, e, parts, report)
+	return r.commit(ctx, e, report)
 }
 
 // confirm makes sure that no other index was committed since e's was read.

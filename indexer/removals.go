@@ -170,11 +170,21 @@ func (f removalFile) dropRecords(data *conda.RepoData) {
 
 // forget takes files out that are restored.
 func (all removals) forget(files []string, subdir string, now time.Time) error {
+	if err := all.mayReturn(files, subdir, now); err != nil {
+		return err
+	}
+	for _, file := range files {
+		delete(all, file)
+	}
+	return nil
+}
+
+// mayReturn is an error if a file is being deleted, or may be once more.
+func (all removals) mayReturn(files []string, subdir string, now time.Time) error {
 	for _, file := range files {
 		if all[file].ending(now) {
 			return fmt.Errorf("restore %s/%s: it was deleted less than an hour ago, or is about to be: build it again with another build number, or wait: %w", subdir, file, fs.ErrNotExist)
 		}
-		delete(all, file)
 	}
 	return nil
 }

@@ -83,12 +83,14 @@ func (e *edition) remove(files []string, report *SubdirReport) error {
 	return nil
 }
 
-// Restore shows packages to clients again that Remove took out of the index.
-// One whose object is deleted, or is about to be, cannot come back: that is an
-// error that matches fs.ErrNotExist.
+// Restore shows packages to clients again that Remove took out of the index, with the
+// records that they had there, changed by the patch instructions of today. One whose
+// object is deleted, or is about to be, cannot come back: that is an error that matches
+// fs.ErrNotExist. One that the patch instructions remove is an error, too. Restorable
+// finds out what of this is so, but for what others do meanwhile.
 func Restore(ctx context.Context, s store.Store, keys []string, o Options) (Report, error) {
 	return eachSubdir(ctx, s, keys, o, func(ctx context.Context, r *run, files []string) (SubdirReport, error) {
-		if _, err := r.restorable(ctx, files); err != nil {
+		if err := r.askRestorable(ctx, files); err != nil {
 			return SubdirReport{}, err
 		}
 		var removed map[string]json.RawMessage
@@ -100,11 +102,14 @@ func Restore(ctx context.Context, s store.Store, keys []string, o Options) (Repo
 		}
 		// What is there now stays. A Prune that was done before may have left the
 		// very text that was to be written, which then counts as written.
-		stored, err := r.restorable(ctx, files)
+		stored, err := r.lookedWhole(ctx, files)
 		if err != nil {
 			return SubdirReport{}, err
 		}
 		report, err := r.edited(ctx, func(e *edition, report *SubdirReport) error {
+			if err := r.follow(ctx, e, true, true); err != nil {
+				return err
+			}
 			e.renew = true // likewise, a removal that was lost
 			for i, file := range files {
 				e.base.Removed = slices.DeleteFunc(e.base.Removed, func(f string) bool { return f == file })
@@ -130,8 +135,51 @@ func (l looked) as(removed json.RawMessage) looked {
 	return l
 }
 
-// restorable looks into the packages that are to come back: all must be whole.
-func (r *run) restorable(ctx context.Context, files []string) ([]looked, error) {
+// Restorable asks whether Restore would bring the packages back, and writes nothing.
+// Its error is what Restore's would be.
+func Restorable(ctx context.Context, s store.Store, keys []string, o Options) error {
+	_, err := eachSubdir(ctx, s, keys, o, func(ctx context.Context, r *run, files []string) (SubdirReport, error) {
+		return SubdirReport{}, r.askRestorable(ctx, files)
+	})
+	return err
+}
+
+// askRestorable finds what keeps files of a subdir from coming back.
+func (r *run) askRestorable(ctx context.Context, files []string) error {
+	if _, err := r.lookedWhole(ctx, files); err != nil {
+		return err
+	}
+	all, _, err := r.readRemovals(ctx)
+	if err != nil {
+		return err
+	}
+	if err := all.Files.mayReturn(files, r.subdir, r.now()); err != nil {
+		return err
+	}
+	return r.notInstructed(ctx, files)
+}
+
+// notInstructed refuses what the patch instructions remove: the next run that follows
+// them would take it out again. Of those that cannot be read nobody knows.
+func (r *run) notInstructed(ctx context.Context, files []string) error {
+	o, err := r.read(ctx, patchName)
+	if err != nil || !o.exists {
+		return err
+	}
+	patch, err := conda.ParsePatch(o.text)
+	if err != nil {
+		return fmt.Errorf("restore %s/%s: %s/%s may be about it, and cannot be read: correct it, or delete it: %w", r.subdir, files[0], r.subdir, patchName, err)
+	}
+	for _, file := range files {
+		if patch.Removes(file) {
+			return fmt.Errorf("restore %s/%s: %s/%s removes it: take it off the list remove there (x.tar.bz2 stands for x.conda, too), run condaworker reindex, and then restore it", r.subdir, file, r.subdir, patchName)
+		}
+	}
+	return nil
+}
+
+// lookedWhole looks into the packages that are to come back: all must be whole.
+func (r *run) lookedWhole(ctx context.Context, files []string) ([]looked, error) {
 	stored, err := r.lookAll(ctx, files, nil)
 	if err != nil {
 		return nil, err
