@@ -61,7 +61,7 @@ func (r *run) add(ctx context.Context, packages map[string]looked) (SubdirReport
 	r.skipped = nil
 	return r.edit(ctx, func(e *edition, report *SubdirReport) error {
 		if e.meta[metaPatched] != "" { // a channel without instructions pays for none
-			if err := r.follow(ctx, e, true, true); err != nil {
+			if err := r.followed(ctx, e); err != nil {
 				return err
 			}
 		}

@@ -1,6 +1,7 @@
 package indexer
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -15,6 +16,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/condaworker/condaworker/conda"
+	"github.com/condaworker/condaworker/store"
 )
 
 // edition is a version of a subdir's index in the making: what it replaces,
@@ -76,13 +78,51 @@ func (r *run) follow(ctx context.Context, e *edition, instructed, kept bool) err
 		return err
 	}
 	e.all = true
-	e.base, err = r.unpatched(ctx, e.data, e.patch)
+	was := e.meta[metaPatched]
+	e.base, err = r.unpatched(ctx, e, was != "" && (was != sum || e.described()))
 	if e.patch == nil {
 		delete(e.meta, metaPatched)
 	} else {
 		e.meta[metaPatched] = sum
 	}
 	return err
+}
+
+// followed is follow where nothing was listed: what only the records that were kept have
+// may be stored no more.
+func (r *run) followed(ctx context.Context, e *edition) error {
+	if !e.described() {
+		known, err := r.readState(ctx, e.index.info, listing{others: map[string]store.Info{stateName: {}}})
+		if err != nil {
+			return err
+		}
+		e.patched(known)
+	}
+	if err := r.follow(ctx, e, true, true); err != nil {
+		return err
+	}
+	removed := setOf(e.data.Removed)
+	var unsure []string
+	for file := range e.base.All() {
+		if _, found := e.data.Record(file); !found && !removed[file] {
+			unsure = append(unsure, file)
+		}
+	}
+	for _, file := range unsure {
+		e.base.Delete(file)
+	}
+	return nil
+}
+
+// described tells whether the index has the metadata that our runs give it. What another
+// indexer, a hand or a copy leaves has none.
+func (e *edition) described() bool { return e.index.info.Meta[metaShards] != "" }
+
+// patched notes what a run knew of the index that has lost its metadata since.
+func (e *edition) patched(known state) {
+	if !e.described() && known.patched != "" {
+		e.meta[metaPatched] = known.patched
+	}
 }
 
 // also notes what further objects are kept up to date: current_repodata.json, once
@@ -237,8 +277,11 @@ func (r *run) instructions(ctx context.Context, e *edition, exist bool) (sum str
 }
 
 // unpatched are the records as their packages have them: those that were kept
-// when the index was patched, and those that came since.
-func (r *run) unpatched(ctx context.Context, data *conda.RepoData, patch *conda.Patch) (*conda.RepoData, error) {
+// when the index was patched, and those that came since. earlier says that whatever
+// differs between the two may be of earlier instructions; else it is of e's, or of a
+// hand, and then it stays.
+func (r *run) unpatched(ctx context.Context, e *edition, earlier bool) (*conda.RepoData, error) {
+	data := e.data
 	o, err := r.read(ctx, unpatchedKey)
 	if err != nil {
 		return nil, err
@@ -253,10 +296,15 @@ func (r *run) unpatched(ctx context.Context, data *conda.RepoData, patch *conda.
 	if err != nil {
 		return nil, err
 	}
-	base.Removed = removedNow(base, data, patch, byHand.Files)
+	base.Removed = removedNow(base, e, earlier, byHand.Files)
 	removed := setOf(base.Removed)
 	for file := range removed {
 		base.Delete(file)
+	}
+	if !earlier {
+		if err := e.keepEdits(base); err != nil {
+			return nil, err
+		}
 	}
 	for file, record := range data.All() {
 		if _, found := base.Record(file); !found && !removed[file] {
@@ -266,16 +314,42 @@ func (r *run) unpatched(ctx context.Context, data *conda.RepoData, patch *conda.
 	return base, nil
 }
 
-// removedNow are the files that somebody took out of data, and not its instructions
-// or earlier ones. base, which only a run that applies instructions writes, may be
+// keepEdits takes into base, of what e's index says of its records, what e's instructions
+// do not explain.
+func (e *edition) keepEdits(base *conda.RepoData) error {
+	changes := *e.patch
+	changes.Remove = nil
+	patched, err := changes.Apply(base)
+	if err != nil {
+		return fmt.Errorf("%s/%s: %w", e.subdir, patchName, err)
+	}
+	for file, seen := range e.data.All() {
+		own, found := base.Record(file)
+		explained, _ := patched.Record(file)
+		switch {
+		case !found, bytes.Equal(explained, seen):
+			continue
+		case sameBytes(seen, own):
+			seen, err = conda.WithEdits(own, explained, seen, e.meta[metaPatched] == "")
+		}
+		if err != nil {
+			return fmt.Errorf("%s/%s: %s: %w", e.subdir, unpatchedKey, file, err)
+		}
+		base.Set(file, seen)
+	}
+	return nil
+}
+
+// removedNow are the files that somebody took out of e's index, and not its instructions
+// or, where there may have been such, earlier ones. base, which only a run that applies instructions writes, may be
 // older than data: a restore came since. But of what is meant to be out, an indexer
 // that has no list of the removed lost the mark.
-func removedNow(base, data *conda.RepoData, patch *conda.Patch, byHand removals) (all []string) {
-	before, listed := setOf(base.Removed), setOf(data.Removed)
-	for _, file := range data.Removed {
+func removedNow(base *conda.RepoData, e *edition, earlier bool, byHand removals) (all []string) {
+	before, listed := setOf(base.Removed), setOf(e.data.Removed)
+	for _, file := range e.data.Removed {
 		_, kept := base.Record(file)
 		_, meant := byHand[file]
-		if byPatch := !meant && !before[file] && (patch.Removes(file) || kept); !byPatch {
+		if byPatch := !meant && !before[file] && (e.patch.Removes(file) || kept && earlier); !byPatch {
 			all = append(all, file)
 		}
 	}

@@ -313,6 +313,7 @@ func (r *run) once(ctx context.Context) (SubdirReport, error) {
 		}
 		r.warnOfReturns(back)
 	}
+	e.patched(known)
 	if err := r.complete(ctx, e, stored); err != nil {
 		return report, err
 	}

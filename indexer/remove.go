@@ -48,13 +48,13 @@ func Remove(ctx context.Context, s store.Store, keys []string, o Options) (Repor
 // what patch instructions made of them. Of those that the index does not have, or that
 // were patched by instructions that cannot be read now, there are none.
 func (r *run) asPackaged(ctx context.Context, e *edition, files []string) (map[string]json.RawMessage, error) {
-	was := &edition{subdir: e.subdir, data: e.base, base: e.base, meta: maps.Clone(e.meta)}
-	if err := r.follow(ctx, was, true, true); err != nil {
+	was := &edition{subdir: e.subdir, index: e.index, data: e.base, base: e.base, meta: maps.Clone(e.meta)}
+	if err := r.followed(ctx, was); err != nil {
 		return nil, err
 	}
 	records := map[string]json.RawMessage{}
 	for _, file := range files {
-		if record, found := was.base.Record(file); found && (was.instructed || e.meta[metaPatched] == "") {
+		if record, found := was.base.Record(file); found && (was.instructed || was.meta[metaPatched] == "") {
 			records[file] = record
 		}
 	}
@@ -107,7 +107,7 @@ func Restore(ctx context.Context, s store.Store, keys []string, o Options) (Repo
 			return SubdirReport{}, err
 		}
 		report, err := r.edited(ctx, func(e *edition, report *SubdirReport) error {
-			if err := r.follow(ctx, e, true, true); err != nil {
+			if err := r.followed(ctx, e); err != nil {
 				return err
 			}
 			e.renew = true // likewise, a removal that was lost

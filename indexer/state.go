@@ -31,6 +31,10 @@ type state struct {
 	files  map[string]seen     // by file name; nil: nothing is known
 	parts  map[string]madeFrom // derived objects, by name
 	Swept  int64               // when shards were listed last, in seconds since 1970
+
+	// patched is what metaPatched said of the index: another indexer, a hand or a copy
+	// of the channel leaves the index without its metadata.
+	patched string
 }
 
 // seen is one object.
@@ -54,6 +58,7 @@ type stateFile struct {
 	Files   map[string]seen     `json:"files"`
 	Parts   map[string]madeFrom `json:"parts"`
 	Swept   int64               `json:"swept,omitempty"`
+	Patched string              `json:"patched,omitempty"`
 }
 
 const stateVersion = 2
@@ -84,7 +89,7 @@ func (r *run) readState(ctx context.Context, index store.Info, l listing) (state
 	var f stateFile
 	text, err := archive.Unzstd(o.text, maxIndex)
 	if o.exists && err == nil && json.Unmarshal(text, &f) == nil && f.Version == stateVersion {
-		s.files, s.parts, s.Swept = f.Files, f.Parts, f.Swept
+		s.files, s.parts, s.Swept, s.patched = f.Files, f.Parts, f.Swept, f.Patched
 	}
 	return s, nil
 }
@@ -137,13 +142,13 @@ func (s state) bad(file string, in store.Info) string {
 // writeState keeps what this run learnt. It runs after the commit, and its
 // failure costs the next run some work: it is logged.
 func (r *run) writeState(ctx context.Context, was state, e *edition, l listing, parts map[string]*part) {
-	f := stateFile{stateVersion, map[string]seen{}, map[string]madeFrom{}, was.Swept}
+	f := stateFile{stateVersion, map[string]seen{}, map[string]madeFrom{}, was.Swept, e.meta[metaPatched]}
 	for name, p := range parts {
 		if p.exists && p.source != "" {
 			f.Parts[name] = madeFrom{p.info.Version, p.source}
 		}
 	}
-	if r.looked == 0 && e.shards == nil && len(was.files) == len(l.packages) && maps.Equal(f.Parts, was.parts) {
+	if r.looked == 0 && e.shards == nil && len(was.files) == len(l.packages) && maps.Equal(f.Parts, was.parts) && f.Patched == was.patched {
 		return // it says so already
 	}
 	for file, in := range l.packages {

@@ -157,11 +157,10 @@ func (w *walk) noInstructions() {
 }
 
 // rewrite is another indexer, or a hand, that writes the index and knows nothing of
-// its metadata. That it was patched only instructions tell until the next run.
+// its metadata.
 func (w *walk) rewrite() {
 	w.did("rewrite", "")
 	putRaw(w.t, w.s, "linux-64/repodata.json", append(stored(w.t, w.s, "linux-64/repodata.json"), '\n'))
-	w.reindex()
 }
 
 // lose deletes an object by hand.
