@@ -114,7 +114,19 @@ func (s state) knows(file string, record json.RawMessage, in store.Info) bool {
 		was := s.files[file]
 		return was.Bad == "" && was.Print == fingerprint(in, r.SHA256)
 	}
-	return strings.Trim(in.Version, `"`) == r.MD5 || in.Modified.Before(s.index.Modified.Add(-slack))
+	return strings.Trim(in.Version, `"`) == r.MD5 || s.older(in)
+}
+
+// older tells whether an object is so much older than the index that this one knew it.
+func (s state) older(in store.Info) bool { return in.Modified.Before(s.index.Modified.Add(-slack)) }
+
+// settled tells whether the object that was looked into is the one of which the index has
+// a record, whatever that says.
+func (s state) settled(file string, l looked) bool {
+	if s.files != nil {
+		return s.knew(file, l.info, l.record)
+	}
+	return s.older(l.info)
 }
 
 // usable tells whether clients find the package of a record, and can install it.
