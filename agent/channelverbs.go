@@ -160,6 +160,7 @@ func (c indexChange) do(ctx context.Context, s store.Store, o channelOptions, p 
 		var index indexer.Report
 		index, err = c.change(ctx, s, keys, how)
 		r.Index = &index
+		warnOfSkipped(p, index)
 	case c.ask != nil:
 		err = c.ask(ctx, s, keys, how)
 	}

@@ -91,12 +91,8 @@ func (r *run) follow(ctx context.Context, e *edition, instructed, kept bool) err
 // followed is follow where nothing was listed: what only the records that were kept have
 // may be stored no more.
 func (r *run) followed(ctx context.Context, e *edition) error {
-	if !e.described() {
-		known, err := r.readState(ctx, e.index.info, listing{others: map[string]store.Info{stateName: {}}})
-		if err != nil {
-			return err
-		}
-		e.patched(known)
+	if err := r.recall(ctx, e); err != nil {
+		return err
 	}
 	if err := r.follow(ctx, e, true, true); err != nil {
 		return err
@@ -112,6 +108,16 @@ func (r *run) followed(ctx context.Context, e *edition) error {
 		e.base.Delete(file)
 	}
 	return nil
+}
+
+// recall asks the state what the index's metadata said, if that is lost.
+func (r *run) recall(ctx context.Context, e *edition) error {
+	if e.described() {
+		return nil
+	}
+	known, err := r.readState(ctx, e.index.info, listing{others: map[string]store.Info{stateName: {}}})
+	e.patched(known)
+	return err
 }
 
 // described tells whether the index has the metadata that our runs give it. What another

@@ -160,7 +160,8 @@ func (r *run) askRestorable(ctx context.Context, files []string) error {
 }
 
 // notInstructed refuses what the patch instructions remove: the next run that follows
-// them would take it out again. Of those that cannot be read nobody knows.
+// them would take it out again. Of those that cannot be read nobody knows, but that they
+// are none where none were followed before, as a reindex takes them.
 func (r *run) notInstructed(ctx context.Context, files []string) error {
 	o, err := r.read(ctx, patchName)
 	if err != nil || !o.exists {
@@ -168,6 +169,10 @@ func (r *run) notInstructed(ctx context.Context, files []string) error {
 	}
 	patch, err := conda.ParsePatch(o.text)
 	if err != nil {
+		was, err2 := r.wasPatched(ctx)
+		if err2 != nil || !was {
+			return err2
+		}
 		return fmt.Errorf("restore %s/%s: %s/%s may be about it, and cannot be read: correct it, or delete it: %w", r.subdir, files[0], r.subdir, patchName, err)
 	}
 	for _, file := range files {
@@ -176,6 +181,17 @@ func (r *run) notInstructed(ctx context.Context, files []string) error {
 		}
 	}
 	return nil
+}
+
+// wasPatched tells whether instructions changed the index.
+func (r *run) wasPatched(ctx context.Context) (bool, error) {
+	info, exists, err := head(ctx, r.s, r.subdir+"/"+indexName)
+	if err != nil || !exists {
+		return false, err
+	}
+	e := r.successor(&object{info: info})
+	err = r.recall(ctx, e)
+	return e.meta[metaPatched] != "", err
 }
 
 // lookedWhole looks into the packages that are to come back: all must be whole.
@@ -221,7 +237,10 @@ func eachSubdir(ctx context.Context, s store.Store, keys []string, o Options, wo
 // edited changes the subdir's index, which is made first if there is none.
 func (r *run) edited(ctx context.Context, change func(*edition, *SubdirReport) error) (SubdirReport, error) {
 	for {
-		report, err := r.untilCommitted(ctx, func(ctx context.Context) (SubdirReport, error) { return r.edit(ctx, change) })
+		report, err := r.untilCommitted(ctx, func(ctx context.Context) (SubdirReport, error) {
+			r.skipped = nil
+			return r.edit(ctx, change)
+		})
 		if _, none := errors.AsType[*NoIndexError](err); !none {
 			return report, err
 		}

@@ -247,17 +247,23 @@ func TestRestoreOfWhatInstructionsRemove(t *testing.T) {
 	const key = "linux-64/tool-1.0-0.conda"
 	for name, c := range map[string]struct {
 		text    string
-		removed bool // by hand too
+		before  string // a reindex followed these
+		removed bool   // by hand too
 		says    string
 	}{
-		"hidden":             {`{"remove":["tool-1.0-0.conda"]}`, false, "linux-64/patch_instructions.json removes it"},
-		"as a twin":          {`{"remove":["tool-1.0-0.tar.bz2"]}`, false, "x.tar.bz2 stands for x.conda"},
-		"and removed":        {`{"remove":["tool-1.0-0.conda"]}`, true, "linux-64/patch_instructions.json removes it"},
-		"that are broken":    {`{"remove":["tool-1.0-0.conda"]`, true, "correct it"},
-		"of an odd kind too": {`{"tool":{}}`, true, "correct it"},
+		"hidden":             {`{"remove":["tool-1.0-0.conda"]}`, "", false, "linux-64/patch_instructions.json removes it"},
+		"as a twin":          {`{"remove":["tool-1.0-0.tar.bz2"]}`, "", false, "x.tar.bz2 stands for x.conda"},
+		"and removed":        {`{"remove":["tool-1.0-0.conda"]}`, "", true, "linux-64/patch_instructions.json removes it"},
+		"that are broken":    {`{"remove":["tool-1.0-0.conda"]`, `{"revoke":["tool-1.0-0.conda"]}`, true, "correct it"},
+		"of an odd kind too": {`{"tool":{}}`, `{"revoke":["tool-1.0-0.conda"]}`, true, "correct it"},
 	} {
 		s := &mem.Store{}
 		builds(t, s, "tool", nil, 0, 1)
+		if c.before != "" {
+			instruct(t, s, c.before)
+			reindexOK(t, s, Options{})
+			putRaw(t, s, "linux-64/"+indexName, stored(t, s, "linux-64/"+indexName)) // as a copy
+		}
 		if c.removed {
 			removeOK(t, s, Options{}, key)
 		}
@@ -356,5 +362,20 @@ func TestRestorable(t *testing.T) {
 		if (err == nil) != (spoil == nil) || fmt.Sprint(err) != fmt.Sprint(done) {
 			t.Errorf("%s: asked: %v, done: %v", name, err, done)
 		}
+	}
+}
+
+// Some indexers leave there what are no instructions. Where none were followed, they are
+// passed over, and that is said.
+func TestRestoreInSpiteOfWhatAreNoInstructions(t *testing.T) {
+	const key = "linux-64/tool-1.0-0.conda"
+	s := &mem.Store{}
+	builds(t, s, "tool", nil, 0, 1)
+	reindexOK(t, s, Options{})
+	removeOK(t, s, Options{}, key)
+	instruct(t, s, `{"tool":{}}`)
+	r := restoreOK(t, s, Options{}, key)
+	if n := len(r.Skipped); n != 1 || r.Skipped[0].Key != "linux-64/"+patchName || len(files(t, s, "linux-64")) != 2 {
+		t.Errorf("%+v, in the index: %q", r.Skipped, files(t, s, "linux-64"))
 	}
 }
