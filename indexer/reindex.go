@@ -395,10 +395,9 @@ func (r *run) write(ctx context.Context, e *edition, parts map[string]*part, rep
 	return r.derive(ctx, e, parts, report)
 }
 
-// commitWithBase commits e, and before that, if instructions change them, the records
-// as they are: from patched ones alone nobody can tell what the instructions hid.
+// commitWithBase commits e, and keeps the records as they are, if instructions change them.
 func (r *run) commitWithBase(ctx context.Context, e *edition, parts map[string]*part, report *SubdirReport) error {
-	if e.patch != nil {
+	if e.patch != nil { // first the records as they are: from patched ones alone nobody can tell what the instructions hid
 		written, err := r.deriveOne(ctx, e, unpatchedKey, parts)
 		if err != nil {
 			return err
