@@ -30,8 +30,8 @@ type channelWork func(context.Context, store.Store, channelOptions, *progress, *
 
 // channelCommand declares the verbs remove, restore and prune.
 func (d *desk) channelCommand() *cobra.Command {
-	removing := indexChange{"remove", false, "taken out of the index", "; until channel prune deletes what was taken out, channel restore brings it back", indexer.Remove}
-	restoring := indexChange{"restore", true, "taken into the index again", "", indexer.Restore}
+	removing := indexChange{"remove", false, "taken out of the index", "; until channel prune deletes what was taken out, channel restore brings it back", indexer.Remove, nil}
+	restoring := indexChange{"restore", true, "taken into the index again", "", indexer.Restore, indexer.Restorable}
 	return verbs("channel", "Take packages out of a channel, bring them back, or clean up",
 		d.channelVerb(&cobra.Command{
 			Use:   "remove PACKAGE... --channel URL",
@@ -147,15 +147,22 @@ type indexChange struct {
 	says    string // of a package, behind "would be " in a dry run
 	hint    string
 	change  func(context.Context, store.Store, []string, indexer.Options) (indexer.Report, error)
+	ask     func(context.Context, store.Store, []string, indexer.Options) error // what change would refuse; nil: what find finds, it takes
 }
 
 func (c indexChange) do(ctx context.Context, s store.Store, o channelOptions, p *progress, r *report) (string, error) {
 	end := p.Phase(c.phase)
 	keys, err := find(ctx, s, o, c.removed)
-	if err == nil && !o.dryRun {
+	how := indexer.Options{Log: p.Info, Warn: p.Warn}
+	switch {
+	case err != nil:
+	case !o.dryRun:
 		var index indexer.Report
-		index, err = c.change(ctx, s, keys, indexer.Options{Log: p.Info, Warn: p.Warn})
+		index, err = c.change(ctx, s, keys, how)
 		r.Index = &index
+		warnOfSkipped(p, index)
+	case c.ask != nil:
+		err = c.ask(ctx, s, keys, how)
 	}
 	end(err)
 	if err != nil {

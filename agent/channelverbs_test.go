@@ -39,3 +39,29 @@ func TestChannelVerbsAskForAChannel(t *testing.T) {
 		t.Errorf("reindex: exit code %d\n%s", code, out)
 	}
 }
+
+// A dry run promises nothing that the restore refuses.
+func TestDryRunOfARestore(t *testing.T) {
+	work := t.TempDir()
+	channel := filepath.Join(work, "channel")
+	for _, name := range []string{"a", "b"} {
+		path := condatest.Write(t, name+"-1.0-0.conda", condatest.Index(name, "1.0", 0, "linux-64"), nil)
+		if out, code := run(t, work, "publish", path, "--to", channel); code != 0 {
+			t.Fatal(out)
+		}
+	}
+	if out, code := run(t, work, "channel", "remove", "a=1.0", "b=1.0", "-c", channel); code != 0 {
+		t.Fatal(out)
+	}
+	if err := os.Remove(filepath.Join(channel, "linux-64", "a-1.0-0.conda")); err != nil {
+		t.Fatal(err)
+	}
+	for file, want := range map[string]string{"a-1.0-0.conda": "its file is not stored any more", "b-1.0-0.conda": "taken into the index again"} {
+		for _, dry := range [][]string{{"--dry-run"}, nil} {
+			out, code := run(t, work, append([]string{"channel", "restore", file, "-c", channel}, dry...)...)
+			if !strings.Contains(out, want) || (code == 0) != (file == "b-1.0-0.conda") {
+				t.Errorf("%s %q: exit code %d\n%s", file, dry, code, out)
+			}
+		}
+	}
+}

@@ -214,7 +214,10 @@ const revokedMark = "package_has_been_revoked"
 func revoke(fields map[string]json.RawMessage) {
 	fields["revoked"] = json.RawMessage("true")
 	var depends []string
-	if json.Unmarshal(fields["depends"], &depends) == nil && !slices.Contains(depends, revokedMark) {
+	if json.Unmarshal(fields["depends"], &depends) != nil {
+		depends = nil // there are none, or such as no client understands
+	}
+	if !slices.Contains(depends, revokedMark) {
 		fields["depends"] = appendStrings(nil, append(depends, revokedMark))
 	}
 }

@@ -54,6 +54,24 @@ func TestPatch(t *testing.T) {
 	}
 }
 
+// Whatever a record says of what it depends on, nobody installs what is revoked.
+func TestRevokedWithoutDepends(t *testing.T) {
+	for depends, want := range map[string]string{"": "", `,"depends":null`: "", `,"depends":[]`: "", `,"depends":"b"`: "", `,"depends":[1,"b"]`: "", `,"depends":["b"]`: `"b",`} {
+		r, err := ParseRepoData([]byte(`{"packages":{},"packages.conda":{"a-1-0.conda":{"name":"a"` + depends + `}}}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, err := (&Patch{Revoke: []string{"a-1-0.conda"}}).Apply(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want = `{"depends":[` + want + `"package_has_been_revoked"],"name":"a","revoked":true}`
+		if got, _ := out.Record("a-1-0.conda"); string(got) != want {
+			t.Errorf("%s: %s, want %s", depends, got, want)
+		}
+	}
+}
+
 func TestPatchesThatAreNone(t *testing.T) {
 	for text, says := range map[string]string{
 		"": "end of JSON", `{"packages"`: "byte", `[]`: "it cannot be a JSON array", `{"remove":"a"}`: "its remove cannot be a JSON string", `{"patch_instructions_version": 3}`: "version is 3",

@@ -18,6 +18,9 @@ import (
 // package costs a handful of requests however large the channel is. o says no
 // more than how: Now, Log, Warn and Concurrency.
 //
+// Patch instructions hold for them, too, if the index says that a reindex followed
+// some: the subdir then costs three requests more.
+//
 // It keeps S0 as Reindex does: what it writes is the version that it read plus
 // records of packages that were stored before (S2), and it replaces no other
 // version. An older script that synchronizes an index which it read before does, and
@@ -58,10 +61,18 @@ func Commit(ctx context.Context, s store.Store, packages []Published, o Options)
 func (r *run) add(ctx context.Context, packages map[string]looked) (SubdirReport, error) {
 	r.skipped = nil
 	return r.edit(ctx, func(e *edition, report *SubdirReport) error {
+		if e.meta[metaPatched] != "" { // a channel without instructions pays for none
+			if err := r.followed(ctx, e); err != nil {
+				return err
+			}
+		}
 		for _, file := range slices.Sorted(maps.Keys(packages)) {
 			if slices.Contains(e.base.Removed, file) {
 				r.skipped = append(r.skipped, Skipped{Key: r.subdir + "/" + file, Reason: "it was removed from the index on purpose; condaworker channel restore shows it again"})
 				continue
+			}
+			if e.patch.Removes(file) {
+				r.skipped = append(r.skipped, Skipped{Key: r.subdir + "/" + file, Reason: r.subdir + "/" + patchName + " removes it from the index"})
 			}
 			r.take(e, state{}, file, packages[file], report)
 		}
@@ -81,7 +92,7 @@ func (e *NoIndexError) Error() string {
 // edit is one attempt to change a subdir's index by what is known of it alone.
 // The versions of what is derived are asked for before the index is read, so
 // that they may be replaced also when there is nothing to commit: an earlier
-// run may have died before it derived them.
+// run may have died before it derived them. change may follow the instructions.
 func (r *run) edit(ctx context.Context, change func(*edition, *SubdirReport) error) (report SubdirReport, err error) {
 	report = SubdirReport{Subdir: r.subdir}
 	parts, err := r.ask(ctx, derivedNames)
@@ -99,7 +110,7 @@ func (r *run) edit(ctx context.Context, change func(*edition, *SubdirReport) err
 	}
 	report.Shared = index.shared(data, r.now())
 	e := r.successor(index)
-	e.base, e.part = data, true
+	e.data, e.base, e.part = data, data, true
 	if !data.HasEdition() {
 		if _, err := r.removedByHand(ctx, e); err != nil {
 			return report, err
@@ -111,13 +122,13 @@ func (r *run) edit(ctx context.Context, change func(*edition, *SubdirReport) err
 	if err := e.finish(r); err != nil {
 		return report, err
 	}
-	report.Packages = data.Len()
+	report.Packages = e.data.Len()
 	if err := r.askMore(ctx, e, parts); err != nil {
 		return report, err
 	}
 	e.again(parts)
 	if e.changed() {
-		err = r.commit(ctx, e, &report)
+		err = r.commitWithBase(ctx, e, parts, &report)
 	} else if len(parts) > len(derivedNames) { // versions that were asked for after the index was read
 		err = r.confirm(ctx, e)
 	}

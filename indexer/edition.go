@@ -1,6 +1,7 @@
 package indexer
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -16,6 +17,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/condaworker/condaworker/conda"
+	"github.com/condaworker/condaworker/store"
 )
 
 // edition is a version of a subdir's index in the making: what it replaces,
@@ -63,23 +65,72 @@ const (
 // objects.
 func (r *run) complete(ctx context.Context, e *edition, l listing) error {
 	e.meta[metaShards] = "yes"
-	sum, err := r.instructions(ctx, e, l)
-	if err != nil {
+	e.also(l, r.o.Current)
+	_, instructed := l.others[patchName]
+	_, kept := l.others[unpatchedKey]
+	return r.follow(ctx, e, instructed, kept)
+}
+
+// follow makes e's base the records as their packages have them, for finish to change
+// them by the subdir's instructions. The caller says whether there may be instructions,
+// and records that were kept when earlier ones were followed.
+func (r *run) follow(ctx context.Context, e *edition, instructed, kept bool) error {
+	sum, err := r.instructions(ctx, e, instructed)
+	if err != nil || !e.instructed || e.patch == nil && (e.meta[metaPatched] == "" || !kept) {
 		return err
 	}
-	e.also(l, r.o.Current)
-	_, kept := l.others[unpatchedKey]
-	if !e.instructed || e.patch == nil && (e.meta[metaPatched] == "" || !kept) {
-		return nil
-	}
 	e.all = true
-	e.base, err = r.unpatched(ctx, e.data, e.patch)
+	was := e.meta[metaPatched]
+	e.base, err = r.unpatched(ctx, e, was != "" && (was != sum || e.described()))
 	if e.patch == nil {
 		delete(e.meta, metaPatched)
 	} else {
 		e.meta[metaPatched] = sum
 	}
 	return err
+}
+
+// followed is follow where nothing was listed: what only the records that were kept have
+// may be stored no more.
+func (r *run) followed(ctx context.Context, e *edition) error {
+	if err := r.recall(ctx, e); err != nil {
+		return err
+	}
+	if err := r.follow(ctx, e, true, true); err != nil {
+		return err
+	}
+	removed := setOf(e.data.Removed)
+	var unsure []string
+	for file := range e.base.All() {
+		if _, found := e.data.Record(file); !found && !removed[file] {
+			unsure = append(unsure, file)
+		}
+	}
+	for _, file := range unsure {
+		e.base.Delete(file)
+	}
+	return nil
+}
+
+// recall asks the state what the index's metadata said, if that is lost.
+func (r *run) recall(ctx context.Context, e *edition) error {
+	if e.described() {
+		return nil
+	}
+	known, err := r.readState(ctx, e.index.info, listing{others: map[string]store.Info{stateName: {}}})
+	e.patched(known)
+	return err
+}
+
+// described tells whether the index has the metadata that our runs give it. What another
+// indexer, a hand or a copy leaves has none.
+func (e *edition) described() bool { return e.index.info.Meta[metaShards] != "" }
+
+// patched notes what a run knew of the index that has lost its metadata since.
+func (e *edition) patched(known state) {
+	if !e.described() && known.patched != "" {
+		e.meta[metaPatched] = known.patched
+	}
 }
 
 // also notes what further objects are kept up to date: current_repodata.json, once
@@ -214,9 +265,9 @@ func (r *run) warnOfReturns(back []string) {
 // of their text; "" when there are none. With instructions that cannot be read
 // the records stay as clients see them now: without any, what was withdrawn would
 // come back.
-func (r *run) instructions(ctx context.Context, e *edition, l listing) (sum string, err error) {
+func (r *run) instructions(ctx context.Context, e *edition, exist bool) (sum string, err error) {
 	o := &object{}
-	if _, found := l.others[patchName]; found {
+	if exist {
 		if o, err = r.read(ctx, patchName); err != nil {
 			return "", err
 		}
@@ -234,8 +285,11 @@ func (r *run) instructions(ctx context.Context, e *edition, l listing) (sum stri
 }
 
 // unpatched are the records as their packages have them: those that were kept
-// when the index was patched, and those that came since.
-func (r *run) unpatched(ctx context.Context, data *conda.RepoData, patch *conda.Patch) (*conda.RepoData, error) {
+// when the index was patched, and those that came since. earlier says that whatever
+// differs between the two may be of earlier instructions; else it is of e's, or of a
+// hand, and then it stays.
+func (r *run) unpatched(ctx context.Context, e *edition, earlier bool) (*conda.RepoData, error) {
+	data := e.data
 	o, err := r.read(ctx, unpatchedKey)
 	if err != nil {
 		return nil, err
@@ -250,10 +304,15 @@ func (r *run) unpatched(ctx context.Context, data *conda.RepoData, patch *conda.
 	if err != nil {
 		return nil, err
 	}
-	base.Removed = removedNow(base, data, patch, byHand.Files)
+	base.Removed = removedNow(base, e, earlier, byHand.Files)
 	removed := setOf(base.Removed)
 	for file := range removed {
 		base.Delete(file)
+	}
+	if !earlier {
+		if err := e.keepEdits(base); err != nil {
+			return nil, err
+		}
 	}
 	for file, record := range data.All() {
 		if _, found := base.Record(file); !found && !removed[file] {
@@ -263,16 +322,42 @@ func (r *run) unpatched(ctx context.Context, data *conda.RepoData, patch *conda.
 	return base, nil
 }
 
-// removedNow are the files that somebody took out of data, and not its instructions
-// or earlier ones. base, which only a run that applies instructions writes, may be
+// keepEdits takes into base, of what e's index says of its records, what e's instructions
+// do not explain.
+func (e *edition) keepEdits(base *conda.RepoData) error {
+	changes := *e.patch
+	changes.Remove = nil
+	patched, err := changes.Apply(base)
+	if err != nil {
+		return fmt.Errorf("%s/%s: %w", e.subdir, patchName, err)
+	}
+	for file, seen := range e.data.All() {
+		own, found := base.Record(file)
+		explained, _ := patched.Record(file)
+		switch {
+		case !found, bytes.Equal(explained, seen):
+			continue
+		case sameBytes(seen, own):
+			seen, err = conda.WithEdits(own, explained, seen, e.meta[metaPatched] == "")
+		}
+		if err != nil {
+			return fmt.Errorf("%s/%s: %s: %w", e.subdir, unpatchedKey, file, err)
+		}
+		base.Set(file, seen)
+	}
+	return nil
+}
+
+// removedNow are the files that somebody took out of e's index, and not its instructions
+// or, where there may have been such, earlier ones. base, which only a run that applies instructions writes, may be
 // older than data: a restore came since. But of what is meant to be out, an indexer
 // that has no list of the removed lost the mark.
-func removedNow(base, data *conda.RepoData, patch *conda.Patch, byHand removals) (all []string) {
-	before, listed := setOf(base.Removed), setOf(data.Removed)
-	for _, file := range data.Removed {
+func removedNow(base *conda.RepoData, e *edition, earlier bool, byHand removals) (all []string) {
+	before, listed := setOf(base.Removed), setOf(e.data.Removed)
+	for _, file := range e.data.Removed {
 		_, kept := base.Record(file)
 		_, meant := byHand[file]
-		if byPatch := !meant && !before[file] && (patch.Removes(file) || kept); !byPatch {
+		if byPatch := !meant && !before[file] && (e.patch.Removes(file) || kept && earlier); !byPatch {
 			all = append(all, file)
 		}
 	}

@@ -179,7 +179,7 @@ func (r *run) take(e *edition, known state, file string, l looked, report *Subdi
 	if l.runExports != nil {
 		e.learnt[file] = l.runExports
 	}
-	record, same, readable := l.record, had && sameBytes(old, l.record), had && readableRecord(old)
+	record, same, readable := l.record, had && (sameBytes(old, l.record) || known.settled(file, l) && alike(old, l.record)), had && readableRecord(old)
 	if same {
 		if kept := conda.WithHashes(old, l.record); readable || readableRecord(kept) {
 			record = kept // it may have been changed since by hand, and stays
@@ -241,4 +241,14 @@ func sameBytes(old, own json.RawMessage) bool {
 		return strings.EqualFold(x.SHA256, y.SHA256)
 	}
 	return strings.EqualFold(x.MD5, y.MD5)
+}
+
+// alike tells whether nothing in a record without hashes speaks against its being of the
+// archive that a package's own one is of.
+func alike(old, own json.RawMessage) bool {
+	var x, y conda.Record
+	if json.Unmarshal(old, &x) != nil || json.Unmarshal(own, &y) != nil || x.SHA256 != "" || x.MD5 != "" {
+		return false
+	}
+	return x.Size == y.Size && x.Name == y.Name && x.Version == y.Version && x.Build == y.Build && x.BuildNumber == y.BuildNumber && x.Timestamp == y.Timestamp
 }

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 	"unicode/utf8"
 
@@ -142,6 +143,8 @@ func TestARecordThatLacksAHashStays(t *testing.T) {
 		"md5 alone":     {change: func(r map[string]any) { delete(r, "sha256"); delete(r, "size"); upper(r, "md5") }},
 		"sha256 alone":  {change: func(r map[string]any) { r["md5"] = nil; r["size"] = nil; upper(r, "sha256") }},
 		"capitals":      {change: func(r map[string]any) { upper(r, "sha256") }},
+		"null hashes":   {change: func(r map[string]any) { r["md5"], r["sha256"] = nil, nil }},
+		"no hashes":     {change: func(r map[string]any) { delete(r, "sha256"); delete(r, "md5") }},
 		"an empty hash": {change: func(r map[string]any) { r["md5"] = "" }, mended: true},
 		"a size of -1":  {change: func(r map[string]any) { r["size"] = -1 }, mended: true},
 	} {
@@ -169,15 +172,20 @@ func TestARecordThatLacksAHashStays(t *testing.T) {
 	}
 }
 
-// A record of other bytes is replaced, whichever of its hashes says so, and one with none.
+// A record of other bytes is replaced, whichever of its hashes says so, and one with none
+// of which anything else says so.
 func TestARecordOfOtherBytesIsReplaced(t *testing.T) {
 	other := strings.Repeat("0", 64)
 	for name, change := range map[string]func(map[string]any){
-		"sha256":         func(r map[string]any) { r["sha256"] = other },
-		"sha256, no md5": func(r map[string]any) { r["sha256"], r["md5"] = other, nil },
-		"md5 alone":      func(r map[string]any) { r["sha256"], r["md5"] = nil, other[:32] },
-		"size":           func(r map[string]any) { r["size"] = 1 },
-		"no hash":        func(r map[string]any) { delete(r, "sha256"); delete(r, "md5") },
+		"sha256":                  func(r map[string]any) { r["sha256"] = other },
+		"sha256, no md5":          func(r map[string]any) { r["sha256"], r["md5"] = other, nil },
+		"md5 alone":               func(r map[string]any) { r["sha256"], r["md5"] = nil, other[:32] },
+		"size":                    func(r map[string]any) { r["size"] = 1 },
+		"no hash, no size":        func(r map[string]any) { delete(r, "sha256"); delete(r, "md5"); delete(r, "size") },
+		"no hash, another size":   func(r map[string]any) { r["sha256"], r["md5"], r["size"] = nil, nil, 1 },
+		"no hash, another build":  func(r map[string]any) { r["sha256"], r["md5"], r["build"] = nil, nil, "1" },
+		"no hash, another number": func(r map[string]any) { r["sha256"], r["md5"], r["build_number"] = nil, nil, 1 },
+		"no hash, another time":   func(r map[string]any) { r["sha256"], r["md5"], r["timestamp"] = nil, nil, 1 },
 	} {
 		s := &mem.Store{}
 		publishOK(t, s, simple(t, "tool"))
@@ -191,6 +199,34 @@ func TestARecordOfOtherBytesIsReplaced(t *testing.T) {
 			t.Errorf("%s: %s", name, got)
 		}
 	}
+}
+
+// A record without hashes of an object that came since is not taken for that object's,
+// however alike they are; in a channel that another tool has indexed its age tells.
+func TestARecordWithoutHashesOfANewerObject(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for name, older := range map[string]bool{"older than the index": true, "newer": false} {
+			s := &mem.Store{}
+			one, other := sized(t)
+			putRaw(t, s, "linux-64/tool-1.0-0.conda", one)
+			reindexOK(t, s, Options{})
+			for _, known := range []bool{true, false} {
+				if !known {
+					forget(t, s)
+				}
+				time.Sleep(2 * slack)
+				if !older {
+					putRaw(t, s, "linux-64/tool-1.0-0.conda", other)
+				}
+				edited(t, s, func(r map[string]any) { r["depends"], r["md5"], r["sha256"] = []string{"mine"}, nil, nil })
+				r := reindexOK(t, s, Options{}).Subdirs[0]
+				if got := indexed(t, s, "linux-64")["tool-1.0-0.conda"]; slices.Contains(got.Depends, "mine") != older || got.SHA256 == "" || (r.Updated == nil) != older {
+					t.Errorf("%s, known %v: %+v, %+v", name, known, got, r)
+				}
+				one, other = other, one
+			}
+		}
+	})
 }
 
 // refusing refuses to read one object.

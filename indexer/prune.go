@@ -241,20 +241,21 @@ func (o offers) lacking(platform, text string, gone map[string]bool) (back build
 // package that it names is not deleted.
 func (r *run) deleteRemoved(ctx context.Context, p PruneOptions, done *Pruned) error {
 	var due, waiting []string
-	sort := func(all removals) error { // by what is newer than they are
+	sort := func(all removalFile) error { // by what is newer than they are
 		data, err := readIndex(ctx, r.s, r.subdir)
 		if err != nil {
 			return err
 		}
 		l, err := r.list(ctx, data)
-		due, waiting = all.due(data, l, r.now(), p.Grace)
+		due, waiting = all.Files.due(data, l, r.now(), p.Grace)
+		all.dropRecords(data)
 		return err
 	}
 	var err error
 	if p.DryRun {
 		var file removalFile
 		if file, _, err = r.readRemovals(ctx); err == nil {
-			err = sort(file.Files)
+			err = sort(file)
 		}
 	} else {
 		err = r.noteRemovals(ctx, false, sort)
@@ -331,9 +332,9 @@ func (r *run) deleteMarked(ctx context.Context, marked []string) (deleted []stri
 		deleted = append(deleted, file)
 	}
 	now := r.now().Unix()
-	return deleted, r.noteRemovals(ctx, false, func(all removals) error {
+	return deleted, r.noteRemovals(ctx, false, func(all removalFile) error {
 		for _, file := range deleted {
-			all[file] = removal{At: all[file].At, Deleting: true, Deleted: now}
+			all.Files[file] = removal{At: all.Files[file].At, Deleting: true, Deleted: now}
 		}
 		return nil
 	})

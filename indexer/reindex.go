@@ -328,6 +328,7 @@ func (r *run) once(ctx context.Context) (SubdirReport, error) {
 		}
 		r.warnOfReturns(back)
 	}
+	e.patched(known)
 	if err := r.complete(ctx, e, stored); err != nil {
 		return report, err
 	}
@@ -403,6 +404,14 @@ func (r *run) write(ctx context.Context, e *edition, parts map[string]*part, rep
 		}
 		return r.derive(ctx, e, parts, report)
 	}
+	if err := r.commitWithBase(ctx, e, parts, report); err != nil {
+		return err
+	}
+	return r.derive(ctx, e, parts, report)
+}
+
+// commitWithBase commits e, and keeps the records as they are, if instructions change them.
+func (r *run) commitWithBase(ctx context.Context, e *edition, parts map[string]*part, report *SubdirReport) error {
 	if e.patch != nil { // first the records as they are: from patched ones alone nobody can tell what the instructions hid
 		written, err := r.deriveOne(ctx, e, unpatchedKey, parts)
 		if err != nil {
@@ -410,10 +419,7 @@ func (r *run) write(ctx context.Context, e *edition, parts map[string]*part, rep
 		}
 		report.Written += written
 	}
-	if err := r.commit(ctx, e, report); err != nil {
-		return err
-	}
-	return r.derive(ctx, e, parts, report)
+	return r.commit(ctx, e, report)
 }
 
 // confirm makes sure that no other index was committed since e's was read.

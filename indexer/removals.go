@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/condaworker/condaworker/conda"
 	"github.com/condaworker/condaworker/store"
 )
 
@@ -52,6 +53,11 @@ type removalFile struct {
 	// when its writer has long gone on, would undo what was done since.
 	Edit  int64    `json:"edit"`
 	Files removals `json:"files"`
+
+	// Records are those that the removed had, as their packages have them but for what
+	// a hand changed: a restore brings that back. They are apart from Files so that one
+	// outlives a restore that dies before it comes to the index.
+	Records map[string]json.RawMessage `json:"records,omitempty"`
 }
 
 // readRemovals reads them. Those that cannot be understood count from anew.
@@ -70,27 +76,32 @@ func (r *run) readRemovals(ctx context.Context) (removalFile, *object, error) {
 	if file.Files == nil {
 		file.Files = removals{}
 	}
+	if file.Records == nil {
+		file.Records = map[string]json.RawMessage{}
+	}
 	return file, o, nil
 }
 
 // noteRemovals changes them, and writes them if they have changed, or in any case
 // when a write that is still under way must not land any more.
-func (r *run) noteRemovals(ctx context.Context, inAnyCase bool, change func(removals) error) error {
+func (r *run) noteRemovals(ctx context.Context, inAnyCase bool, change func(removalFile) error) error {
 	for attempt := 1; ; attempt++ {
 		file, o, err := r.readRemovals(ctx)
 		if err != nil {
 			return err
 		}
-		before := maps.Clone(file.Files)
-		if err := change(file.Files); err != nil || !inAnyCase && maps.Equal(before, file.Files) {
+		before := removalFile{Files: maps.Clone(file.Files), Records: maps.Clone(file.Records)}
+		if err := change(file); err != nil || !inAnyCase && before.same(file) {
 			return err
 		}
 		file.Edit++
-		text, err := json.Marshal(file)
-		if err != nil {
+		var text bytes.Buffer
+		e := json.NewEncoder(&text)
+		e.SetEscapeHTML(false) // records stay as they are
+		if err := e.Encode(file); err != nil {
 			return err
 		}
-		_, err = r.s.Put(ctx, r.subdir+"/"+removedName, bytes.NewReader(text), store.PutOptions{Cond: o.over(), ContentType: "application/json"})
+		_, err = r.s.Put(ctx, r.subdir+"/"+removedName, bytes.NewReader(text.Bytes()), store.PutOptions{Cond: o.over(), ContentType: "application/json"})
 		if !errors.Is(err, store.ErrConflict) || attempt == attempts {
 			return err
 		}
@@ -100,39 +111,80 @@ func (r *run) noteRemovals(ctx context.Context, inAnyCase bool, change func(remo
 	}
 }
 
+// same tells whether two say the same of the removed.
+func (f removalFile) same(other removalFile) bool {
+	return maps.Equal(f.Files, other.Files) && maps.EqualFunc(f.Records, other.Records, func(x, y json.RawMessage) bool { return bytes.Equal(x, y) })
+}
+
+// add notes files that are about to be taken out of the index, and the records that
+// they have there. One that is taken out already has none there, and keeps the noted one.
+func (f removalFile) add(files []string, records map[string]json.RawMessage, now time.Time) {
+	for _, file := range files {
+		was := f.Files[file]
+		was.At = now.Unix()
+		f.Files[file] = was
+	}
+	maps.Copy(f.Records, records)
+}
+
 // settle makes the removals agree with an index in which files were just changed:
 // what a prune or another command made of the index that was there before would
 // let a removed package come back, or a restored one go. Each attempt reads the
 // index after the removals, and writes in any case, so that whoever read them
 // before the index was changed meets a conflict. An index of another indexer, who finds
-// all that is stored, says nothing of what is meant to be out.
-func (r *run) settle(ctx context.Context, files []string) error {
-	return r.noteRemovals(ctx, true, func(all removals) error {
+// all that is stored, says nothing of what is meant to be out. records are those that
+// the caller took out.
+func (r *run) settle(ctx context.Context, files []string, records map[string]json.RawMessage) error {
+	return r.noteRemovals(ctx, true, func(all removalFile) error {
 		data, err := readIndex(ctx, r.s, r.subdir)
 		if err != nil {
 			return err
 		}
 		for _, file := range files {
-			was, noted := all[file]
+			was, noted := all.Files[file]
 			_, indexed := data.Record(file)
 			switch {
 			case indexed && data.HasEdition() && !was.Deleting:
-				delete(all, file)
+				delete(all.Files, file)
+				delete(all.Records, file)
 			case !noted && slices.Contains(data.Removed, file):
-				all[file] = removal{At: r.now().Unix()}
+				all.Files[file] = removal{At: r.now().Unix()}
+				if record := records[file]; record != nil {
+					all.Records[file] = record
+				}
 			}
 		}
 		return nil
 	})
 }
 
+// dropRecords leaves those that a restore may ask for: of packages that are not about
+// to be deleted, or that data lists as removed since a restore died on the way to it.
+func (f removalFile) dropRecords(data *conda.RepoData) {
+	removed := setOf(data.Removed)
+	maps.DeleteFunc(f.Records, func(file string, _ json.RawMessage) bool {
+		was, noted := f.Files[file]
+		return was.Deleting || !noted && !removed[file]
+	})
+}
+
 // forget takes files out that are restored.
 func (all removals) forget(files []string, subdir string, now time.Time) error {
+	if err := all.mayReturn(files, subdir, now); err != nil {
+		return err
+	}
+	for _, file := range files {
+		delete(all, file)
+	}
+	return nil
+}
+
+// mayReturn is an error if a file is being deleted, or may be once more.
+func (all removals) mayReturn(files []string, subdir string, now time.Time) error {
 	for _, file := range files {
 		if all[file].ending(now) {
 			return fmt.Errorf("restore %s/%s: it was deleted less than an hour ago, or is about to be: build it again with another build number, or wait: %w", subdir, file, fs.ErrNotExist)
 		}
-		delete(all, file)
 	}
 	return nil
 }

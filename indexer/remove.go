@@ -23,23 +23,42 @@ import (
 // is an error that matches fs.ErrNotExist, and then its subdir stays as it was.
 func Remove(ctx context.Context, s store.Store, keys []string, o Options) (Report, error) {
 	return eachSubdir(ctx, s, keys, o, func(ctx context.Context, r *run, files []string) (SubdirReport, error) {
-		now := r.now().Unix()
-		if err := r.noteRemovals(ctx, false, func(all removals) error {
-			for _, file := range files {
-				was := all[file]
-				was.At = now
-				all[file] = was
+		now := r.now()
+		var records map[string]json.RawMessage
+		report, err := r.edited(ctx, func(e *edition, report *SubdirReport) (err error) {
+			if records, err = r.asPackaged(ctx, e, files); err != nil {
+				return err
 			}
-			return nil
-		}); err != nil {
-			return SubdirReport{}, err
-		}
-		report, err := r.edited(ctx, func(e *edition, report *SubdirReport) error { return e.remove(files, report) })
+			if err := e.remove(files, report); err != nil {
+				return err
+			}
+			return r.noteRemovals(ctx, false, func(all removalFile) error { // ahead of the index: see removedByHand
+				all.add(files, records, now)
+				return nil
+			})
+		})
 		if err != nil {
 			return report, err
 		}
-		return report, r.settle(ctx, files)
+		return report, r.settle(ctx, files, records)
 	})
+}
+
+// asPackaged are the records that files have in e, which is not changed yet, without
+// what patch instructions made of them. Of those that the index does not have, or that
+// were patched by instructions that cannot be read now, there are none.
+func (r *run) asPackaged(ctx context.Context, e *edition, files []string) (map[string]json.RawMessage, error) {
+	was := &edition{subdir: e.subdir, index: e.index, data: e.base, base: e.base, meta: maps.Clone(e.meta)}
+	if err := r.followed(ctx, was); err != nil {
+		return nil, err
+	}
+	records := map[string]json.RawMessage{}
+	for _, file := range files {
+		if record, found := was.base.Record(file); found && (was.instructed || was.meta[metaPatched] == "") {
+			records[file] = record
+		}
+	}
+	return records, nil
 }
 
 // remove moves files from the records to the removed. The index is written also
@@ -64,40 +83,119 @@ func (e *edition) remove(files []string, report *SubdirReport) error {
 	return nil
 }
 
-// Restore shows packages to clients again that Remove took out of the index.
-// One whose object is deleted, or is about to be, cannot come back: that is an
-// error that matches fs.ErrNotExist.
+// Restore shows packages to clients again that Remove took out of the index, with the
+// records that they had there, changed by the patch instructions of today. One whose
+// object is deleted, or is about to be, cannot come back: that is an error that matches
+// fs.ErrNotExist. One that the patch instructions remove is an error, too. Restorable
+// finds out what of this is so, but for what others do meanwhile.
 func Restore(ctx context.Context, s store.Store, keys []string, o Options) (Report, error) {
 	return eachSubdir(ctx, s, keys, o, func(ctx context.Context, r *run, files []string) (SubdirReport, error) {
-		if _, err := r.restorable(ctx, files); err != nil {
+		if err := r.askRestorable(ctx, files); err != nil {
 			return SubdirReport{}, err
 		}
-		if err := r.noteRemovals(ctx, true, func(all removals) error { return all.forget(files, r.subdir, r.now()) }); err != nil {
+		var removed map[string]json.RawMessage
+		if err := r.noteRemovals(ctx, true, func(all removalFile) error {
+			removed = all.Records
+			return all.Files.forget(files, r.subdir, r.now())
+		}); err != nil {
 			return SubdirReport{}, err
 		}
 		// What is there now stays. A Prune that was done before may have left the
 		// very text that was to be written, which then counts as written.
-		stored, err := r.restorable(ctx, files)
+		stored, err := r.lookedWhole(ctx, files)
 		if err != nil {
 			return SubdirReport{}, err
 		}
 		report, err := r.edited(ctx, func(e *edition, report *SubdirReport) error {
+			if err := r.followed(ctx, e); err != nil {
+				return err
+			}
 			e.renew = true // likewise, a removal that was lost
 			for i, file := range files {
 				e.base.Removed = slices.DeleteFunc(e.base.Removed, func(f string) bool { return f == file })
-				r.take(e, state{}, file, stored[i], report)
+				r.take(e, state{}, file, stored[i].as(removed[file]), report)
 			}
 			return nil
 		})
 		if err != nil {
 			return report, err
 		}
-		return report, r.settle(ctx, files)
+		return report, r.settle(ctx, files, nil)
 	})
 }
 
-// restorable looks into the packages that are to come back: all must be whole.
-func (r *run) restorable(ctx context.Context, files []string) ([]looked, error) {
+// as has the record that was removed, if that is of the same archive: it may have been
+// changed by hand.
+func (l looked) as(removed json.RawMessage) looked {
+	if removed != nil && sameBytes(removed, l.record) {
+		if kept := conda.WithHashes(removed, l.record); readableRecord(kept) {
+			l.record = kept
+		}
+	}
+	return l
+}
+
+// Restorable asks whether Restore would bring the packages back, and writes nothing.
+// Its error is what Restore's would be.
+func Restorable(ctx context.Context, s store.Store, keys []string, o Options) error {
+	_, err := eachSubdir(ctx, s, keys, o, func(ctx context.Context, r *run, files []string) (SubdirReport, error) {
+		return SubdirReport{}, r.askRestorable(ctx, files)
+	})
+	return err
+}
+
+// askRestorable finds what keeps files of a subdir from coming back.
+func (r *run) askRestorable(ctx context.Context, files []string) error {
+	if _, err := r.lookedWhole(ctx, files); err != nil {
+		return err
+	}
+	all, _, err := r.readRemovals(ctx)
+	if err != nil {
+		return err
+	}
+	if err := all.Files.mayReturn(files, r.subdir, r.now()); err != nil {
+		return err
+	}
+	return r.notInstructed(ctx, files)
+}
+
+// notInstructed refuses what the patch instructions remove: the next run that follows
+// them would take it out again. Of those that cannot be read nobody knows, but that they
+// are none where none were followed before, as a reindex takes them.
+func (r *run) notInstructed(ctx context.Context, files []string) error {
+	o, err := r.read(ctx, patchName)
+	if err != nil || !o.exists {
+		return err
+	}
+	patch, err := conda.ParsePatch(o.text)
+	if err != nil {
+		was, err2 := r.wasPatched(ctx)
+		if err2 != nil || !was {
+			return err2
+		}
+		return fmt.Errorf("restore %s/%s: %s/%s may be about it, and cannot be read: correct it, or delete it: %w", r.subdir, files[0], r.subdir, patchName, err)
+	}
+	for _, file := range files {
+		if patch.Removes(file) {
+			return fmt.Errorf("restore %s/%s: %s/%s removes it: take it off the list remove there (x.tar.bz2 stands for x.conda, too), run condaworker reindex, and then restore it", r.subdir, file, r.subdir, patchName)
+		}
+	}
+	return nil
+}
+
+// wasPatched tells whether instructions changed the index.
+func (r *run) wasPatched(ctx context.Context) (bool, error) {
+	info, exists, err := head(ctx, r.s, r.subdir+"/"+indexName)
+	if err != nil || !exists {
+		return false, err
+	}
+	e := r.successor(&object{info: info})
+	err = r.recall(ctx, e)
+	return e.meta[metaPatched] != "", err
+}
+
+// lookedWhole looks into the packages that are to come back: all must be whole.
+func (r *run) lookedWhole(ctx context.Context, files []string) ([]looked, error) {
 	stored, err := r.lookAll(ctx, files, nil)
 	if err != nil {
 		return nil, err
@@ -139,7 +237,10 @@ func eachSubdir(ctx context.Context, s store.Store, keys []string, o Options, wo
 // edited changes the subdir's index, which is made first if there is none.
 func (r *run) edited(ctx context.Context, change func(*edition, *SubdirReport) error) (SubdirReport, error) {
 	for {
-		report, err := r.untilCommitted(ctx, func(ctx context.Context) (SubdirReport, error) { return r.edit(ctx, change) })
+		report, err := r.untilCommitted(ctx, func(ctx context.Context) (SubdirReport, error) {
+			r.skipped = nil
+			return r.edit(ctx, change)
+		})
 		if _, none := errors.AsType[*NoIndexError](err); !none {
 			return report, err
 		}

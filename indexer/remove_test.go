@@ -490,8 +490,8 @@ func TestRestoreAgainstPrune(t *testing.T) {
 		restore := func() { _, restored = Restore(t.Context(), s, []string{key}, Options{}) }
 		if late {
 			r := run{s: s, o: Options{Now: c.now}, subdir: "linux-64"}
-			if err := r.noteRemovals(t.Context(), false, func(all removals) error {
-				all["tool-1.0-0.conda"] = removal{At: 1, Deleting: true}
+			if err := r.noteRemovals(t.Context(), false, func(all removalFile) error {
+				all.Files["tool-1.0-0.conda"] = removal{At: 1, Deleting: true}
 				return nil
 			}); err != nil {
 				t.Fatal(err)

@@ -120,20 +120,29 @@ func TestInstructionsForRunExportsAlone(t *testing.T) {
 	follow("by none", own)
 }
 
-// A commit does not follow instructions, nor what a reindex derives from one that
-// came meanwhile; the next reindex does.
+// A removal does not follow instructions, nor what a reindex derives from one that
+// came meanwhile; the next reindex does. A commit and a restore follow them.
 func TestInstructionsForRunExportsOfWhatComes(t *testing.T) {
 	s := &mem.Store{}
 	commitOK(t, s, publishOK(t, s, simple(t, "tool")))
 	instructExports(t, s, "one")
 	reindexOK(t, s, Options{})
+	follows := func(when string) {
+		t.Helper()
+		all, err := conda.ParseRunExports(stored(t, s, "linux-64/"+runExportsName))
+		if err != nil || string(all.Get("lib-1.0-0.conda")) != `{"weak":["one"]}` {
+			t.Errorf("%s: %s, %v", when, all.Get("lib-1.0-0.conda"), err)
+		}
+	}
 	commitOK(t, s, publishOK(t, s, exporting(t, "lib")))
+	follows("committed")
 	reindexOK(t, s, Options{})
 	exportsOfLib(t, s, "published", "one")
 	removeOK(t, s, Options{}, "linux-64/lib-1.0-0.conda")
 	if _, err := Restore(t.Context(), s, []string{"linux-64/lib-1.0-0.conda"}, Options{}); err != nil {
 		t.Fatal(err)
 	}
+	follows("taken in again")
 	reindexOK(t, s, Options{})
 	exportsOfLib(t, s, "restored", "one")
 

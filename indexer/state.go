@@ -31,6 +31,10 @@ type state struct {
 	files  map[string]seen     // by file name; nil: nothing is known
 	parts  map[string]madeFrom // derived objects, by name
 	swept  swept
+
+	// patched is what metaPatched said of the index: another indexer, a hand or a copy
+	// of the channel leaves the index without its metadata.
+	patched string
 }
 
 // swept is what is known of shards that no index names.
@@ -59,6 +63,7 @@ type stateFile struct {
 	Version int                 `json:"version"`
 	Files   map[string]seen     `json:"files"`
 	Parts   map[string]madeFrom `json:"parts"`
+	Patched string              `json:"patched,omitempty"`
 	swept
 }
 
@@ -90,7 +95,7 @@ func (r *run) readState(ctx context.Context, index store.Info, l listing) (state
 	var f stateFile
 	text, err := archive.Unzstd(o.text, maxIndex)
 	if o.exists && err == nil && json.Unmarshal(text, &f) == nil && f.Version == stateVersion {
-		s.files, s.parts, s.swept = f.Files, f.Parts, f.swept
+		s.files, s.parts, s.swept, s.patched = f.Files, f.Parts, f.swept, f.Patched
 	}
 	return s, nil
 }
@@ -115,7 +120,19 @@ func (s state) knows(file string, record json.RawMessage, in store.Info) bool {
 		was := s.files[file]
 		return was.Bad == "" && was.Print == fingerprint(in, r.SHA256)
 	}
-	return strings.Trim(in.Version, `"`) == r.MD5 || in.Modified.Before(s.index.Modified.Add(-slack))
+	return strings.Trim(in.Version, `"`) == r.MD5 || s.older(in)
+}
+
+// older tells whether an object is so much older than the index that this one knew it.
+func (s state) older(in store.Info) bool { return in.Modified.Before(s.index.Modified.Add(-slack)) }
+
+// settled tells whether the object that was looked into is the one of which the index has
+// a record, whatever that says.
+func (s state) settled(file string, l looked) bool {
+	if s.files != nil {
+		return s.knew(file, l.info, l.record)
+	}
+	return s.older(l.info)
 }
 
 // usable tells whether clients find the package of a record, and can install it.
@@ -143,13 +160,13 @@ func (s state) bad(file string, in store.Info) string {
 // writeState keeps what this run learnt. It runs after the commit, and its
 // failure costs the next run some work: it is logged.
 func (r *run) writeState(ctx context.Context, was state, e *edition, l listing, parts map[string]*part) {
-	f := stateFile{stateVersion, map[string]seen{}, map[string]madeFrom{}, was.swept}
+	f := stateFile{stateVersion, map[string]seen{}, map[string]madeFrom{}, e.meta[metaPatched], was.swept}
 	for name, p := range parts {
 		if p.exists && p.source != "" {
 			f.Parts[name] = madeFrom{p.info.Version, p.source}
 		}
 	}
-	if r.looked == 0 && e.shards == nil && len(was.files) == len(l.packages) && maps.Equal(f.Parts, was.parts) {
+	if r.looked == 0 && e.shards == nil && len(was.files) == len(l.packages) && maps.Equal(f.Parts, was.parts) && f.Patched == was.patched {
 		return // it says so already
 	}
 	for file, in := range l.packages {

@@ -108,10 +108,13 @@ func (w *walk) restore() {
 		return
 	}
 	w.did("restore", file)
-	if _, err := Restore(w.t.Context(), w.s, []string{"linux-64/" + file}, Options{}); err != nil {
+	_, err := Restore(w.t.Context(), w.s, []string{"linux-64/" + file}, Options{})
+	if (err != nil) != w.hidden[file] { // instructions would take it out again
 		w.t.Errorf("restore %s: %v", file, err)
 	}
-	delete(w.removed, file)
+	if err == nil {
+		delete(w.removed, file)
+	}
 }
 
 // prune deletes at once what was removed by hand.
@@ -154,11 +157,10 @@ func (w *walk) noInstructions() {
 }
 
 // rewrite is another indexer, or a hand, that writes the index and knows nothing of
-// its metadata. That it was patched only instructions tell until the next run.
+// its metadata.
 func (w *walk) rewrite() {
 	w.did("rewrite", "")
 	putRaw(w.t, w.s, "linux-64/repodata.json", append(stored(w.t, w.s, "linux-64/repodata.json"), '\n'))
-	w.reindex()
 }
 
 // lose deletes an object by hand.
