@@ -348,10 +348,11 @@ func (e *edition) keepEdits(base *conda.RepoData) error {
 	return nil
 }
 
-// removedNow are the files that somebody took out of e's index, and not its instructions
-// or, where there may have been such, earlier ones. base, which only a run that applies instructions writes, may be
-// older than data: a restore came since. But of what is meant to be out, an indexer
-// that has no list of the removed lost the mark.
+// removedNow are the files that somebody took out of e's index, and not its
+// instructions or, where there may have been such, earlier ones. base, which only a run
+// that applies instructions writes, may be older than the index: a restore came since.
+// But of what is meant to be out, an indexer that has no list of the removed lost the
+// mark.
 func removedNow(base *conda.RepoData, e *edition, earlier bool, byHand removals) (all []string) {
 	before, listed := setOf(base.Removed), setOf(e.data.Removed)
 	for _, file := range e.data.Removed {
