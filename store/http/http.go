@@ -3,6 +3,7 @@
 package http
 
 import (
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/condaworker/condaworker/store"
+	"github.com/condaworker/condaworker/store/stall"
 )
 
 // Store is a channel below one URL.
@@ -32,9 +34,19 @@ var _ store.Reader = (*Store)(nil)
 // It connects on the first Get.
 func Open(base string, c Credentials) *Store {
 	t := http.DefaultTransport.(*http.Transport).Clone()
-	t.ResponseHeaderTimeout = time.Minute
 	t.MaxIdleConnsPerHost = 16
-	client := &http.Client{Transport: t, CheckRedirect: redirect}
+	return over(t, base, c)
+}
+
+// silence is how long a server may take to begin its answer, and how long a body may
+// stand still on its way. A longer one is a lost connection.
+const silence = time.Minute
+
+// over is the channel at base on a transport of its own.
+func over(t *http.Transport, base string, c Credentials) *Store {
+	stall.Bound(t, silence)
+	t.DisableCompression = true // ask does that
+	client := &http.Client{Transport: stall.Client{Send: t.RoundTrip, Limit: silence}, CheckRedirect: redirect}
 	s := &Store{base: strings.TrimRight(base, "/"), name: "its URL", client: client, credentials: c, pause: 250 * time.Millisecond}
 	if u, err := store.ParseURL(s.base); err == nil {
 		s.name = u.String()
@@ -156,11 +168,34 @@ func (s *Store) ask(ctx context.Context, key string, head bool, byteRange string
 	if byteRange != "" {
 		req.Header.Set("Range", byteRange)
 	}
-	if head { // as the library does for a whole object: a server may tag what it compresses otherwise
+	whole := byteRange == ""
+	if whole { // also when its header alone is asked for: a server may tag what it compresses otherwise
 		req.Header.Set("Accept-Encoding", "gzip")
 	}
 	s.credentials.sign(req)
-	return s.client.Do(req)
+	resp, err := s.client.Do(req)
+	if err == nil && whole && !head && resp.Header.Get("Content-Encoding") == "gzip" {
+		resp.Header.Del("Content-Encoding")
+		resp.Body, resp.ContentLength = &unzipped{ReadCloser: resp.Body}, -1
+	}
+	return resp, err
+}
+
+// unzipped is a body as it was before it was compressed for the way. The library's own
+// would lie below what watches the connection, and take many reads of that for one.
+type unzipped struct {
+	io.ReadCloser
+	zip *gzip.Reader // nil until the first Read
+}
+
+// Read returns what has arrived.
+func (u *unzipped) Read(b []byte) (n int, err error) {
+	if u.zip == nil {
+		if u.zip, err = gzip.NewReader(u.ReadCloser); err != nil {
+			return 0, err
+		}
+	}
+	return u.zip.Read(b)
 }
 
 // part is what was asked for, also from a server that ignores ranges.

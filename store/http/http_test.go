@@ -1,6 +1,7 @@
 package http
 
 import (
+	"bytes"
 	"compress/gzip"
 	"context"
 	"errors"
@@ -12,9 +13,11 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/condaworker/condaworker/store"
+	"github.com/condaworker/condaworker/store/stall/stalltest"
 )
 
 const content = "0123456789"
@@ -141,6 +144,47 @@ func TestACutBodyIsAnError(t *testing.T) {
 	if got, _, err := get(t, s, "x", 0, -1); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("%q, %v", got, err)
 	}
+}
+
+// A connection that stands still is a lost one.
+func TestABodyThatStandsStill(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := over(stalltest.Serve(t, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("ETag", `"v1"`)
+			if r.Header.Get("Range") != "" {
+				http.ServeContent(w, r, "", time.Time{}, strings.NewReader(content))
+				return
+			}
+			w.Header().Set("Content-Length", fmt.Sprint(len(content)))
+			_, _ = io.WriteString(w, content[:4])
+			w.(http.Flusher).Flush()
+			<-t.Context().Done()
+		}), "http://x/channel", Credentials{})
+		if got, _, err := get(t, s, "x", 0, -1); got != content || err != nil {
+			t.Errorf("%q, %v", got, err)
+		}
+	})
+}
+
+// However slowly it comes, and however much of it one byte more of the text needs.
+func TestABodyThatComesSlowly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := over(stalltest.Serve(t, func(w http.ResponseWriter, _ *http.Request) {
+			var zipped bytes.Buffer
+			z := gzip.NewWriter(&zipped)
+			_, _ = io.WriteString(z, content)
+			_ = z.Close()
+			w.Header().Set("Content-Encoding", "gzip")
+			for _, b := range zipped.Bytes() {
+				_, _ = w.Write([]byte{b})
+				w.(http.Flusher).Flush()
+				time.Sleep(10 * time.Second)
+			}
+		}), "http://x/channel", Credentials{})
+		if got, _, err := get(t, s, "x", 0, -1); got != content || err != nil {
+			t.Errorf("%q, %v", got, err)
+		}
+	})
 }
 
 func TestAnEmptyObject(t *testing.T) {

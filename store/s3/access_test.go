@@ -25,9 +25,15 @@ func answering(t *testing.T, o s3.Options, h http.HandlerFunc) *s3.Store {
 	t.Helper()
 	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)
+	return at(t, server.URL, o)
+}
+
+// at is a channel on the server at this address.
+func at(t *testing.T, address string, o s3.Options) *s3.Store {
+	t.Helper()
 	o.Bucket, o.Prefix = "studio", "Conda"
 	o.Env = map[string]string{
-		"AWS_ENDPOINT_URL": server.URL, "AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b",
+		"AWS_ENDPOINT_URL": address, "AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b",
 	}
 	for k, v := range o.Env {
 		t.Setenv(k, v)

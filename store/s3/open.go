@@ -20,6 +20,7 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/condaworker/condaworker/store"
+	"github.com/condaworker/condaworker/store/stall"
 )
 
 // Options name a channel in a bucket.
@@ -58,7 +59,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		load = append(load, config.WithEC2IMDSClientEnableState(imds.ClientDisabled))
 	}
 	if o.HTTP == nil {
-		o.HTTP = awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) { t.ResponseHeaderTimeout = answerTimeout })
+		o.HTTP = awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) { stall.Bound(t, answerTimeout) })
 	}
 	load = append(load, config.WithHTTPClient(o.HTTP))
 	if o.AccessKey != "" {
@@ -95,6 +96,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 			c.HTTPSignerV4 = unsigned{}
 		}
 		c.UsePathStyle = endpoint != ""
+		c.HTTPClient = stall.Client{Send: c.HTTPClient.Do, Limit: answerTimeout}
 		c.Retryer = aws.NopRetryer{}                       // ask and settle know which answers are worth another attempt
 		c.DisableLogOutputChecksumValidationSkipped = true // the SDK would print it
 	})
@@ -104,7 +106,8 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 }
 
 // answerTimeout is how long a server may take from the end of a request to the
-// beginning of its answer. A longer silence is a lost answer.
+// beginning of its answer, and how long a body may stand still on its way. A longer
+// silence is a lost connection.
 const answerTimeout = time.Minute
 
 // client is the one for the bucket's region, as far as that is known.
