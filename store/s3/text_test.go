@@ -83,7 +83,7 @@ func TestALargeIndexGoesWithOneRequest(t *testing.T) {
 			if err != nil || len(got) != 2 || got[1] != "PUT "+want {
 				t.Errorf("%v; the server got %q, want %s", err, got, want)
 			}
-			if took := after.TotalAlloc - before.TotalAlloc; took > 16<<20 {
+			if took := after.TotalAlloc - before.TotalAlloc; took > 32<<20 {
 				t.Errorf("it took %d MiB of memory", took>>20)
 			}
 		})
