@@ -555,16 +555,38 @@ func (r *RepoData) subdir() string {
 // editionKey is the member of info that SetEdition writes.
 const editionKey = "condaworker_edition"
 
+// anothers begins the edition that SetName writes.
+const anothers = "of another indexer: "
+
 // SetEdition notes in info which edition of the index this is: a text that no
 // other edition has. Clients pass over it, as over all of info that they do not
 // know. An info that is no object is replaced.
 func (r *RepoData) SetEdition(edition string) { r.setInfo(editionKey, edition) }
 
+// SetName makes the index of another indexer such a text, too. It stays the other's:
+// HasEdition is false.
+func (r *RepoData) SetName(name string) { r.setInfo(editionKey, anothers+name) }
+
+// HasName tells whether the index has the note of SetEdition or of SetName.
+func (r *RepoData) HasName() bool { return r.edition() != "" }
+
 // HasEdition tells whether the index has the note of SetEdition: other indexers
 // leave it out of what they write.
 func (r *RepoData) HasEdition() bool {
+	edition := r.edition()
+	return edition != "" && !strings.HasPrefix(edition, anothers)
+}
+
+// edition is the note, "" if there is none.
+func (r *RepoData) edition() string {
 	info, err := readObject(r.Other["info"], "info of repodata.json")
-	return err == nil && info[editionKey] != nil
+	if err != nil || info[editionKey] == nil {
+		return ""
+	}
+	if !isText(info[editionKey]) {
+		return string(info[editionKey])
+	}
+	return unquote(info[editionKey])
 }
 
 // SetSubdir makes info name the subdir, as clients expect, where it does not.

@@ -110,7 +110,7 @@ func (r *run) edit(ctx context.Context, change func(*edition, *SubdirReport) err
 	}
 	report.Shared = index.shared(data, r.now())
 	e := r.successor(index)
-	e.data, e.base, e.part = data, data, true
+	e.data, e.base, e.part, e.unnamed = data, data, true, !data.HasName()
 	if !data.HasEdition() {
 		if _, err := r.removedByHand(ctx, e); err != nil {
 			return report, err

@@ -37,6 +37,7 @@ type edition struct {
 	files      map[string]bool            // by which the two differ
 	all        bool                       // or any other
 	instructed bool                       // patch is what the subdir's instructions say: nil, there are none
+	unnamed    bool                       // it replaces a text that another indexer may write again
 	renew      bool                       // it is written also when nothing in it has changed
 	part       bool                       // only these files are known to be right: nothing was listed
 	learnt     map[string]json.RawMessage // run_exports of packages that were looked into
@@ -224,6 +225,7 @@ func (e *edition) parse(r *run) {
 			data.Other[key] = value
 		}
 	}
+	e.unnamed = !data.HasName()
 	data.SetSubdir(e.subdir)
 	e.data, e.base = data, data
 }
@@ -410,10 +412,36 @@ func (e *edition) sign(now time.Time) {
 	if e.index.exists && !e.base.HasEdition() {
 		e.meta[metaOthers] = strconv.FormatInt(now.Unix(), 10)
 	}
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s %d", e.index.info.Version, now.UnixNano()))
-	name := hex.EncodeToString(sum[:16])
+	name := e.index.successorName(now)
 	e.base.SetEdition(name)
 	e.data.SetEdition(name)
+}
+
+// successorName is of the text that replaces the object.
+func (o *object) successorName(now time.Time) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s %d", o.info.Version, now.UnixNano()))
+	return hex.EncodeToString(sum[:16])
+}
+
+// errNamed ends an attempt that found another indexer's text, and gave it a name.
+var errNamed = fmt.Errorf("the index of another indexer has a name now: %w", store.ErrConflict)
+
+// name replaces another indexer's text by itself, with a name: that indexer may write
+// the very text again, and a write over the first that was lost meanwhile would land on
+// the second, whatever was removed in between. One that only names it may do so.
+func (r *run) name(ctx context.Context, e *edition) error {
+	data, err := conda.ParseRepoData(e.index.text)
+	if err != nil {
+		return err
+	}
+	data.SetName(e.index.successorName(r.now()))
+	_, err = r.s.Put(ctx, r.subdir+"/"+indexName, data.Encode().Reader(), store.PutOptions{
+		Cond: e.index.over(), Meta: e.index.info.Meta, ContentType: "application/json", CacheControl: indexCache,
+	})
+	if err == nil {
+		err = errNamed
+	}
+	return err
 }
 
 // othersFor is how long a channel counts as one that other indexers write to as well.

@@ -267,11 +267,16 @@ type sight struct {
 
 // untilCommitted makes attempts until no other writer was first.
 func (r *run) untilCommitted(ctx context.Context, once func(context.Context) (SubdirReport, error)) (SubdirReport, error) {
+	named := 0
 	for attempt := 1; ; attempt++ {
 		report, err := once(ctx)
-		report.Attempts = attempt
+		report.Attempts = attempt - named
 		if !errors.Is(err, store.ErrConflict) || attempt == attempts {
 			return report, err
+		}
+		if errors.Is(err, errNamed) {
+			named++
+			continue
 		}
 		r.log("another writer was first at " + r.subdir + ": once more")
 		if err := store.Backoff(ctx, attempt); err != nil {
@@ -412,6 +417,9 @@ func (r *run) write(ctx context.Context, e *edition, parts map[string]*part, rep
 
 // commitWithBase commits e, and keeps the records as they are, if instructions change them.
 func (r *run) commitWithBase(ctx context.Context, e *edition, parts map[string]*part, report *SubdirReport) error {
+	if e.unnamed {
+		return r.name(ctx, e)
+	}
 	if e.patch != nil { // first the records as they are: from patched ones alone nobody can tell what the instructions hid
 		written, err := r.deriveOne(ctx, e, unpatchedKey, parts)
 		if err != nil {

@@ -87,3 +87,33 @@ func TestRemovedStaysRemovedAfterOthers(t *testing.T) {
 		}
 	}
 }
+
+// Another indexer writes the very text again that it wrote before a removal. A write
+// over the first, of a worker that stood still meanwhile, does not undo the removal.
+func TestAnotherIndexersTextThatComesTwice(t *testing.T) {
+	s := &mem.Store{}
+	commitOK(t, s, publishOK(t, s, simple(t, "tool")), publishOK(t, s, simple(t, "lib")))
+	all, err := conda.ParseRepoData(stored(t, s, "linux-64/"+indexName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := func() { foreignIndex(t, s, all, "tool-1.0-0.conda", "lib-1.0-0.conda") }
+	text()
+	stopped := publishOK(t, s, simple(t, "more"))
+	for what, work := range map[string]func(){
+		"commit":  func() { commitOK(t, s, stopped) },
+		"reindex": func() { reindexOK(t, s, Options{}) },
+	} {
+		text()
+		s.Fault = once("linux-64/"+indexName, func() {
+			removeOK(t, s, Options{}, "linux-64/tool-1.0-0.conda")
+			text()
+		})
+		work()
+		if got := files(t, s, "linux-64"); !slices.Equal(got, []string{"lib-1.0-0.conda", "more-1.0-0.conda"}) || !slices.Contains(removedList(t, s), "tool-1.0-0.conda") {
+			t.Errorf("%s: in the index: %q, removed: %q", what, got, removedList(t, s))
+		}
+		derivedRight(t, s)
+		restoreOK(t, s, Options{}, "linux-64/tool-1.0-0.conda")
+	}
+}

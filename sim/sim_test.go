@@ -88,7 +88,7 @@ func number(t *testing.T, name string, otherwise uint64) uint64 {
 //	package was forgotten, and it did not come back
 func TestSeedsThatFoundSomething(t *testing.T) {
 	all := packages(t)
-	for _, seed := range []uint64{22, 27, 226, 257, 1378, 4729, 67726, 163200, 3050961, 2657, 3699, 1073300, 2293882, 2662300, 4982269} {
+	for _, seed := range []uint64{22, 27, 226, 257, 1378, 4729, 67726, 163200, 3050961, 2657, 3699, 1073300, 2293882, 2662300, 4982269, 8141419} {
 		if r := Schedule(t, seed, all, true); len(r.Violations) > 0 {
 			t.Errorf("seed %d:\n%s\n%s", seed, strings.Join(r.Violations, "\n"), strings.Join(r.Trace, "\n"))
 		}
