@@ -31,6 +31,16 @@ func publishFile(t *testing.T, s store.Store, file string, log *bytes.Buffer) er
 	})
 }
 
+// holdsOne checks that publishing came to err, none, and left the one package in an index
+// that agrees with what is stored.
+func holdsOne(t *testing.T, s store.Store, err error, log *bytes.Buffer) {
+	t.Helper()
+	check, more := indexer.Reindex(t.Context(), s, indexer.Options{Check: true})
+	if err != nil || more != nil || len(check.Subdirs) != 1 || check.Subdirs[0].Packages != 1 || len(check.Subdirs[0].Added) > 0 {
+		t.Errorf("%v, %v: %+v\n%s", err, more, check, log)
+	}
+}
+
 // What is published is in the index in the end, also when the worker that makes
 // the first one for all may not read it and leaves it out.
 func TestWhatAnotherLeftOutIsAdded(t *testing.T) {
@@ -62,10 +72,7 @@ func TestWhatAnotherLeftOutIsAdded(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		check, more := indexer.Reindex(t.Context(), s, indexer.Options{Check: true})
-		if err != nil || more != nil || len(check.Subdirs) != 1 || check.Subdirs[0].Packages != 1 || len(check.Subdirs[0].Added) > 0 {
-			t.Errorf("%v, %v: %+v\n%s", err, more, check, &log)
-		}
+		holdsOne(t, s, err, &log)
 		if !strings.Contains(log.String(), "another worker's run did that") {
 			t.Errorf("it did not wait:\n%s", &log)
 		}
@@ -94,13 +101,7 @@ func TestWhatAnOlderScriptReplacesIsAddedAgain(t *testing.T) {
 		if err := s.Delete(t.Context(), lock.Key); err != nil {
 			t.Error(err)
 		}
-		if err := <-done; err != nil {
-			t.Errorf("%v\n%s", err, &log)
-		}
-		check, err := indexer.Reindex(t.Context(), s, indexer.Options{Check: true})
-		if err != nil || len(check.Subdirs) != 1 || check.Subdirs[0].Packages != 1 || len(check.Subdirs[0].Added) > 0 {
-			t.Errorf("%v: %+v\n%s", err, check, &log)
-		}
+		holdsOne(t, s, <-done, &log)
 		if !strings.Contains(log.String(), "an older script has the lock") || !strings.Contains(log.String(), "job-1") {
 			t.Errorf("it does not say so:\n%s", &log)
 		}
@@ -126,12 +127,9 @@ func TestOthersAreFirstEachTime(t *testing.T) {
 			return false, fmt.Errorf("put %s: %w", key, store.ErrConflict)
 		}
 		var log bytes.Buffer
-		if err := publishFile(t, s, file, &log); err != nil {
-			t.Errorf("%v\n%s", err, &log)
-		}
-		check, err := indexer.Reindex(t.Context(), s, indexer.Options{Check: true})
-		if err != nil || check.Subdirs[0].Packages != 1 || lost == 0 {
-			t.Errorf("%v: %+v, lost %d\n%s", err, check, lost, &log)
+		holdsOne(t, s, publishFile(t, s, file, &log), &log)
+		if lost == 0 {
+			t.Error("nobody else was first")
 		}
 	})
 }

@@ -24,9 +24,9 @@ import (
 // It keeps S0 as Reindex does: what it writes is the version that it read plus
 // records of packages that were stored before (S2), and it replaces no other
 // version. An older script that synchronizes an index which it read before does, and
-// takes no notice: SubdirReport.Shared says where to look for one. Where the index of subdirs is missing or broken, all others are done,
-// and the error is a *NoIndexError that names them: Reindex makes it, and that of
-// noarch, without which a channel is none.
+// takes no notice: SubdirReport.Shared says where to look for one. Where the index of
+// subdirs is missing or broken, all others are done, and the error is a *NoIndexError
+// that names them: Reindex makes it, and that of noarch, without which a channel is none.
 func Commit(ctx context.Context, s store.Store, packages []Published, o Options) (Report, error) {
 	bySubdir := map[string]map[string]looked{}
 	for _, p := range packages {
