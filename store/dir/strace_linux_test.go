@@ -31,11 +31,14 @@ func underStrace(t *testing.T, options func(folder string) []string) (folder, ca
 		return folder, ""
 	}
 	strace, err := exec.LookPath("strace")
-	if err != nil {
-		t.Skip(err)
+	switch {
+	case err != nil && os.Getenv("CONDAWORKER_TEST_NOSKIP") != "":
+		t.Fatal(err)
+	case err != nil:
+		t.Skip("not here: strace")
 	}
 	if out, err := exec.CommandContext(t.Context(), strace, "-qq", "-o", os.DevNull, "true").CombinedOutput(); err != nil {
-		t.Skipf("strace may not look at processes here: %s", out)
+		t.Skipf("not here: strace may not look at processes here: %s", out)
 	}
 	folder = t.TempDir()
 	log := filepath.Join(t.TempDir(), "calls")
