@@ -86,6 +86,8 @@ func number(t *testing.T, name string, otherwise uint64) uint64 {
 //	4982269: a run whose listing was older than a package wrote
 //	repodata_from_packages.json without it; that instructions had hidden the
 //	package was forgotten, and it did not come back
+//	8141419: a worker stood still at its write over another indexer's text, which
+//	came once more after a package was removed; the package was back
 func TestSeedsThatFoundSomething(t *testing.T) {
 	all := packages(t)
 	for _, seed := range []uint64{22, 27, 226, 257, 1378, 4729, 67726, 163200, 3050961, 2657, 3699, 1073300, 2293882, 2662300, 4982269, 8141419} {
