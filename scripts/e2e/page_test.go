@@ -35,21 +35,29 @@ type browser struct {
 	home      string   // where requests may go
 }
 
-// open starts Debian's chromium without a window.
+// open starts Debian's chromium without a window. It is closed in good order: the
+// processes of one that is killed still write to its profile when that is deleted.
 func open(t *testing.T) *browser {
 	t.Helper()
 	path, err := exec.LookPath("chromium")
 	if err != nil {
 		t.Fatalf("chromium is missing: apt-get install chromium: %v", err)
 	}
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.UserDataDir(t.TempDir()))
-	ctx, stop := chromedp.NewExecAllocator(t.Context(), options...)
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox)
+	ctx, stop := chromedp.NewExecAllocator(context.WithoutCancel(t.Context()), options...)
 	t.Cleanup(stop)
 	ctx, end := chromedp.NewContext(ctx)
 	t.Cleanup(end)
 	if err := chromedp.Run(ctx); err != nil { // the browser ends with the context of its first run
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		closing, cancel := context.WithTimeout(ctx, time.Minute)
+		defer cancel()
+		if err := chromedp.Cancel(closing); err != nil {
+			t.Error(err)
+		}
+	})
 	b := &browser{Context: ctx}
 	chromedp.ListenTarget(ctx, b.watch)
 	b.do(t, network.Enable(), runtime.Enable())
