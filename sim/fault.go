@@ -65,7 +65,9 @@ func (w *world) rateOf(op operation) float64 {
 		return 0
 	case op == remove:
 		return 0.8
-	case op == put, op == over:
+	case op == put:
+		return w.trouble.plain
+	case op == over:
 		return 2 * rate
 	}
 	return rate

@@ -20,13 +20,14 @@ import (
 type job string
 
 const (
-	publishAndCommit  job = "publish and commit"  // build --to, publish
-	publishAndReindex job = "publish and reindex" // --no-index, and a reindex under the lock
-	reindexOnly       job = "reindex"
-	reindexUnlocked   job = "reindex without the lock"
-	removeAndRestore  job = "publish, remove and restore"
-	removeAndPrune    job = "publish, remove and prune"
-	claim             job = "claim a build number"
+	publishAndCommit      job = "publish and commit"  // build --to, publish
+	publishAndReindex     job = "publish and reindex" // --no-index, and a reindex under the lock
+	reindexOnly           job = "reindex"
+	reindexUnlocked       job = "reindex without the lock"
+	removeAndRestore      job = "publish, remove and restore"
+	removeAndRestoreTwice job = "publish, remove, restore, remove and restore"
+	removeAndPrune        job = "publish, remove and prune"
+	claim                 job = "claim a build number"
 
 	// drawn apart: see staff
 	foreignIndexer job = "index as others did"
@@ -35,18 +36,13 @@ const (
 	thorough       job = "reindex with all there is"
 )
 
-var jobs = []job{
-	publishAndCommit, publishAndCommit, publishAndReindex, publishAndReindex, reindexOnly, reindexUnlocked,
-	removeAndRestore, removeAndPrune, removeAndPrune, claim,
-}
-
 // rarely is what the last worker does now and then in place of j.
 func (j job) rarely() job {
-	return map[job]job{removeAndPrune: publishAgain, removeAndRestore: patch, reindexUnlocked: thorough}[j]
+	return map[job]job{removeAndPrune: publishAgain, removeAndRestore: patch, removeAndRestoreTwice: patch, reindexUnlocked: thorough}[j]
 }
 
 func (j job) publishes() bool {
-	return slices.Contains([]job{publishAndCommit, publishAndReindex, removeAndRestore, removeAndPrune, publishAgain, patch}, j)
+	return slices.Contains([]job{publishAndCommit, publishAndReindex, removeAndRestore, removeAndRestoreTwice, removeAndPrune, publishAgain, patch}, j)
 }
 
 // worker is a process on a host of the farm.
@@ -127,6 +123,8 @@ func (w *worker) steps() []step {
 	case reindexUnlocked:
 		return []step{w.reindexFreely}
 	case removeAndRestore:
+		return []step{w.publish(w.commit), w.remove, w.restore}
+	case removeAndRestoreTwice:
 		return []step{w.publish(w.commit), w.remove, w.restore, w.remove, w.restore}
 	case removeAndPrune:
 		return []step{w.publish(w.commit), w.remove, w.prune}

@@ -91,7 +91,7 @@ func number(t *testing.T, name string, otherwise uint64) uint64 {
 func TestSeedsThatFoundSomething(t *testing.T) {
 	all := packages(t)
 	for _, seed := range []uint64{22, 27, 226, 257, 1378, 4729, 67726, 163200, 3050961, 2657, 3699, 1073300, 2293882, 2662300, 4982269, 8141419} {
-		if r := Schedule(t, seed, all, true); len(r.Violations) > 0 {
+		if r := Schedule(t, seed, Heavy(), all, true); len(r.Violations) > 0 {
 			t.Errorf("seed %d:\n%s\n%s", seed, strings.Join(r.Violations, "\n"), strings.Join(r.Trace, "\n"))
 		}
 	}
@@ -119,7 +119,7 @@ func TestSchedules(t *testing.T) {
 				if i >= n || t.Failed() {
 					return
 				}
-				r := Schedule(t, first+i, all, n == 1)
+				r := Schedule(t, first+i, Light(), all, n == 1)
 				mu.Lock()
 				total.add(r)
 				mu.Unlock()
@@ -165,7 +165,7 @@ func hold(n int, wait func()) (used byte) {
 func TestASeedRepeatsItself(t *testing.T) {
 	all := packages(t)
 	for seed := range uint64(5) {
-		a, b := Schedule(t, seed, all, true), Schedule(t, seed, all, true)
+		a, b := Schedule(t, seed, Light(), all, true), Schedule(t, seed, Light(), all, true)
 		if a.Requests == 0 {
 			t.Fatal("no request was made")
 		}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -56,17 +55,6 @@ type world struct {
 	pending  sync.WaitGroup
 }
 
-// trouble is how many of the requests meet faults, and for how long; after that
-// all must come right.
-type trouble struct {
-	rate  float64
-	lasts time.Duration
-}
-
-// troubles are those of which a schedule has one. The more faults, the sooner they
-// end: in a longer time of many faults, the same is only tried more often.
-var troubles = []trouble{{0, 30 * time.Minute}, {0.03, 30 * time.Minute}, {0.1, 20 * time.Minute}, {0.3, 10 * time.Minute}}
-
 func (w *world) faulty() bool { return time.Since(w.start) < w.trouble.lasts }
 
 func (w *world) serve(q request) answer {
@@ -107,57 +95,20 @@ func (w *world) wrong(format string, args ...any) {
 	w.result.Violations = append(w.result.Violations, fmt.Sprintf("%s: ", time.Since(w.start))+fmt.Sprintf(format, args...))
 }
 
-// Schedule runs one schedule from its seed to its end. Workers publish some of
-// packages; keep asks for the trace.
-func Schedule(t *testing.T, seed uint64, packages []Package, keep bool) Result {
+// Schedule runs one schedule from its seed to its end, drawn from a mix. Workers
+// publish some of packages; keep asks for the trace.
+func Schedule(t *testing.T, seed uint64, from Mix, packages []Package, keep bool) Result {
 	var result Result
 	synctest.Test(t, func(t *testing.T) {
 		draw := rand.New(rand.NewPCG(seed, 0))
 		w := &world{t: t, seed: seed, packages: packages, start: time.Now(), keep: keep, taken: map[string]bool{}, restored: map[string]bool{}, out: map[string]bool{}, patched: map[string]bool{}, numbers: map[int]int{}, texts: map[string]bool{}}
-		w.trouble = troubles[draw.IntN(len(troubles))]
+		w.trouble = one(draw, from.troubles)
 		w.result = Result{Seed: seed, Met: map[operation]map[outcome]int{}}
-		w.bucket = bucket{objects: map[string]object{}, landed: w.landed, page: []int{3, 1000}[draw.IntN(2)]}
-		w.run(w.staff(draw))
+		w.bucket = bucket{objects: map[string]object{}, landed: w.landed, page: one(draw, from.pages)}
+		w.run(w.staff(draw, from))
 		result = w.result
 	})
 	return result
-}
-
-// large is how often a schedule is one of many workers: it costs as much as four
-// small ones, and small ones find most defects.
-const large = 50
-
-// staff draws the workers and what each does.
-func (w *world) staff(draw *rand.Rand) []*worker {
-	workers, most, left := 2+draw.IntN(2), 1, w.packages
-	switch {
-	case w.seed%large == 0:
-		workers, most = 2+draw.IntN(15), 3
-	case draw.IntN(2) == 0: // one subdir less
-		left = slices.DeleteFunc(slices.Clone(left), func(p Package) bool { return !strings.HasPrefix(p.Key, "noarch/") })
-	}
-	var all []*worker
-	for id := range workers {
-		n := min(1+draw.IntN(most), 1+6/workers, len(left))
-		k := &worker{world: w, id: id, packages: left[:n], made: map[string]int{}, job: jobs[draw.IntN(len(jobs))]}
-		left = left[n:]
-		k.skew = []time.Duration{0, 0, 0, 10 * time.Minute, -10 * time.Minute, 20 * time.Minute}[draw.IntN(6)]
-		k.begin = time.Duration(draw.Int64N(int64(time.Minute)))
-		k.clock = []time.Duration{0, 0, 10 * time.Minute, -10 * time.Minute}[k.draw(request{method: "clock"}).IntN(4)]
-		w.prunes = w.prunes || k.job == removeAndPrune
-		all = append(all, k)
-	}
-	if draw.IntN(10) == 0 {
-		w.others, w.foreign, all[0].job = true, true, foreignIndexer
-	} else if last := all[workers-1]; last.job.rarely() != "" && draw.IntN(3) == 0 {
-		last.job = last.job.rarely()
-	}
-	for _, k := range all {
-		if k.job.publishes() {
-			w.given = append(w.given, k.packages...)
-		}
-	}
-	return all
 }
 
 // run lets the workers work until all are done and every request has landed.
