@@ -329,5 +329,5 @@ func (k *keeper) signal(s syscall.Signal) {
 		_ = syscall.Kill(-1, s) // there may be none
 		return
 	}
-	signalFamily(children(), s)
+	signalAll(descendants(), s)
 }

@@ -39,9 +39,9 @@ func (t *tree) end(grace time.Duration) {
 		}
 		switch {
 		case time.Since(started) >= grace:
-			signalFamily(mine, syscall.SIGKILL)
+			signalAll(family(mine), syscall.SIGKILL)
 		case !asked:
-			signalFamily(mine, syscall.SIGTERM)
+			signalAll(family(mine), syscall.SIGTERM)
 			asked = true
 		}
 		for _, pid := range mine {
@@ -73,13 +73,19 @@ func family(roots []int) []process {
 	return all
 }
 
-// signalFamily signals the family, group by group: what is forked meanwhile is in
-// the same group. No group of the family has others in it, for each command
-// begins a session.
-func signalFamily(roots []int, s syscall.Signal) {
+// descendants are the processes of the table that descend from this one. They are
+// not looked for from children on: a child is missing there while the thread that
+// started it ends.
+func descendants() []process {
+	return slices.DeleteFunc(family([]int{os.Getpid()}), func(p process) bool { return p.pid == os.Getpid() })
+}
+
+// signalAll signals processes, group by group: what is forked meanwhile is in the
+// same group. No group of them has others in it, for each command begins a session.
+func signalAll(processes []process, s syscall.Signal) {
 	ours, _ := syscall.Getpgid(0)
 	groups := map[int]bool{ours: true, 0: true}
-	for _, p := range family(roots) {
+	for _, p := range processes {
 		if !groups[p.group] {
 			groups[p.group] = true
 			_ = syscall.Kill(-p.group, s) // it may be gone already

@@ -113,7 +113,7 @@ func killedForMemory() int {
 func (k *keeper) processes() []int {
 	if !k.Spaces {
 		var all []int
-		for _, p := range family(children()) {
+		for _, p := range descendants() {
 			all = append(all, p.pid)
 		}
 		return all
