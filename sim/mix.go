@@ -46,15 +46,15 @@ func Heavy() Mix {
 func Light() Mix {
 	return Mix{
 		troubles: slices.Concat(
-			times(4, trouble{0, 0, 30 * time.Minute}), times(11, trouble{0.03, 0.12, 30 * time.Minute}),
-			times(4, trouble{0.1, 0.4, 20 * time.Minute}), times(1, trouble{0.3, 0.8, 10 * time.Minute}),
+			times(4, trouble{0, 0, 30 * time.Minute}), times(12, trouble{0.03, 0.12, 30 * time.Minute}),
+			times(3, trouble{0.1, 0.4, 20 * time.Minute}), times(1, trouble{0.3, 0.8, 10 * time.Minute}),
 		),
 		pages:   []int{3, 1000, 1000, 1000},
 		workers: []int{2, 2, 2, 2, 3},
-		narrow:  []bool{true, true, false},
+		narrow:  []bool{true, true, true, true, false},
 		jobs: slices.Concat(
-			times(10, publishAndCommit), times(8, publishAndReindex), times(5, reindexOnly), times(4, reindexUnlocked),
-			times(3, removeAndRestore), times(1, removeAndRestoreTwice), times(5, removeAndPrune), times(4, claim),
+			times(10, publishAndCommit), times(6, publishAndReindex), times(4, reindexOnly), times(5, reindexUnlocked),
+			times(3, removeAndRestore), times(1, removeAndRestoreTwice), times(4, removeAndPrune), times(7, claim),
 		),
 	}
 }
